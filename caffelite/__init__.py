@@ -1,0 +1,18 @@
+"""Caffe's layer-graph engine in Python: text nets in, blobs and layers, forward, backward, solvers.
+
+The names are pycaffe's, so that `import caffelite as caffe` is often all that a script needs.
+"""
+
+from caffelite.blob import Blob
+from caffelite.errors import CaffeliteError
+from caffelite.layers import Layer, LossLayer, param_of, register
+from caffelite.net import Net
+from caffelite.schema.common import Phase
+from caffelite.solver import get_solver
+from caffelite.solver.sgd import SGDSolver
+
+TRAIN, TEST = Phase.TRAIN, Phase.TEST
+
+__version__ = "0.1.0"
+__all__ = ["TEST", "TRAIN", "Blob", "CaffeliteError", "Layer", "LossLayer", "Net", "Phase"]
+__all__ += ["SGDSolver", "get_solver", "param_of", "register"]

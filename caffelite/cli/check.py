@@ -1,0 +1,175 @@
+"""Find every mistake in net and solver files: syntax, names and types, wiring, shapes, in all
+phases and stages at once. Nothing is run.
+
+  caffelite check nets/spiral.net solvers/spiral.solver
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+import numpy as np
+
+from caffelite.build import Plan, build_plan
+from caffelite.cli.console import add_plugin_argument, complain, load_plugins
+from caffelite.errors import CaffeliteError, Problem
+from caffelite.files import modern_net, parse_message
+from caffelite.graph import build_graph, state_for
+from caffelite.layers import registry
+from caffelite.layers.base import Context
+from caffelite.paths import find_path
+from caffelite.schema.common import Phase
+from caffelite.schema.legacy import upgrade_solver
+from caffelite.schema.net import NetParameter, NetState
+from caffelite.schema.solver import SolverParameter
+from caffelite.snapshot import check_prefix
+from caffelite.solver import setup
+from caffelite.solver.base import solver_class
+from caffelite.solver.policies import learning_rate
+from caffelite.text import Block, parse, read_source
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `caffelite check`."""
+    parser.add_argument("files", metavar="FILE", nargs="+", help="net or solver files")
+    add_plugin_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check all files; 1 if there is a mistake in any."""
+    load_plugins(args)
+    problems: list[Problem] = []
+    for name in args.files:
+        found, lines = check_file(name)
+        if found:
+            problems += found
+            print(f"{name}: {len(found)} mistake{'s' if len(found) > 1 else ''}")
+        else:
+            print(f"{name}: {lines[0]}" if len(lines) == 1 else f"{name}:")
+            for line in lines if len(lines) > 1 else []:
+                print(f"    {line}")
+    if problems:
+        complain(CaffeliteError(*problems))
+    return 1 if problems else 0
+
+
+def check_file(name: str) -> tuple[list[Problem], list[str]]:
+    """All problems of a file, and if there are none what it says, phase by phase."""
+    try:
+        source = read_source(name)
+        if _is_solver(parse(source)):
+            return check_solver(parse_message(source, SolverParameter), os.path.dirname(name))
+        net = modern_net(parse_message(source, NetParameter), name)
+    except CaffeliteError as error:
+        return error.problems, []
+    return check_net(net, os.path.dirname(name))
+
+
+def _is_solver(block: Block) -> bool:
+    """Which of the two a file is: by its fields, most of which only one of them has."""
+    names = {field.name for field in block.fields}
+    return len(names & SolverParameter.specs.keys()) > len(names & NetParameter.specs.keys())
+
+
+def check_net(net: NetParameter, folder: str) -> tuple[list[Problem], list[str]]:
+    """Check a net in both phases, with none and with all of the stages that its rules name."""
+    states = []
+    stages = _stages(net)
+    for phase in Phase:
+        states.append(state_for(net, phase))
+        if stages:
+            states.append(state_for(net, phase, stages=stages))
+    possible = [state for state in states if _has_source(net, state)] or states[:1]
+    problems: dict[str, Problem] = {}
+    lines = []
+    for state in possible:
+        found, line = _check_state(net, state, folder)
+        problems.update({str(problem): problem for problem in found})
+        lines.append(line)
+    skipped = [s.phase.name for s in states if s not in possible]
+    if skipped and not problems:
+        lines.append(f"phase {' and '.join(dict.fromkeys(skipped))}: no data layer, not checked")
+    return list(problems.values()), lines
+
+
+def _stages(net: NetParameter) -> list[str]:
+    rules = [rule for layer in net.layer for rule in (*layer.include, *layer.exclude)]
+    return sorted({name for rule in rules for name in rule.stage})
+
+
+def _has_source(net: NetParameter, state: NetState) -> bool:
+    """Does any layer make data in this state? A file may be meant for one phase alone."""
+    try:
+        nodes = build_graph(net, state).nodes
+    except CaffeliteError:
+        from caffelite.graph import included
+
+        kinds = [registry.get(layer.type) for layer in net.layer if included(layer, state)]
+        return any(kind is None or kind.bottoms == (0, 0) for kind in kinds)
+    return any(not node.bottoms for node in nodes)
+
+
+def _check_state(net: NetParameter, state: NetState, folder: str) -> tuple[list[Problem], str]:
+    try:
+        plan = plan_of(net, state, folder)
+    except CaffeliteError as error:
+        return error.problems, ""
+    count = sum(int(np.prod(param.shape)) for param in plan.params)
+    stages = f" ({', '.join(state.stage)})" if state.stage else ""
+    line = f"{state.phase.name}{stages}: {len(plan.layers)} layers, {count:,} parameters"
+    return [], f"{line}, outputs {', '.join(plan.graph.outputs) or 'none'}"
+
+
+def plan_of(net: NetParameter, state: NetState, folder: str) -> Plan:
+    """The net wired and with shapes, nothing allocated."""
+    context = Context(state.phase, folder=folder)
+    return build_plan(build_graph(net, state), lambda node: context, net.force_backward)
+
+
+def check_solver(param: SolverParameter, folder: str) -> tuple[list[Problem], list[str]]:
+    """Check a solver, and the nets that it names in the states it builds them for."""
+    param, _ = upgrade_solver(param)
+    problems: list[Problem] = []
+    lines: list[str] = []
+
+    def attempt(check: object, *args: object) -> None:
+        try:
+            check(*args)  # type: ignore[operator]
+        except CaffeliteError as error:
+            problems.extend(error.problems)
+
+    attempt(setup.check, param)
+    attempt(solver_class, param)
+    attempt(learning_rate, param)
+    if param.snapshot or param.snapshot_after_train:
+        attempt(check_prefix, param)
+    if not param.has("max_iter"):
+        problems.append(Problem("the solver has no max_iter", param.span(), "iterations in all"))
+    try:
+        sources = [(setup.train_source(param), Phase.TRAIN, param.train_state)]
+        tests = setup.test_sources(param)
+        states = [*param.test_state, *([NetState()] * len(tests))]
+        sources += [(test, Phase.TEST, state) for test, state in zip(tests, states)]
+    except CaffeliteError as error:
+        return [*problems, *error.problems], []
+    seen: set[str] = set()
+    for (source, span), phase, extra in sources:
+        try:
+            base = folder
+            if isinstance(source, str):
+                path = find_path(source, folder, span, "net file")
+                base = os.path.dirname(path)
+                net = modern_net(parse_message(read_source(path), NetParameter), path)
+            else:
+                net = modern_net(source, "net")
+        except CaffeliteError as error:
+            found, line = error.problems, ""
+        else:
+            state = state_for(net, phase, extra.level, list(extra.stage))
+            found, line = _check_state(net, state, base)
+        problems += [p for p in found if str(p) not in seen]
+        seen.update(map(str, found))
+        lines.append(line)
+    rate = f"{param.type}, {param.max_iter:,} iterations, lr {param.base_lr:g} {param.lr_policy}"
+    return problems, [rate, *lines]

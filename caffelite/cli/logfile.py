@@ -1,0 +1,105 @@
+"""The log of a run: a JSON object a line, made for programs (`caffelite.plot` draws it)."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from caffelite.schema.solver import SolverParameter
+from caffelite.solver.base import Solver
+from caffelite.solver.monitor import Monitor, Output
+
+
+def log_path(param: SolverParameter, solver_path: str) -> str:
+    """PREFIX.jsonl, beside the snapshots; none if the solver writes no snapshots either."""
+    if not (param.snapshot or param.snapshot_after_train):
+        return ""
+    prefix = param.snapshot_prefix or Path(solver_path).stem
+    if prefix.endswith("/") or os.path.isdir(prefix):
+        prefix = os.path.join(prefix, Path(solver_path).stem)
+    return f"{prefix}.jsonl"
+
+
+class LogMonitor(Monitor):
+    """Writes what happens to a file. A resumed run's lines are added to what is there."""
+
+    def __init__(self, path: str, resumed: bool = False) -> None:
+        self.path, self._mode = path, "a" if resumed else "w"
+        self._file: TextIO | None = None
+
+    def start(self, solver: Solver) -> None:
+        """Open the file and write what the run is."""
+        if not self.path:
+            return
+        try:
+            self._file = open(self.path, self._mode, encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            print(f"no log is written: {self.path}: {error.strerror}", file=sys.stderr)
+            return
+        self._write(
+            event="start",
+            iteration=solver.iter,
+            solver=solver.path,
+            net=solver.net.name,
+            type=solver.type,
+            seed=solver.streams.seed,
+            max_iter=solver.param.max_iter,
+        )
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *failure: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _write(self, **record: Any) -> None:
+        if self._file is not None:
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+
+    def on_display(self, iteration: int, loss: float, rate: float, outputs: list[Output]) -> None:
+        self._write(event="train", iteration=iteration, loss=loss, lr=rate, outputs=_plain(outputs))
+
+    def on_test(self, iteration: int, net: int, loss: float | None, outputs: list[Output]) -> None:
+        self._write(event="test", iteration=iteration, net=net, outputs=_plain(outputs))
+
+    def on_snapshot(self, model: str, state: str) -> None:
+        self._write(event="snapshot", model=model, state=state)
+
+
+def _plain(outputs: list[Output]) -> dict[str, Any]:
+    return {o.name: np.asarray(o.values, np.float64).tolist() for o in outputs}
+
+
+class Several(Monitor):
+    """Passes everything on to several monitors."""
+
+    def __init__(self, monitors: list[Monitor]) -> None:
+        self.monitors = monitors
+        eager = [m for m in monitors if m.every_iteration]
+        self.every_iteration = bool(eager)
+        if len(eager) == 1:  # the hot one: no detour
+            self.on_iteration = eager[0].on_iteration  # type: ignore[method-assign]
+
+    def on_display(self, iteration: int, loss: float, rate: float, outputs: list[Output]) -> None:
+        for monitor in self.monitors:
+            monitor.on_display(iteration, loss, rate, outputs)
+
+    def on_test(self, iteration: int, net: int, loss: float | None, outputs: list[Output]) -> None:
+        for monitor in self.monitors:
+            monitor.on_test(iteration, net, loss, outputs)
+
+    def on_snapshot(self, model: str, state: str) -> None:
+        for monitor in self.monitors:
+            monitor.on_snapshot(model, state)
+
+    def on_note(self, text: str) -> None:
+        for monitor in self.monitors:
+            monitor.on_note(text)

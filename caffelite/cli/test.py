@@ -1,0 +1,93 @@
+"""Run a net in phase TEST and print the mean of each of its outputs.
+
+caffelite test --model nets/spiral.net --weights spiral_iter_3000.caffemodel --iterations 15
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from caffelite.blob import Array
+from caffelite.cli.console import (
+    add_device_arguments,
+    add_plugin_argument,
+    load_plugins,
+    note_device,
+)
+from caffelite.cli.train import show_report
+from caffelite.errors import CaffeliteError, Problem
+from caffelite.net import Net
+from caffelite.schema.common import Phase
+from caffelite.solver.monitor import LineMonitor, Output
+
+DEFAULT_ITERATIONS = 50
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `caffelite test`."""
+    parser.add_argument("--model", "-model", metavar="FILE", required=True, help="net file")
+    parser.add_argument(
+        "--weights", "-weights", metavar="FILES", required=True, help=".caffemodel files"
+    )
+    parser.add_argument(
+        "--iterations",
+        "-iterations",
+        metavar="N",
+        type=int,
+        help=f"batches to run (default: all of the data, or {DEFAULT_ITERATIONS} "
+        "if its size is not known)",
+    )
+    parser.add_argument("--level", "-level", type=int, default=0, help="the net's level")
+    parser.add_argument("--stage", "-stage", default="", help="stages, separated by commas")
+    parser.add_argument(
+        "--phase", "-phase", choices=["TRAIN", "TEST"], default="TEST", help="(default: TEST)"
+    )
+    parser.add_argument("--skip-mismatch", action="store_true", help=argparse.SUPPRESS)
+    add_device_arguments(parser)
+    add_plugin_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Test; 0."""
+    load_plugins(args)
+    note_device(args)
+    stages = [stage for stage in args.stage.split(",") if stage]
+    net = Net(args.model, Phase[args.phase], level=args.level, stages=stages)
+    for path in args.weights.split(","):
+        report = net.copy_from(path.strip(), skip_mismatch=args.skip_mismatch)
+        if report.skipped or report.missing or report.mismatched:
+            show_report(LineMonitor(), path, report)
+    count = iterations(net, args.iterations)
+    if not net.outputs:
+        raise CaffeliteError(Problem(f"{args.model} has no outputs in phase {args.phase}"))
+    sums: dict[str, Array] = {}
+    loss = 0.0
+    for batch in range(count):
+        loss += net.forward_loss()
+        for name in net.outputs:
+            values = net.blobs[name].data.astype(np.float64)
+            for value in values.ravel():
+                print(f"Batch {batch}, {name} = {value:g}")
+            sums[name] = sums[name] + values if name in sums else values
+    if net.blob_loss_weights and any(net.blob_loss_weights.values()):
+        print(f"Loss: {loss / count:g}")
+    weights = net.blob_loss_weights
+    for name, total in sums.items():
+        for line in Output(name, total / count, weights[name]).lines("", 0):
+            print(line.partition(": ")[2])
+    return 0
+
+
+def iterations(net: Net, asked: int | None) -> int:
+    """How many batches: those asked for, or the whole of the data where its size is known."""
+    if asked is not None:
+        if asked < 1:
+            raise CaffeliteError(Problem(f"--iterations {asked}", expected="1 or more"))
+        return asked
+    for layer in net.layers:
+        size, batch = getattr(layer, "epoch_size", None), getattr(layer, "batch_size", None)
+        if size and batch:
+            return -(-int(size) // int(batch))
+    return DEFAULT_ITERATIONS

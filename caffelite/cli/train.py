@@ -1,0 +1,161 @@
+"""Train a net as a solver file says.
+
+caffelite train --solver solvers/spiral.solver
+caffelite train --solver solvers/spiral.solver --snapshot spiral_iter_1000.solverstate
+caffelite train --solver finetune.solver --weights bvlc_reference.caffemodel
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from types import FrameType
+
+from caffelite.cli.console import (
+    add_device_arguments,
+    add_plugin_argument,
+    load_plugins,
+    note_device,
+)
+from caffelite.cli.live import LiveMonitor
+from caffelite.cli.logfile import LogMonitor, Several, log_path
+from caffelite.errors import CaffeliteError, Problem
+from caffelite.files import load_solver
+from caffelite.solver import LineMonitor, Monitor, Solver
+from caffelite.solver.base import solver_class
+from caffelite.weights import Report
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `caffelite train`."""
+    parser.add_argument("--solver", "-solver", metavar="FILE", required=True, help="solver file")
+    parser.add_argument(
+        "--snapshot", "-snapshot", metavar="STATE", help=".solverstate to go on from"
+    )
+    parser.add_argument(
+        "--weights",
+        "-weights",
+        metavar="FILES",
+        help=".caffemodel files to start from, separated by commas; copied by layer name",
+    )
+    parser.add_argument(
+        "--skip-mismatch",
+        action="store_true",
+        help="with --weights: pass over parameters of another shape",
+    )
+    parser.add_argument(
+        "--log",
+        metavar="FILE",
+        help="where to write losses and test results, JSON lines (default: PREFIX.jsonl)",
+    )
+    add_device_arguments(parser)
+    add_plugin_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; 0 when done, 130 when stopped by Ctrl-C."""
+    load_plugins(args)
+    if args.snapshot and args.weights:
+        raise CaffeliteError(
+            Problem(
+                "--snapshot and --weights are given together",
+                expected="one: --snapshot goes on with a run, --weights starts a new one",
+            )
+        )
+    param = load_solver(args.solver)
+    log = LogMonitor(args.log or log_path(param, args.solver), resumed=bool(args.snapshot))
+    screen: Monitor
+    if sys.stdout.isatty():
+        screen = LiveMonitor(param)
+    else:
+        screen = LineMonitor(file=sys.stdout)
+    note_device(args)
+    solver = solver_class(param)(param, Several([screen, log]), path=args.solver)
+    for path in (args.weights or "").split(","):
+        if path:
+            report = solver.net.copy_from(path.strip(), skip_mismatch=args.skip_mismatch)
+            show_report(screen, path, report)
+    if args.snapshot:
+        solver.restore(args.snapshot)
+        screen.on_note(f"going on from {args.snapshot}, iteration {solver.iter}")
+    screen.on_note(_opening(solver))
+    log.start(solver)
+    began, first = time.perf_counter(), solver.iter
+    with Interrupts(solver, screen), log, screen_of(screen):
+        solver.solve()
+        if solver.stop_requested:
+            state = solver.snapshot()
+    seconds = time.perf_counter() - began
+    done = solver.iter - first
+    screen.on_note(
+        f"{done} iterations in {seconds:.2f} s ({done / max(seconds, 1e-9):,.0f} a second)"
+    )
+    if solver.stop_requested:
+        screen.on_note(f"to go on: caffelite train --solver {args.solver} --snapshot {state}")
+        return 130
+    return 0
+
+
+def _opening(solver: Solver) -> str:
+    net = solver.net
+    count = sum(blob.count for blobs in net.params.values() for blob in blobs)
+    return (
+        f"{solver.type} on {net.name or 'a net'}: {len(net.layers)} layers, {count:,} parameters, "
+        f"seed {solver.streams.seed}"
+    )
+
+
+def show_report(screen: Monitor, path: str, report: Report) -> None:
+    """The table of what was copied from a weights file."""
+    screen.on_note(f"{path}:")
+    for line in str(report).splitlines():
+        screen.on_note(f"    {line}")
+
+
+class screen_of:
+    """Start and stop a live screen around a run."""
+
+    def __init__(self, screen: Monitor) -> None:
+        self.screen = screen
+
+    def __enter__(self) -> None:
+        if isinstance(self.screen, LiveMonitor):
+            self.screen.start()
+
+    def __exit__(self, *failure: object) -> None:
+        if isinstance(self.screen, LiveMonitor):
+            self.screen.stop()
+
+
+class Interrupts:
+    """Ctrl-C asks the solver to stop after its iteration; a second one stops at once. As with
+    Caffe, a hang-up signal takes a snapshot and the run goes on."""
+
+    def __init__(self, solver: Solver, screen: Monitor) -> None:
+        self.solver, self.screen = solver, screen
+        self._old: dict[int, object] = {}
+
+    def __enter__(self) -> None:
+        for name, handler in (
+            ("SIGINT", self._stop),
+            ("SIGTERM", self._stop),
+            ("SIGHUP", self._snap),
+        ):
+            number = getattr(signal, name, None)
+            if number is not None:
+                self._old[number] = signal.signal(number, handler)
+
+    def __exit__(self, *failure: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self.solver.stop_requested:
+            raise KeyboardInterrupt
+        self.solver.stop_requested = True
+        self.screen.on_note("stopping after this iteration (again to stop at once)")
+
+    def _snap(self, number: int, frame: FrameType | None) -> None:
+        self.solver.snapshot_requested = True

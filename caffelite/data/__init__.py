@@ -1,0 +1,1 @@
+"""Data: files that become batches. Read `feed.py` first."""

@@ -1,0 +1,54 @@
+"""Arrays that fit into memory, served in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from caffelite.blob import Array
+from caffelite.data.feed import Order
+from caffelite.data.transform import Transformer
+
+
+class ArrayFeed:
+    """Rows of arrays of one length. `load` gives the arrays when the first batch is wanted; the
+    first array goes through the transformer."""
+
+    def __init__(
+        self,
+        load: Callable[[], Sequence[Array]],
+        shuffle: bool,
+        rng: np.random.Generator,
+        transformer: Transformer,
+    ) -> None:
+        self._load, self._shuffle, self._rng = load, shuffle, rng
+        self._transformer = transformer
+        self._arrays: Sequence[Array] = ()
+        self._order: Order | None = None
+        self._restored: dict[str, Any] = {}
+
+    def fill(self, out: Sequence[Array]) -> None:
+        if self._order is None:
+            self._order = self._begin()
+        rows = self._order.take(len(out[0]))
+        self._transformer.batch(self._arrays[0][rows], out[0])
+        for target, values in zip(out[1:], self._arrays[1:]):
+            np.copyto(target, values[rows], casting="unsafe")
+
+    def _begin(self) -> Order:
+        self._arrays = self._load()
+        order = Order([len(self._arrays[0])], self._shuffle, self._rng)
+        if self._restored:
+            order.restore(self._restored)
+        return order
+
+    def state(self) -> dict[str, Any]:
+        if self._order is None:
+            return {}
+        return {"order": self._order.state(), "transform": self._transformer.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._order, self._restored = None, state["order"]
+        self._transformer.restore(state["transform"])

@@ -1,0 +1,150 @@
+"""LMDB databases of Datum records."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from caffelite.blob import Array
+from caffelite.data.images import read_image
+from caffelite.data.optional import need
+from caffelite.data.transform import Transformer, check_shape
+from caffelite.errors import DataError, Problem
+from caffelite.schema.binary import decode
+from caffelite.schema.datum import Datum
+
+
+class Database:
+    """An LMDB database, open for reading. Use `open_database`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        lmdb = need("lmdb", "lmdb", "reading an LMDB database")
+        try:
+            self.env = lmdb.open(
+                path, readonly=True, lock=False, subdir=os.path.isdir(path), readahead=True
+            )
+        except lmdb.Error as error:
+            raise DataError(f'"{path}" is not an LMDB database: {error}') from None
+        self.error: type[Exception] = lmdb.Error
+        weakref.finalize(self, self.env.close)
+        # A page beyond the end of the file would be read as a bus error, not an exception.
+        file = os.path.join(path, "data.mdb") if os.path.isdir(path) else path
+        pages = self.env.info()["last_pgno"] + 1
+        needed = pages * self.env.stat()["psize"]
+        if os.path.getsize(file) < needed:
+            raise DataError(
+                f'"{path}" is truncated: it has {os.path.getsize(file)} bytes of {needed}'
+            )
+        self.count = int(self.env.stat()["entries"])
+        if not self.count:
+            raise DataError(f'"{path}" is empty: it holds no record')
+
+
+_open: weakref.WeakValueDictionary[str, Database] = weakref.WeakValueDictionary()
+
+
+def open_database(path: str) -> Database:
+    """The LMDB database in a folder. One that is open already, for another net, is shared: LMDB
+    allows a process to open it once. Raises DataError."""
+    if os.path.isdir(path) and not os.path.exists(os.path.join(path, "data.mdb")):
+        leveldb = os.path.exists(os.path.join(path, "CURRENT"))
+        raise DataError(
+            Problem(
+                f'"{path}" is '
+                + ("a LevelDB database" if leveldb else "a folder without data.mdb"),
+                expected="an LMDB database",
+                hint=LEVELDB_ADVICE if leveldb else None,
+            )
+        )
+    key = os.path.realpath(path)
+    database = _open.get(key)
+    if database is None:
+        database = _open[key] = Database(path)
+    return database
+
+
+LEVELDB_ADVICE = (
+    "make an LMDB of the images: caffelite convert-images LIST OUT_LMDB, or Caffe's "
+    "convert_imageset --backend=lmdb"
+)
+
+
+def pixels(datum: Datum, record: str, color: bool | None = None) -> Array:
+    """A Datum's image (C, H, W); `color` says how to decode a compressed one."""
+    if datum.encoded:
+        return read_image(bytes(datum.data), color, name=record)
+    shape = (datum.channels, datum.height, datum.width)
+    values = np.frombuffer(datum.data, np.uint8) if datum.data else np.asarray(datum.float_data)
+    if min(shape) < 1 or values.size != np.prod(shape):
+        raise DataError(
+            f"{record} says it is {' x '.join(map(str, shape))}, but holds {values.size} values"
+        )
+    return values.reshape(shape)
+
+
+class DatumFeed:
+    """The records of a database in the order of their keys, from the first again at the end."""
+
+    def __init__(
+        self, database: Database, transformer: Transformer, color: bool | None, skip: int = 0
+    ) -> None:
+        self.database, self.transformer, self.color = database, transformer, color
+        self._skip = skip
+        self._cursor: Any = None
+        self._next: bytes | None = None
+        self._shape = pixels(*self._first(), color).shape
+        self.sample = transformer.shape(self._shape)
+
+    def _first(self) -> tuple[Datum, str]:
+        with self.database.env.begin() as transaction, transaction.cursor() as cursor:
+            cursor.first()
+            return self._decode(cursor.key(), cursor.value())
+
+    def _decode(self, key: bytes, value: bytes) -> tuple[Datum, str]:
+        record = f'record "{key.decode(errors="replace")}" of "{self.database.path}"'
+        return decode(value, Datum, record), record
+
+    def fill(self, out: Sequence[Array]) -> None:
+        if self._cursor is None:
+            self._seek()
+        cursor = self._cursor
+        for row in range(len(out[0])):
+            datum, record = self._decode(cursor.key(), cursor.value())
+            image = pixels(datum, record, self.color)
+            if image.shape != self._shape:
+                if not self.transformer.crop or len(image) != self._shape[0]:
+                    check_shape(image.shape, self._shape, record)
+                self.transformer.shape(image.shape, record)
+            self.transformer(image, out[0][row])
+            if len(out) > 1:
+                out[1][row] = datum.label
+            if not cursor.next():
+                cursor.first()
+        self._next = cursor.key()
+
+    def _seek(self) -> None:
+        cursor = self._cursor = self.database.env.begin().cursor()
+        cursor.first()
+        if self._next is not None:
+            if not cursor.set_key(self._next):
+                raise DataError(
+                    f'"{self.database.path}" has no record "{self._next!r}", where the snapshot '
+                    "says to go on"
+                )
+            return
+        for _ in range(self._skip % self.database.count):
+            cursor.next()
+
+    def state(self) -> dict[str, Any]:
+        state = {"transform": self.transformer.state()}
+        return state if self._next is None else {**state, "next": self._next.hex()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._next = bytes.fromhex(state["next"]) if "next" in state else None
+        self._cursor = None
+        self.transformer.restore(state["transform"])

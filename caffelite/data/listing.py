@@ -1,0 +1,71 @@
+"""Text files that list other files, one a line."""
+
+from __future__ import annotations
+
+import os
+
+from caffelite.errors import DataError, Problem, Source, Span
+
+
+def read_list(path: str) -> Source:
+    """The text of a list file. Raises DataError if it cannot be read or names nothing."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            source = Source(path, file.read())
+    except OSError as error:
+        raise DataError(f'"{path}" cannot be read: {error.strerror}') from None
+    if "\0" in source.text:
+        raise DataError(f'"{path}" is a binary file; a text file that lists files was expected')
+    if not source.text.strip():
+        raise DataError(f'"{path}" is empty: it lists nothing')
+    return source
+
+
+def line_of(source: Source, number: int) -> Span:
+    """Line `number` (from 0) of a list, for errors."""
+    return Span(source, number + 1, 1, max(1, len(source.lines[number])))
+
+
+def read_labelled(path: str) -> tuple[Source, list[tuple[str, int, int]]]:
+    """Lines "PATH LABEL", the path up to the last blank: (path, label, line from 0) each."""
+    source = read_list(path)
+    entries = []
+    problems = []
+    for number, line in enumerate(source.lines):
+        if not line.strip():
+            continue
+        name, _, label = line.strip().rpartition(" ")
+        name, label = (
+            (name, label) if name else line.strip().rsplit("\t", 1) if "\t" in line else ("", line)
+        )
+        try:
+            entries.append((name.strip(), int(label), number))
+            if not name:
+                raise ValueError
+        except ValueError:
+            problems.append(
+                Problem(
+                    "this line is not a path and a label",
+                    line_of(source, number),
+                    "a path, a blank and a whole number, as in: cats/1.jpg 0",
+                )
+            )
+    if problems:
+        raise DataError(*problems[:10])
+    return source, entries
+
+
+class Roots:
+    """Where files of a list are looked for: root_folder put in front, as Caffe does; from the
+    current folder first, then from the net's and the list's."""
+
+    def __init__(self, root: str, *folders: str) -> None:
+        self.root, self.folders = root, ("", *folders)
+
+    def find(self, name: str) -> str | None:
+        """The path of a listed file, if there is one."""
+        for folder in self.folders:
+            for path in (self.root + name, os.path.join(self.root, name)):
+                if os.path.exists(os.path.join(folder, path)):
+                    return os.path.join(folder, path)
+        return None

@@ -1,0 +1,128 @@
+"""Tables in text files: CSV and its relatives."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from caffelite.blob import Array
+from caffelite.errors import DataError, Problem, Source, Span, did_you_mean
+
+
+@dataclass
+class Table:
+    """A text file of rows, of which at first only the first two have been read."""
+
+    path: str
+    delimiter: str
+    header: list[str]
+    """The columns' names; empty if the first line holds data."""
+    columns: int
+
+    def column(self, name: str) -> int:
+        """A column by its name in the header or its number: 0 is the first, -1 the last."""
+        if name in self.header:
+            return self.header.index(name)
+        try:
+            number = int(name)
+        except ValueError:
+            number = self.columns
+        if not -self.columns <= number < self.columns:
+            raise DataError(
+                Problem(
+                    f'"{self.path}" has no column "{name}"',
+                    expected=f"a number below {self.columns}"
+                    + (f", or one of {', '.join(self.header)}" if self.header else ""),
+                    hint=did_you_mean(name, self.header),
+                )
+            )
+        return number % self.columns
+
+    def read(self, label: int | None, classes: list[str]) -> tuple[Array, Array]:
+        """All rows: the values of every column but `label`, and that column. Labels that are
+        names get their number in `classes`."""
+        values: list[list[float]] = []
+        labels: list[float] = []
+        for line, row in _rows(self.path, self.delimiter, bool(self.header)):
+            if len(row) != self.columns:
+                raise _error(
+                    self.path, line, f"{len(row)} columns, where {self.columns} were expected"
+                )
+            if label is not None:
+                labels.append(self._label(row[label].strip(), classes, line))
+                del row[label]
+            try:
+                values.append([float(cell) for cell in row])
+            except ValueError:
+                bad = next(cell for cell in row if not is_number(cell))
+                raise _error(self.path, line, f'"{bad}" is not a number') from None
+        return np.array(values), np.array(labels)
+
+    def _label(self, cell: str, classes: list[str], line: int) -> float:
+        if cell in classes:
+            return float(classes.index(cell))
+        if is_number(cell) and not classes:
+            return float(cell)
+        hint = did_you_mean(cell, classes)
+        if classes:
+            raise _error(self.path, line, f'"{cell}" is none of the classes', hint)
+        raise _error(
+            self.path,
+            line,
+            f'the label "{cell}" is not a number',
+            'name the classes in their order: classes: ["setosa", "virginica"] counts from 0',
+        )
+
+
+def open_table(path: str, delimiter: str, header: bool | None) -> Table:
+    """Look at a table's beginning. `header` says whether the first line holds names; None: it does
+    if more of its cells are not numbers than of the second line's."""
+    rows = [row for _, row in zip(range(2), _rows(path, delimiter, False))]
+    if not rows:
+        raise DataError(f'"{path}" is empty')
+    first = rows[0][1]
+    if header is None:
+        header = len(rows) > 1 and _words(first) > _words(rows[1][1])
+    if header and len(rows) == 1:
+        raise DataError(f'"{path}" has a header and no rows')
+    return Table(path, delimiter, [c.strip() for c in first] if header else [], len(first))
+
+
+def _words(row: list[str]) -> int:
+    return sum(not is_number(cell) for cell in row)
+
+
+def is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _rows(path: str, delimiter: str, skip_header: bool) -> Iterator[tuple[int, list[str]]]:
+    """The lines that are not empty, with their numbers from 1."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+            for row in reader:
+                if not row or row == [""]:
+                    continue
+                if skip_header:
+                    skip_header = False
+                    continue
+                yield reader.line_num, row
+    except OSError as error:
+        raise DataError(f'"{path}" cannot be read: {error.strerror}') from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f'"{path}" is not a table in text: {error}') from None
+
+
+def _error(path: str, line: int, message: str, hint: str | None = None) -> DataError:
+    with open(path, encoding="utf-8-sig") as file:
+        source = Source(path, file.read())
+    width = max(1, len(source.lines[line - 1]))
+    return DataError(Problem(message, Span(source, line, 1, width), hint=hint))

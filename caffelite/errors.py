@@ -1,0 +1,122 @@
+"""One family of errors, written for the person who made the mistake.
+
+A `Problem` says what is wrong, where (FILE:LINE:COL, the line and a caret), what was expected and
+what to try. A `CaffeliteError` carries one or more problems and prints them all, so that a file
+with five mistakes is mended in one go.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text that was read, and the name people know it by (a path, or "<text>")."""
+
+    name: str
+    text: str
+
+    @cached_property
+    def lines(self) -> list[str]:
+        return self.text.split("\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of one line: `line` and `col` count from 1, `width` is in characters."""
+
+    source: Source
+    line: int
+    col: int
+    width: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.source.name}:{self.line}:{self.col}"
+
+    def excerpt(self) -> str:
+        """The line with a caret below, tabs and control characters made visible as spaces."""
+        line = self.source.lines[self.line - 1] if self.line <= len(self.source.lines) else ""
+        line = "".join(c if c.isprintable() else " " for c in line)
+        shown, col = _window(line, self.col - 1)
+        number = f"{self.line:>5} | "
+        width = max(1, min(self.width, len(shown) - col))
+        return f"{number}{shown}\n{' ' * (len(number) - 2)}| {' ' * col}^{'~' * (width - 1)}"
+
+
+def _window(line: str, at: int, width: int = 66) -> tuple[str, int]:
+    """The part of a long line around column `at`, and where `at` is in it."""
+    if len(line) <= width:
+        return line.rstrip(), at
+    start = max(0, min(at - width // 3, len(line) - width))
+    head = "..." if start else ""
+    tail = "..." if start + width < len(line) else ""
+    return head + line[start : start + width] + tail, at - start + len(head)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake: what, where, what was expected, what to do."""
+
+    message: str
+    span: Span | None = None
+    expected: str | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        lines = [f"{self.span}: {self.message}" if self.span else self.message]
+        if self.span:
+            lines.append(self.span.excerpt())
+        if self.expected:
+            lines.append(f"  expected {self.expected}")
+        if self.hint:
+            lines.append(f"  {self.hint}")
+        return "\n".join(lines)
+
+
+class CaffeliteError(Exception):
+    """Something the user can mend. `problems` lists every mistake that was found."""
+
+    def __init__(self, *problems: Problem | str) -> None:
+        self.problems = [p if isinstance(p, Problem) else Problem(p) for p in problems]
+        super().__init__(*self.problems)
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self.problems))
+
+
+class ParseError(CaffeliteError):
+    """The text is not in the protobuf text format."""
+
+
+class SchemaError(CaffeliteError):
+    """The text says something that the schema does not know or allow."""
+
+
+class NetError(CaffeliteError):
+    """The layers do not fit together, or a layer refuses its parameters or its inputs."""
+
+
+class SolverError(CaffeliteError):
+    """The solver file cannot be run as it stands."""
+
+
+class SnapshotError(CaffeliteError):
+    """A snapshot cannot be read, does not fit the net, or cannot be written."""
+
+
+class DataError(CaffeliteError):
+    """A data source is missing, damaged, or not what the layer expects."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A suggestion for a misspelt name: case is forgiven first, then small slips."""
+    names = list(known)
+    folded = {name.casefold(): name for name in reversed(names)}
+    if word.casefold() in folded and folded[word.casefold()] != word:
+        return f'did you mean "{folded[word.casefold()]}"?'
+    close = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.6)
+    return f'did you mean "{folded[close[0]]}"?' if close else None

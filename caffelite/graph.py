@@ -1,0 +1,243 @@
+"""From a NetParameter to a graph: which layers are there, and which blob is whose.
+
+First the phase, level and stages decide which layers are there; only then are names resolved. A
+layer that writes the blob it reads (in-place in the text) makes a new *version* of the blob, so
+that every version has one maker and it is plain who reads what. No arrays here, and no shapes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from caffelite.errors import CaffeliteError, NetError, Problem, Span, did_you_mean
+from caffelite.layers.base import Layer, find
+from caffelite.schema.common import Phase
+from caffelite.schema.net import LayerParameter, NetParameter, NetState, NetStateRule
+
+AUTOMATIC = "(automatic)"
+"""The name of the top that a loss layer gets when the text names none."""
+
+
+@dataclass(eq=False)
+class Version:
+    """One version of a named blob: made by one layer, read by any number."""
+
+    name: str
+    number: int
+    maker: Node
+    top_index: int
+    readers: list[tuple[Node, int]] = field(default_factory=list)
+    previous: Version | None = None
+    """The version that the maker read under the same name."""
+
+
+@dataclass(eq=False)
+class Node:
+    """One layer in its place: the versions it reads and makes."""
+
+    index: int
+    spec: LayerParameter
+    cls: type[Layer]
+    bottoms: list[Version] = field(default_factory=list)
+    tops: list[Version] = field(default_factory=list)
+
+
+@dataclass
+class Graph:
+    """The layers of one phase in running order, and the last version of each blob."""
+
+    name: str
+    nodes: list[Node] = field(default_factory=list)
+    blobs: dict[str, Version] = field(default_factory=dict)
+    """Last versions, by name, in the order of their first appearance."""
+
+    @property
+    def outputs(self) -> list[str]:
+        """Blobs that nobody reads."""
+        return [name for name, version in self.blobs.items() if not version.readers]
+
+
+def rule_holds(rule: NetStateRule, state: NetState) -> bool:
+    """Does everything the rule says hold of the state?"""
+    if rule.has("phase") and rule.phase != state.phase:
+        return False
+    if rule.has("min_level") and state.level < rule.min_level:
+        return False
+    if rule.has("max_level") and state.level > rule.max_level:
+        return False
+    stages = set(state.stage)
+    return stages.issuperset(rule.stage) and stages.isdisjoint(rule.not_stage)
+
+
+def included(layer: LayerParameter, state: NetState) -> bool:
+    """Is the layer there in this state? With include rules: if one holds; else unless an exclude
+    rule holds."""
+    if layer.include:
+        return any(rule_holds(rule, state) for rule in layer.include)
+    return not any(rule_holds(rule, state) for rule in layer.exclude)
+
+
+def build_graph(net: NetParameter, state: NetState) -> Graph:
+    """Wire the layers that are there in `state`. Raises NetError with every mistake."""
+    return _Wiring(net, state).build()
+
+
+class _Wiring:
+    def __init__(self, net: NetParameter, state: NetState) -> None:
+        self.net, self.state = net, state
+        self.graph = Graph(net.name)
+        self.problems: list[Problem] = []
+        self.broken: set[str] = set()  # tops of layers of unknown type: not missed again
+
+    def build(self) -> Graph:
+        for spec in self.net.layer:
+            if spec.include and spec.exclude:
+                self._say(
+                    f'layer "{spec.name}" has both include and exclude rules',
+                    spec.span("exclude"),
+                    expected="one kind or the other",
+                )
+            if included(spec, self.state):
+                self._add(spec)
+        if not self.graph.nodes and not self.problems:
+            self._say(
+                f"the net has no layers in phase {self.state.phase.name}"
+                if self.net.layer
+                else "the net has no layers",
+                self.net.span(),
+                expected='layers, layer { name: "ip1" type: "InnerProduct" ... }',
+            )
+        if self.problems:
+            raise NetError(*self.problems)
+        return self.graph
+
+    def _say(
+        self,
+        message: str,
+        span: Span | None,
+        expected: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.problems.append(Problem(message, span, expected, hint))
+
+    def _add(self, spec: LayerParameter) -> None:
+        try:
+            cls = find(spec)
+        except CaffeliteError as error:
+            self.problems.extend(error.problems)
+            self.broken.update(spec.top)
+            return
+        node = Node(len(self.graph.nodes), spec, cls)
+        self.graph.nodes.append(node)
+        self._count(spec, "bottom", cls.bottoms)
+        self._count(spec, "top", cls.tops)
+        if spec.propagate_down and len(spec.propagate_down) != len(spec.bottom):
+            self._say(
+                f'layer "{spec.name}" has {len(spec.bottom)} bottoms but '
+                f"{len(spec.propagate_down)} propagate_down",
+                spec.span("propagate_down"),
+                expected="one for each bottom, or none",
+            )
+        read: dict[str, Version] = {}
+        for index, name in enumerate(spec.bottom):
+            version = self.graph.blobs.get(name)
+            if version is None:
+                self._missing(spec, index)
+                continue
+            version.readers.append((node, index))
+            node.bottoms.append(version)
+            read[name] = version
+        tops = list(spec.top)
+        if cls.loss and not tops:
+            tops = [AUTOMATIC]
+        for index, name in enumerate(tops):
+            self._make(node, index, name, read)
+
+    def _count(self, spec: LayerParameter, end: str, limits: tuple[int, int | None]) -> None:
+        low, high = limits
+        names: list[str] = spec.get(end)
+        if low <= len(names) and (high is None or len(names) <= high):
+            return
+        if low == high:
+            wanted = f"{low} {end}{'' if low == 1 else 's'}"
+        else:
+            wanted = f"{low} or more {end}s" if high is None else f"{low} to {high} {end}s"
+        span = spec.span(end, high or 0) if high is not None and len(names) > high else None
+        have = f"{len(names)}: " + ", ".join(f'"{n}"' for n in names) if names else "none"
+        self._say(
+            f'layer "{spec.name}" ({spec.type}) has {len(names) or "no"} '
+            f"{end}{'' if len(names) == 1 else 's'}",
+            span or spec.span(end) or spec.span(),
+            expected=f"{wanted} (given: {have})",
+        )
+
+    def _missing(self, spec: LayerParameter, index: int) -> None:
+        name = spec.bottom[index]
+        if name in self.broken:
+            return
+        hint = self._later(spec, name) or did_you_mean(name, self.graph.blobs)
+        self._say(
+            f'layer "{spec.name}" reads "{name}", which no layer before it makes',
+            spec.span("bottom", index),
+            expected="a top of an earlier layer: " + _some(list(self.graph.blobs)),
+            hint=hint,
+        )
+        self.broken.add(name)
+
+    def _later(self, spec: LayerParameter, name: str) -> str | None:
+        for other in self.net.layer:
+            if name not in other.top or other is spec:
+                continue
+            span = other.span()
+            at = f" on line {span.line}" if span else ""
+            if not included(other, self.state):
+                return (
+                    f'layer "{other.name}"{at} makes it, '
+                    f"but is left out in phase {self.state.phase.name}"
+                )
+            return f'layer "{other.name}"{at} makes it: layers run in the order of the file'
+        return None
+
+    def _make(self, node: Node, index: int, name: str, read: dict[str, Version]) -> None:
+        blobs = self.graph.blobs
+        known = blobs.get(name)
+        if known is not None and name not in read and name != AUTOMATIC:
+            other = known.maker.spec
+            where = other.span("top", known.top_index)
+            self._say(
+                f'layer "{node.spec.name}" makes "{name}", '
+                f'which layer "{other.name}" has made already',
+                node.spec.span("top", index),
+                expected="a new name, or the name of a bottom to work in place",
+                hint=f"the first is on line {where.line}" if where else None,
+            )
+        elif known is not None and any(v.name == name for v in node.tops):
+            self._say(
+                f'layer "{node.spec.name}" names the top "{name}" twice',
+                node.spec.span("top", index),
+                expected="a different name for each top",
+            )
+        number = known.number + 1 if known else 0
+        version = Version(name, number, node, index, previous=read.get(name))
+        node.tops.append(version)
+        self.broken.discard(name)
+        blobs[name] = version
+
+
+def _some(names: list[str]) -> str:
+    if not names:
+        return "there is none yet"
+    shown = ", ".join(f'"{n}"' for n in names[-6:])
+    return f"..., {shown}" if len(names) > 6 else shown
+
+
+def state_for(
+    net: NetParameter, phase: Phase, level: int = 0, stages: list[str] | None = None
+) -> NetState:
+    """The state to build for: the net's own `state`, with phase, level and stages on top."""
+    state = net.state.copy() if net.has("state") else NetState()
+    state.phase = phase
+    if level:
+        state.level = level
+    state.stage = [*state.stage, *(stages or [])]
+    return state

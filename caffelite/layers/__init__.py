@@ -1,0 +1,14 @@
+"""The layers. One file each; a new file in this folder is found, registered, documented by
+`caffelite layers` and held to the contract tests."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from caffelite.layers.base import Layer, LossLayer, find, param_of, register, registry
+
+__all__ = ["Layer", "LossLayer", "find", "param_of", "register", "registry"]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

@@ -1,0 +1,280 @@
+"""Layer: the contract that every layer keeps.
+
+A layer's life, in this order:
+
+1. `setup(bottom)`: once, with the bottoms' shapes. Check the parameters (`fail`) and declare the
+   learned ones (`declare`). No arrays: `caffelite check` does this without running anything.
+2. `reshape(bottom)`: whenever a shape changed. Check the shapes, give back the tops' shapes.
+3. `prepare()`: after each reshape, when `params`, `bottom_shapes` and `top_shapes` stand.
+   Allocate scratch here, so that a pass in a steady state allocates nothing large.
+4. `forward(bottom, top)`: write the tops' values into the arrays `top`.
+5. `backward(top, top_diff, bottom, bottom_diff)`: overwrite each array of `bottom_diff` that is
+   not None (None: nobody wants that gradient), and add to `params[i].diff` where `learns[i]`.
+
+All arrays of a net have one type, float32 or float64; labels too. Bottoms may be non-contiguous
+and must not be changed; arrays that are written (tops, diffs) are C-contiguous. A layer with
+`in_place` may be given one array as bottom and top, and one as their gradients.
+
+Chance comes from `self.rng` only, so that a seed repeats a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NoReturn, TypeVar, Union, cast
+
+import numpy as np
+
+from caffelite import kernels
+from caffelite.blob import Array, Blob, Shape
+from caffelite.errors import NetError, Problem, did_you_mean
+from caffelite.schema.bind import span_of
+from caffelite.schema.common import FillerParameter, Phase
+from caffelite.schema.message import Message
+from caffelite.schema.net import LayerMessage, LayerParameter
+from caffelite.streams import Streams
+
+M = TypeVar("M", bound=Message)
+L = TypeVar("L", bound="type[Layer]")
+Shapes = Sequence[Shape]
+Arrays = Sequence[Array]
+Diffs = Sequence[Union[Array, None]]
+
+ANY = None
+"""In `bottoms` and `tops`: no upper limit."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a layer is told of its surroundings."""
+
+    phase: Phase = Phase.TEST
+    dtype: Any = np.float32
+    streams: Streams = field(default_factory=lambda: Streams(0))
+    prefix: str = ""  # of the names of this net's random streams: "train/", "test0/"
+    folder: str = ""  # of the net's file: where relative paths are looked for second
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A learned parameter that a layer asks for."""
+
+    shape: Shape
+    filler: FillerParameter
+    fixed: bool = False  # not learned: statistics and the like
+
+
+class ParamField:
+    """A layer's access to its message; see `param_of`."""
+
+    def __init__(self, message: type[Message], field: str) -> None:
+        self.message, self.field = message, field
+
+    def __get__(self, layer: Layer | None, owner: type) -> Any:
+        return self if layer is None else layer.spec.get(self.field)
+
+
+def param_of(message: type[Message], field: str = "") -> Any:
+    """Declare which message a layer reads: `param: PoolingParameter = param_of(PoolingParameter)`
+    gives `layer.param`, which is `layer.spec.pooling_param`."""
+    return ParamField(message, field or cast("type[LayerMessage]", message).layer_field)
+
+
+class Layer:
+    """One step of a net. See the module for the contract."""
+
+    type: ClassVar[str] = ""
+    """The name in net files; the class's name if not given."""
+    bottoms: ClassVar[tuple[int, int | None]] = (1, 1)
+    tops: ClassVar[tuple[int, int | None]] = (1, 1)
+    """How many bottoms and tops: at least, at most."""
+    in_place: bool = False
+    """Right when bottom and top are one array?"""
+    backward_reads: tuple[str, ...] = ("bottom", "top")
+    """Whose values the backward pass needs; decides what in-place layers may overwrite."""
+    loss: ClassVar[bool] = False
+    """Does the first top count in the objective, with weight 1 unless the text says otherwise?"""
+    source: ClassVar[bool] = False
+    """Does it make data from nothing? (Then there is no gradient to pass.)"""
+    dynamic: ClassVar[bool] = False
+    """Do the tops' shapes depend on the bottoms' values? (Then see `reshape_to`.)"""
+    extension: ClassVar[str] = ""
+    """Where a layer that is not of Caffe 1.0 comes from."""
+    cases: ClassVar[tuple[Any, ...]] = ()
+    """Small examples with expected values: `layers.cases.Case`."""
+
+    kernels = kernels
+
+    def __init__(self, spec: LayerParameter, context: Context | None = None) -> None:
+        self.spec = spec
+        self.name: str = spec.name
+        self.context = context or Context()
+        self.phase = self.context.phase
+        self.dtype = np.dtype(self.context.dtype)
+        self.declared: list[Declared] = []
+        self.params: list[Blob] = []
+        self.learns: list[bool] = []
+        self.bottom_shapes: list[Shape] = []
+        self.top_shapes: list[Shape] = []
+
+    # What a layer defines.
+
+    def setup(self, bottom: Shapes) -> None:
+        """Check the parameters and declare the learned ones."""
+
+    def reshape(self, bottom: Shapes) -> list[Shape]:
+        """The shapes of the tops for these shapes of the bottoms."""
+        return list(bottom)
+
+    def prepare(self) -> None:
+        """Allocate scratch; the shapes and parameters stand."""
+
+    def forward(self, bottom: Arrays, top: Arrays) -> None:
+        """Write the tops."""
+        raise TypeError(f"{self.type} has no forward pass")
+
+    def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:
+        """Write the bottoms' gradients, add to the parameters'."""
+        raise TypeError(f"{self.type} has no backward pass")
+
+    def propagates(self, index: int) -> bool:
+        """Is there a gradient for this bottom? (No for labels and the like.)"""
+        return not self.source
+
+    def reshape_to(self, bottom: Arrays) -> list[Shape]:
+        """A dynamic layer's top shapes, from its bottoms' values."""
+        return self.top_shapes
+
+    def state(self) -> dict[str, Any]:
+        """What a snapshot must keep beside parameters and random streams, for JSON."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a `state()`."""
+
+    # What a layer uses.
+
+    def declare(
+        self, shape: Iterable[int], filler: FillerParameter | None = None, fixed: bool = False
+    ) -> None:
+        """Ask for a parameter; without a filler it starts at zero. A `fixed` one is not learned."""
+        extents = tuple(int(n) for n in shape)
+        self.declared.append(Declared(extents, filler or FillerParameter(), fixed))
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """This layer's own random stream."""
+        return self.context.streams.get(self.context.prefix + self.name)
+
+    def axis(self, axis: int, ndim: int, *path: str, end: bool = False) -> int:
+        """A possibly negative axis as 0..ndim-1 (`end`: ndim too); refused when out of range.
+        `path` names its field, for the error: "concat_param", "axis"."""
+        limit = ndim + 1 if end else ndim
+        if not -limit <= axis < limit:
+            self.fail(
+                f"axis {axis} is out of range for a blob of {ndim} axes",
+                *path,
+                expected=f"an axis from {-limit} to {limit - 1}",
+            )
+        return axis + limit if axis < 0 else axis
+
+    def fail(
+        self, message: str, *path: str, expected: str | None = None, hint: str | None = None
+    ) -> NoReturn:
+        """Refuse, with this layer's name and the place of the field that `path` names."""
+        raise NetError(
+            Problem(
+                f'layer "{self.name}" ({self.type}): {message}',
+                span_of(self.spec, *path),
+                expected,
+                hint,
+            )
+        )
+
+    def same_shapes(self, bottom: Shapes) -> None:
+        """Refuse bottoms whose shapes differ."""
+        for i, shape in enumerate(bottom):
+            if shape != bottom[0]:
+                self.fail(
+                    f'bottom "{self.spec.bottom[i]}" is {show(shape)}, but '
+                    f'"{self.spec.bottom[0]}" is {show(bottom[0])}',
+                    "bottom",
+                    expected="bottoms of one shape",
+                )
+
+    @classmethod
+    def messages(cls) -> dict[str, type[Message]]:
+        """The `*_param` fields that this type of layer reads."""
+        found: dict[str, type[Message]] = {}
+        for base in cls.__mro__:
+            for value in vars(base).values():
+                if isinstance(value, ParamField):
+                    found.setdefault(value.field, value.message)
+        return found
+
+
+class LossLayer(Layer):
+    """A layer whose first top, a scalar, is a term of the objective.
+
+    Its top's diff holds the loss weight. Bottom 1 is the label or target; most losses pass it no
+    gradient."""
+
+    bottoms = (2, 2)
+    tops = (0, 1)
+    loss = True
+
+    def reshape(self, bottom: Shapes) -> list[Shape]:
+        return [()]
+
+    def propagates(self, index: int) -> bool:
+        return index != 1
+
+
+def show(shape: Shape) -> str:
+    """A shape for people: "64 x 3 x 28 x 28 (150528)"."""
+    if not shape:
+        return "a scalar"
+    return f"{' x '.join(map(str, shape))} ({int(np.prod(shape))})"
+
+
+registry: dict[str, type[Layer]] = {}
+"""All known types of layers by the name that net files use."""
+
+
+def register(cls: L) -> L:
+    """Make a type of layer known to net files. Used as a decorator; a later one of the same name
+    is refused."""
+    name = cls.__dict__.get("type") or cls.__name__
+    cls.type = name
+    known = registry.get(name)
+    if known is not None and (known.__module__, known.__qualname__) != (
+        cls.__module__,
+        cls.__qualname__,
+    ):
+        raise ValueError(f'a layer type "{name}" exists already ({known.__module__})')
+    registry[name] = cls
+    return cls
+
+
+def find(spec: LayerParameter) -> type[Layer]:
+    """The class for `spec.type`; an unknown one is refused with a suggestion."""
+    if spec.type in registry:
+        return registry[spec.type]
+    if not spec.type:
+        raise NetError(
+            Problem(
+                f'layer "{spec.name}" has no type',
+                spec.span(),
+                'a type, as in type: "InnerProduct"',
+                "`caffelite layers` lists the types",
+            )
+        )
+    raise NetError(
+        Problem(
+            f'unknown layer type "{spec.type}"',
+            spec.span("type"),
+            "one of the types that `caffelite layers` lists",
+            did_you_mean(spec.type, registry),
+        )
+    )

@@ -1,0 +1,205 @@
+"""What Convolution and its relatives share: their parameter message and its checks."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+from caffelite.blob import Array, Shape
+from caffelite.kernels import Window
+from caffelite.layers.base import ANY, Layer, Shapes, param_of, show
+from caffelite.schema.common import Engine, FillerParameter
+from caffelite.schema.message import field, repeated
+from caffelite.schema.net import LayerMessage
+
+PARAM = "convolution_param"
+
+
+class ConvolutionParameter(LayerMessage, field=PARAM, number=106):
+    """The filters of a convolution and how they move."""
+
+    num_output: int = field(1, "uint32", doc="number of outputs M")
+    bias_term: bool = field(2, "bool", default=True, doc="add a bias?")
+    pad: list[int] = repeated(3, "uint32", doc="zeros on both sides: once or per axis; default 0")
+    kernel_size: list[int] = repeated(4, "uint32", doc="extent of a filter: once or per axis")
+    stride: list[int] = repeated(6, "uint32", doc="step of a filter: once or per axis; default 1")
+    dilation: list[int] = repeated(
+        18, "uint32", doc="step between a filter's taps: once or per axis; default 1"
+    )
+    pad_h: int = field(9, "uint32", default=0, doc="pad of the rows (2-D only)")
+    pad_w: int = field(10, "uint32", default=0, doc="pad of the columns (2-D only)")
+    kernel_h: int = field(11, "uint32", doc="height of a filter (2-D only)")
+    kernel_w: int = field(12, "uint32", doc="width of a filter (2-D only)")
+    stride_h: int = field(13, "uint32", doc="step along the rows (2-D only)")
+    stride_w: int = field(14, "uint32", doc="step along the columns (2-D only)")
+    group: int = field(5, "uint32", default=1, doc="parts that are convolved separately")
+    weight_filler: FillerParameter = field(7, FillerParameter, doc="first values of W")
+    bias_filler: FillerParameter = field(8, FillerParameter, doc="first values of b")
+    engine: Engine = field(15, Engine, default=Engine.DEFAULT, doc="accepted, of no effect")
+    axis: int = field(
+        16, "int32", default=1, doc="axis of the channels; spatial axes follow, images precede"
+    )
+    force_nd_im2col: bool = field(17, "bool", default=False, doc="accepted, of no effect")
+
+
+def conv_window(layer: Layer, param: ConvolutionParameter, rank: int) -> Window:
+    """The window that the parameters describe over `rank` spatial axes; refused where they err."""
+    return Window(
+        kernel=_per_axis(layer, param, "kernel_size", rank, default=None, least=1),
+        stride=_per_axis(layer, param, "stride", rank, default=1, least=1),
+        pad=_per_axis(layer, param, "pad", rank, default=0, least=0),
+        dilation=_per_axis(layer, param, "dilation", rank, default=1, least=1),
+    )
+
+
+def _per_axis(
+    layer: Layer,
+    param: ConvolutionParameter,
+    name: str,
+    rank: int,
+    default: int | None,
+    least: int,
+) -> Shape:
+    """One value per spatial axis, from NAME (once or per axis) or NAME_h and NAME_w."""
+    values = [int(v) for v in getattr(param, name)]
+    stem = name.removesuffix("_size")
+    sides = [f"{stem}_{side}" for side in "hw" if name != "dilation"]
+    given = [side for side in sides if param.has(side)]
+    how = f"{name}, once or once per spatial axis ({rank})"
+    if given:
+        if rank != 2:
+            layer.fail(
+                f"{given[0]} is for 2 spatial axes, but there are {rank}",
+                PARAM,
+                given[0],
+                expected=how,
+            )
+        if values:
+            layer.fail(
+                f"both {name} and {given[0]} are given",
+                PARAM,
+                given[0],
+                expected=f"either {name}, or {sides[0]} and {sides[1]}",
+            )
+        # A pad of one side is 0 by default; a kernel or stride has none.
+        if least and len(given) == 1:
+            missing = sides[1 - sides.index(given[0])]
+            layer.fail(
+                f"{given[0]} is given, but {missing} is not",
+                PARAM,
+                given[0],
+                expected=f"both {sides[0]} and {sides[1]}",
+            )
+        values = [int(getattr(param, side)) for side in sides]
+    elif not values:
+        if default is None and rank:
+            layer.fail(
+                f"{name} is missing",
+                PARAM,
+                expected=f"the extent of a filter, {PARAM} {{ {name}: 3 }}",
+            )
+        values = [default or 0]
+    elif len(values) not in (1, rank):
+        layer.fail(
+            f"{name} is given {len(values)} times, but there are {rank} spatial axes",
+            PARAM,
+            name,
+            expected=how,
+        )
+    if rank and min(values) < least:
+        place = given[values.index(0)] if given else name
+        layer.fail(f"{place} is 0", PARAM, place, expected="1 or more")
+    return tuple(values if len(values) == rank else values[:1] * rank)
+
+
+class ConvolvingLayer(Layer):
+    """A layer that learns filters and moves them over its bottoms, each to its own top."""
+
+    bottoms = (1, ANY)
+    tops = (1, ANY)
+    backward_reads = ("bottom",)
+    param: ConvolutionParameter = param_of(ConvolutionParameter)
+
+    @abstractmethod
+    def weight_shape(self, channels: int) -> Shape:
+        """The shape of W but for the kernel, checked."""
+
+    @abstractmethod
+    def moved(self, spatial: Shape) -> Shape:
+        """Spatial shape of a top."""
+
+    def setup(self, bottom: Shapes) -> None:
+        p, shape = self.param, bottom[0]
+        if len(self.spec.top) != len(self.spec.bottom):
+            self.fail(
+                f"{len(self.spec.bottom)} bottoms but {len(self.spec.top)} tops",
+                "top",
+                expected="one top for each bottom",
+            )
+        self.channel_axis = self.axis(p.axis, len(shape), PARAM, "axis")
+        self.channels = shape[self.channel_axis]
+        self.group, self.outputs = self.sizes()
+        self.window = conv_window(self, p, len(shape) - self.channel_axis - 1)
+        self.declare((*self.weight_shape(self.channels), *self.window.kernel), p.weight_filler)
+        if p.bias_term:
+            self.declare((self.outputs,), p.bias_filler)
+
+    def sizes(self) -> tuple[int, int]:
+        """Groups and outputs, checked."""
+        p = self.param
+        if p.num_output < 1:
+            self.fail(
+                "num_output is 0" if p.has("num_output") else "num_output is missing",
+                PARAM,
+                "num_output",
+                expected=f"the number of outputs, {PARAM} {{ num_output: 32 }}",
+            )
+        if p.group < 1:
+            self.fail("group is 0", PARAM, "group", expected="1 or more")
+        for what, count in (("channels of the bottom", self.channels), ("outputs", p.num_output)):
+            if count % p.group:
+                self.fail(
+                    f"{p.group} groups do not divide the {count} {what}",
+                    PARAM,
+                    "group",
+                    expected=f"a divisor of {self.channels} and {p.num_output}",
+                )
+        return p.group, p.num_output
+
+    def reshape(self, bottom: Shapes) -> list[Shape]:
+        self.same_shapes(bottom)
+        shape, axis = bottom[0], self.channel_axis
+        if len(shape) != axis + 1 + len(self.window.kernel) or shape[axis] != self.channels:
+            self.fail(
+                f'bottom "{self.spec.bottom[0]}" is {show(shape)}, but the filters are for '
+                f"{self.channels} channels and {len(self.window.kernel)} spatial axes",
+                "bottom",
+            )
+        spatial = shape[axis + 1 :]
+        moved = self.moved(spatial)
+        if any(size < 1 for size in moved):
+            self.fail(
+                f"the top would be {' x '.join(map(str, moved))}: a window of "
+                f"{' x '.join(map(str, self.window.span))} does not go with the bottom's "
+                f"{' x '.join(map(str, spatial))} and a pad of "
+                f"{' x '.join(map(str, self.window.pad))}",
+                PARAM,
+                "kernel_size" if self.param.kernel_size else "kernel_h",
+                expected="a window no larger than the padded input",
+            )
+        return [(*shape[:axis], self.outputs, *moved)] * len(bottom)
+
+    def prepare(self) -> None:
+        shape, axis = self.bottom_shapes[0], self.channel_axis
+        self._images = math.prod(shape[:axis])
+        self._plain = axis == 1
+
+    def batch(self, blob: Array) -> Array:
+        """A blob as (images, channels, *spatial)."""
+        if self._plain:
+            return blob
+        return blob.reshape(self._images, *blob.shape[self.channel_axis :])
+
+    @property
+    def bias(self) -> Array | None:
+        return self.params[1].data if self.param.bias_term else None

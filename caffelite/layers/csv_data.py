@@ -1,0 +1,80 @@
+"""CsvData: rows of a table in a text file."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from caffelite.blob import Array
+from caffelite.data.arrays import ArrayFeed
+from caffelite.data.table import open_table
+from caffelite.layers.base import Shapes, param_of, register
+from caffelite.layers.source import FeedLayer
+from caffelite.schema.message import field, repeated
+from caffelite.schema.net import LayerMessage
+
+
+class CsvDataParameter(LayerMessage, field="csv_data_param", number=20013):
+    """A table and what its columns are."""
+
+    source: str = field(1, "string", doc="the file")
+    batch_size: int = field(2, "uint32", doc="rows per batch")
+    shuffle: bool = field(3, "bool", default=False, doc="a new random order each epoch")
+    label: str = field(
+        4,
+        "string",
+        default="-1",
+        doc="the label's column: its name in the header, or its number (0 first, -1 last)",
+    )
+    classes: list[str] = repeated(5, "string", doc="where labels are names: these, in their order")
+    delimiter: str = field(6, "string", default=",", doc='between the cells; "\\t" for a tabulator')
+    header: bool = field(7, "bool", doc="is the first line a header? Left out: it is looked at")
+
+
+@register
+class CsvData(FeedLayer):
+    """Rows of a table of numbers (CSV): one column is the label, the others are the data.
+
+    Shapes: data (N, columns - 1), label (N,). With a single top all columns are data, unless
+    `label` is given: then that column is left out. Empty lines are passed over; everything else
+    that is not a number is an error with its line.
+    transform_param's scale and mean_value apply to the data, column by column.
+    Source: RFC 4180; the layer is an extension of caffelite.
+    """
+
+    extension = "caffelite's own; csv_data_param = 20013"
+    tested_in = "tests/data/test_csv.py"
+    place = ("csv_data_param", "source")
+    param: CsvDataParameter = param_of(CsvDataParameter)
+
+    def setup(self, bottom: Shapes) -> None:
+        self.check_batch_size("csv_data_param")
+        if len(self.param.delimiter) != 1:
+            self.fail(
+                f'the delimiter "{self.param.delimiter}" is not one character',
+                "csv_data_param",
+                "delimiter",
+            )
+        path = self.find("csv_data_param")
+        header = self.param.header if self.param.has("header") else None
+        with self.placed(*self.place):
+            self._table = open_table(path, self.param.delimiter, header)
+        labelled = len(self.spec.top) > 1 or self.param.has("label")
+        with self.placed("csv_data_param", "label"):
+            self._label = self._table.column(self.param.label) if labelled else None
+        transformer = self.transformer()
+        width = self._table.columns - (self._label is not None)
+        if not width:
+            self.fail(f'"{path}" has no column beside the label', *self.place)
+        with self.placed("transform_param"):
+            prepared = transformer.shape((width,))
+        feed = ArrayFeed(lambda: self._arrays, self.param.shuffle, self.stream(), transformer)
+        self.use(feed, [prepared, ()], prefetch=0)
+
+    @cached_property
+    def _arrays(self) -> tuple[Array, Array]:
+        with self.placed(*self.place):
+            return self._table.read(self._label, list(self.param.classes))
+
+    @property
+    def epoch_size(self) -> int:
+        return len(self._arrays[0])

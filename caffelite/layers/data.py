@@ -1,0 +1,60 @@
+"""Data: samples from an LMDB database."""
+
+from __future__ import annotations
+
+from caffelite.data.datums import LEVELDB_ADVICE, DatumFeed, open_database
+from caffelite.layers.base import Shapes, param_of, register
+from caffelite.layers.source import FeedLayer
+from caffelite.schema.data import DB, DataParameter
+
+
+@register
+class Data(FeedLayer):
+    """Images and labels from an LMDB database of Datum records, in the order of their keys.
+
+    Shapes: data (N, C, H, W), cropped to crop_size; label (N,), which may be left out.
+
+    Records are pixels, floats, or image files (decoded as they are stored, or as force_color and
+    force_gray say; colours in the order B, G, R). `transform_param` prepares them. All records
+    must have one shape, unless crop_size gives them one. `prefetch` batches are made ahead in a
+    thread. `rand_skip` leaves out up to so many records at the start of a run.
+
+    Unlike Caffe this reads no LevelDB, and `backend` may be left out.
+    Source: https://caffe.berkeleyvision.org/tutorial/layers/data.html
+    """
+
+    tested_in = "tests/data/test_data_lmdb.py"
+    place = ("data_param", "source")
+    param: DataParameter = param_of(DataParameter)
+
+    def setup(self, bottom: Shapes) -> None:
+        param = self.param
+        if param.has("backend") and param.backend == DB.LEVELDB:
+            self.fail(
+                "LevelDB is not read here",
+                "data_param",
+                "backend",
+                expected="backend: LMDB",
+                hint=LEVELDB_ADVICE,
+            )
+        self.check_batch_size("data_param")
+        path = self.find("data_param", what="database")
+        transformer = self.transformer()
+        color = self._color()
+        skip = int(self.stream("/skip").integers(param.rand_skip)) if param.rand_skip else 0
+        with self.placed(*self.place):
+            database = open_database(path)
+            feed = DatumFeed(database, transformer, color, skip)
+        self._count = database.count
+        self.use(feed, [feed.sample, ()], param.prefetch)
+
+    def _color(self) -> bool | None:
+        if self.transform.force_color and self.transform.force_gray:
+            self.fail("force_color and force_gray are both set", "transform_param", "force_gray")
+        if self.transform.force_color or self.param.force_encoded_color:
+            return True
+        return False if self.transform.force_gray else None
+
+    @property
+    def epoch_size(self) -> int:
+        return self._count

@@ -1,0 +1,268 @@
+"""DetectionOutput: from box codes and class scores to detections."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import numpy as np
+
+from caffelite.blob import Array, Shape
+from caffelite.layers.base import Arrays, Layer, Shapes, param_of, register, show
+from caffelite.layers.cases import Case
+from caffelite.layers.prior_box import CodeType
+from caffelite.schema.common import Phase
+from caffelite.schema.message import Message, field
+from caffelite.schema.net import LayerMessage
+
+log = logging.getLogger("caffelite")
+
+
+class NonMaximumSuppressionParameter(Message):
+    """Of boxes that overlap, the best is kept."""
+
+    nms_threshold: float = field(1, "float", default=0.3, doc="overlap from which boxes are one")
+    top_k: int = field(2, "int32", doc="only so many best boxes of a class are looked at; -1: all")
+    eta: float = field(3, "float", default=1.0, doc="factor on the threshold after each box kept")
+
+
+class SaveOutputParameter(Message):
+    """Where the original would write its results. Accepted; no files are written here."""
+
+    output_directory: str = field(1, "string", doc="folder for the results")
+    output_name_prefix: str = field(2, "string", doc="how their names begin")
+    output_format: str = field(3, "string", doc="VOC, COCO or ILSVRC")
+    label_map_file: str = field(4, "string", doc="names of the classes")
+    name_size_file: str = field(5, "string", doc="names and sizes of the images")
+    num_test_image: int = field(6, "uint32", doc="how many images")
+
+
+class DetectionOutputParameter(LayerMessage, field="detection_output_param", number=204):
+    """How boxes are coded, and which are kept."""
+
+    num_classes: int = field(1, "uint32", doc="number of classes C, the background included")
+    share_location: bool = field(2, "bool", default=True, doc="one box for all classes?")
+    background_label_id: int = field(3, "int32", default=0, doc="class left out; -1: none")
+    nms_param: NonMaximumSuppressionParameter = field(
+        4, NonMaximumSuppressionParameter, doc="how overlapping boxes are thinned out"
+    )
+    save_output_param: SaveOutputParameter = field(
+        5, SaveOutputParameter, doc="accepted; no files are written"
+    )
+    code_type: CodeType = field(6, CodeType, default=CodeType.CORNER, doc="how boxes are coded")
+    keep_top_k: int = field(7, "int32", default=-1, doc="detections kept an image; -1: all")
+    variance_encoded_in_target: bool = field(
+        8, "bool", default=False, doc="are the codes scaled by the variances already?"
+    )
+    confidence_threshold: float = field(9, "float", doc="only scores above it count")
+    visualize: bool = field(10, "bool", default=False, doc="accepted, of no effect")
+    visualize_threshold: float = field(11, "float", doc="accepted, of no effect")
+    save_file: str = field(12, "string", doc="accepted, of no effect")
+
+
+@register
+class DetectionOutput(Layer):
+    """The boxes that a detector finds, one row each: image, class, score, x1, y1, x2, y2.
+
+    1. Each code t is decoded against its prior box p with its variances v (1 with
+       `variance_encoded_in_target`). CORNER: p + v·t. CORNER_SIZE: the same with t in widths and
+       heights of p. CENTER_SIZE: centre = p's + v·t·(p's size), size = e^(v·t)·(p's size).
+    2. For each class but the background: the `top_k` best of the boxes that score above
+       `confidence_threshold`, best first; a box is kept unless it overlaps one already kept by
+       more than `nms_threshold` (intersection over union). While the threshold is above 0.5 it is
+       multiplied by `eta` after each box kept.
+    3. Of an image's boxes the `keep_top_k` best are kept. They are ordered by class, then score.
+
+    If nothing is found, there is one row for each image: its number, then six times -1.
+
+    Gradient: none.
+    Shapes: codes (N, priors·4), or (N, priors·C·4) without `share_location`; scores
+    (N, priors·C); priors (1, 2, priors·4) as PriorBox makes them; a fourth bottom is not looked
+    at. Top (1, 1, number of detections, 7), known after the pass only.
+    Source: Liu et al. 2016, SSD.
+    """
+
+    bottoms = (3, 4)
+    backward_reads = ()
+    dynamic = True
+    extension = "SSD fork (weiliu89/caffe), detection_output_param = 204"
+    param: DetectionOutputParameter = param_of(DetectionOutputParameter)
+    cases = (
+        Case(
+            'type: "DetectionOutput" detection_output_param { num_classes: 2 '
+            "nms_param { nms_threshold: 0.5 } confidence_threshold: 0.1 }",
+            # three boxes with scores .9, .8, .3; the second overlaps the first by 0.8
+            {
+                "loc": [[0.0] * 12],
+                "conf": [[0.1, 0.9, 0.2, 0.8, 0.7, 0.3]],
+                "priors": [
+                    [
+                        [0.0, 0.0, 0.5, 1.0, 0.0, 0.0, 0.4, 1.0, 0.5, 0.0, 1.0, 1.0],
+                        [0.1] * 12,
+                    ]
+                ],
+            },
+            {"y": [[[[0.0, 1.0, 0.9, 0.0, 0.0, 0.5, 1.0], [0.0, 1.0, 0.3, 0.5, 0.0, 1.0, 1.0]]]]},
+            phase=Phase.TEST,
+        ),
+        Case(
+            'type: "DetectionOutput" detection_output_param { num_classes: 2 '
+            "code_type: CENTER_SIZE keep_top_k: 1 }",
+            # prior 0.2 x 0.4 at (0.5, 0.5): centre + 0.1·1·0.2 across, twice as high
+            {
+                "loc": [[1.0, 0.0, 0.0, 5 * math.log(2), 0.0, 0.0, 0.0, 0.0]],
+                "conf": [[0.4, 0.6, 0.5, 0.5]],
+                "priors": [
+                    [
+                        [0.4, 0.3, 0.6, 0.7, 0.0, 0.0, 0.1, 0.1],
+                        [0.1, 0.1, 0.2, 0.2] * 2,
+                    ]
+                ],
+            },
+            {"y": [[[[0.0, 1.0, 0.6, 0.42, 0.1, 0.62, 0.9]]]]},
+        ),
+        Case(
+            'type: "DetectionOutput" detection_output_param { num_classes: 2 '
+            "code_type: CORNER_SIZE share_location: false background_label_id: -1 "
+            "variance_encoded_in_target: true }",
+            # prior 0.4 x 0.2; class 0 moves it by its width, class 1 up by half its height
+            {
+                "loc": [[1.0, 0.0, 1.0, 0.0, 0.0, -0.5, 0.0, -0.5]],
+                "conf": [[0.25, 0.75]],
+                "priors": [[[0.1, 0.3, 0.5, 0.5], [0.1] * 4]],
+            },
+            {"y": [[[[0.0, 0.0, 0.25, 0.5, 0.3, 0.9, 0.5], [0.0, 1.0, 0.75, 0.1, 0.2, 0.5, 0.4]]]]},
+        ),
+        Case(
+            'type: "DetectionOutput" detection_output_param { num_classes: 2 '
+            "confidence_threshold: 0.5 }",
+            {
+                "loc": [[0.0] * 4] * 2,
+                "conf": [[0.8, 0.2]] * 2,
+                "priors": [[[0.1, 0.1, 0.2, 0.2], [0.1] * 4]],
+            },
+            {"y": [[[[0.0] + [-1.0] * 6, [1.0] + [-1.0] * 6]]]},
+        ),
+    )
+
+    def propagates(self, index: int) -> bool:
+        return False
+
+    def setup(self, bottom: Shapes) -> None:
+        p, nms = self.param, self.param.nms_param
+        where = "detection_output_param"
+        if p.num_classes < 1:
+            self.fail(
+                "num_classes is 0" if p.has("num_classes") else "num_classes is missing",
+                where,
+                "num_classes",
+                expected="the number of classes, the background included",
+            )
+        if nms.nms_threshold < 0:
+            self.fail("nms_threshold is negative", where, "nms_param", "nms_threshold")
+        if not 0 < nms.eta <= 1:
+            self.fail(f"eta is {nms.eta:g}", where, "nms_param", "eta", expected="above 0, up to 1")
+        if p.save_output_param.output_directory:
+            log.warning(
+                'layer "%s": save_output_param is not followed: no files are written, the '
+                "detections are in the top",
+                self.name,
+            )
+        self._classes = p.num_classes
+        self._boxes = 1 if p.share_location else p.num_classes
+        self._found: Array | None = None
+
+    def reshape(self, bottom: Shapes) -> list[Shape]:
+        loc, conf, priors = bottom[:3]
+        count = math.prod(priors[1:]) // 8
+        images = loc[0] if loc else 0
+        for name, shape, wanted in (
+            (self.spec.bottom[2], priors, (1, 2, 4 * count)),
+            (self.spec.bottom[0], loc, (images, 4 * count * self._boxes)),
+            (self.spec.bottom[1], conf, (images, count * self._classes)),
+        ):
+            if not shape or shape[0] != wanted[0] or math.prod(shape) != math.prod(wanted):
+                self.fail(f'bottom "{name}" is {show(shape)}', "bottom", expected=f"{show(wanted)}")
+        return [(1, 1, 1, 7)]
+
+    def reshape_to(self, bottom: Arrays) -> list[Shape]:
+        self._found = self._detect(*bottom[:3])
+        return [(1, 1, len(self._found), 7)]
+
+    def forward(self, bottom: Arrays, top: Arrays) -> None:
+        found = self._detect(*bottom[:3]) if self._found is None else self._found
+        self._found = None
+        top[0].reshape(-1, 7)[...] = found
+
+    def _detect(self, loc: Array, conf: Array, priors: Array) -> Array:
+        """All detections, (number, 7)."""
+        images, p = loc.shape[0], self.param
+        boxes, variances = priors.reshape(2, -1, 1, 4)
+        codes = loc.reshape(images, -1, self._boxes, 4)
+        decoded = decode(codes, boxes, variances, p.code_type, p.variance_encoded_in_target)
+        scores = conf.reshape(images, -1, self._classes)
+        rows: list[Array] = []
+        for image in range(images):
+            rows += self._of_image(image, decoded[image], scores[image])
+        if not rows:
+            nothing = np.full((images, 7), -1, loc.dtype)
+            nothing[:, 0] = np.arange(images)
+            return nothing
+        return np.array(rows, loc.dtype)
+
+    def _of_image(self, image: int, boxes: Array, scores: Array) -> list[Array]:
+        p, found = self.param, []
+        for c in range(self._classes):
+            if c == p.background_label_id:
+                continue
+            candidates, score = boxes[:, c if self._boxes > 1 else 0], scores[:, c]
+            for k in self._keep(candidates, score):
+                found.append(np.array([image, c, score[k], *candidates[k]]))
+        if -1 < p.keep_top_k < len(found):
+            best = sorted(range(len(found)), key=lambda i: -found[i][2])[: p.keep_top_k]
+            found = sorted((found[i] for i in best), key=lambda row: (row[1], -row[2]))
+        return found
+
+    def _keep(self, boxes: Array, score: Array) -> list[int]:
+        """Which boxes of a class are kept, best first."""
+        p, nms = self.param, self.param.nms_param
+        order = np.argsort(-score, kind="stable")
+        if p.has("confidence_threshold"):
+            order = order[score[order] > p.confidence_threshold]
+        if nms.has("top_k") and nms.top_k > -1:
+            order = order[: nms.top_k]
+        threshold = nms.nms_threshold
+        kept: list[int] = []
+        for k in order:
+            if kept and overlap(boxes[k], boxes[kept]).max() > threshold:
+                continue
+            kept.append(int(k))
+            if threshold > 0.5:
+                threshold *= nms.eta
+        return kept
+
+
+def decode(codes: Array, priors: Array, variances: Array, kind: CodeType, scaled: bool) -> Array:
+    """Codes (images, priors, classes, 4) to corners, with priors and variances (priors, 1, 4)."""
+    t = codes if scaled else codes * variances
+    corners: Array
+    if kind == CodeType.CORNER:
+        corners = priors + t
+        return corners
+    size = priors[..., 2:] - priors[..., :2]
+    if kind == CodeType.CORNER_SIZE:
+        corners = priors + t * np.concatenate([size, size], -1)
+        return corners
+    center = (priors[..., :2] + priors[..., 2:]) / 2 + t[..., :2] * size
+    half = np.exp(t[..., 2:]) * size / 2
+    return np.concatenate([center - half, center + half], -1)
+
+
+def overlap(box: Array, others: Array) -> Array:
+    """Intersection over union of a box with others, as corners; a turned-over box has no area."""
+    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
+    common = np.prod(np.maximum(high - low, 0), axis=1)
+    area = np.prod(np.maximum(box[2:] - box[:2], 0))
+    areas = np.prod(np.maximum(others[:, 2:] - others[:, :2], 0), axis=1)
+    union = area + areas - common
+    return np.where(common > 0, common / np.where(union > 0, union, 1), 0)

@@ -1,0 +1,67 @@
+"""EuclideanLoss: half the mean squared distance."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from caffelite.blob import Shape
+from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, register, show
+from caffelite.layers.cases import Case, random
+
+
+@register
+class EuclideanLoss(LossLayer):
+    """L = 1/(2N) · Σ (a − b)², over all values of the N samples.
+
+    Gradients: ∂L/∂a = (a − b)/N;  ∂L/∂b = −(a − b)/N. Unlike most losses, this one passes a
+    gradient to both bottoms.
+    Shapes: a and b (N, …) with equally many values a sample, L ().
+    Source: https://caffe.berkeleyvision.org/tutorial/layers/euclideanloss.html
+    """
+
+    backward_reads = ()
+    cases = (
+        Case(
+            'type: "EuclideanLoss"',
+            {"a": [[1.0, 2.0], [3.0, 4.0]], "b": [[1.0, 0.0], [0.0, 4.0]]},
+            {"loss": (4 + 9) / 4},
+        ),
+        Case(
+            'type: "EuclideanLoss" loss_weight: 0.5',
+            {"a": [[1.0], [2.0]], "b": [0.0, 4.0]},
+            {"loss": 5 / 4},
+        ),
+        Case('type: "EuclideanLoss"', {"a": random(3, 2, 2), "b": random(3, 4)}),
+    )
+
+    def propagates(self, index: int) -> bool:
+        return True
+
+    def reshape(self, bottom: Shapes) -> list[Shape]:
+        a, b = bottom
+        if not a or not b or a[0] != b[0] or math.prod(a[1:]) != math.prod(b[1:]):
+            self.fail(
+                f'bottom "{self.spec.bottom[0]}" is {show(a)}, but '
+                f'"{self.spec.bottom[1]}" is {show(b)}',
+                "bottom",
+                expected="equally many samples, and values in each",
+            )
+        return [()]
+
+    def prepare(self) -> None:
+        self._difference = np.empty(self.bottom_shapes[0], self.dtype)
+        self._n = max(1, self.bottom_shapes[0][0])
+
+    def forward(self, bottom: Arrays, top: Arrays) -> None:
+        a, b = bottom
+        np.subtract(a, b.reshape(a.shape), self._difference)
+        flat = self._difference.reshape(-1)
+        top[0][()] = np.dot(flat, flat) / (2 * self._n)
+
+    def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:
+        scale = top_diff[0] / self._n
+        for dx, sign in zip(bottom_diff, (1, -1)):
+            if dx is not None:
+                np.multiply(self._difference.reshape(dx.shape), sign * scale, dx)

@@ -1,0 +1,135 @@
+"""InnerProduct: the fully connected layer."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from caffelite.blob import Array, Shape
+from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
+from caffelite.layers.cases import Case, random
+from caffelite.schema.common import FillerParameter
+from caffelite.schema.message import field
+from caffelite.schema.net import LayerMessage
+
+
+class InnerProductParameter(LayerMessage, field="inner_product_param", number=117):
+    """The size and the start of a fully connected layer."""
+
+    num_output: int = field(1, "uint32", doc="number of outputs N")
+    bias_term: bool = field(2, "bool", default=True, doc="add a bias?")
+    weight_filler: FillerParameter = field(3, FillerParameter, doc="first values of W")
+    bias_filler: FillerParameter = field(4, FillerParameter, doc="first values of b")
+    axis: int = field(5, "int32", default=1, doc="axes from here on are flattened into K inputs")
+    transpose: bool = field(6, "bool", default=False, doc="W is stored as K x N")
+
+
+@register
+class InnerProduct(Layer):
+    """y = x·Wᵀ + b, for each of M samples.
+
+    Shapes: x is (…, K) with the axes from `axis` on flattened into K and those before into M;
+    W is (N, K), or (K, N) with `transpose`; b is (N,); y is (axes before `axis`, N).
+
+    Gradients: ∂L/∂x = ∂L/∂y · W;  ∂L/∂W = (∂L/∂y)ᵀ · x;  ∂L/∂b = Σ over samples of ∂L/∂y.
+    Source: https://caffe.berkeleyvision.org/tutorial/layers/innerproduct.html
+    """
+
+    backward_reads = ("bottom",)
+    param: InnerProductParameter = param_of(InnerProductParameter)
+    cases = (
+        Case(
+            'type: "InnerProduct" inner_product_param { num_output: 2 }',
+            {"x": [[1.0, 2.0, 3.0]]},
+            {"y": [[14.5, 3.0]]},
+            params=[[[1.0, 2.0, 3.0], [0.0, -1.0, 2.0]], [0.5, -1.0]],
+        ),
+        Case(
+            'type: "InnerProduct" inner_product_param { num_output: 2 transpose: true bias_term: false }',
+            {"x": [[1.0, 2.0, 3.0]]},
+            {"y": [[14.0, 4.0]]},
+            params=[[[1.0, 0.0], [2.0, -1.0], [3.0, 2.0]]],
+        ),
+        Case(
+            'type: "InnerProduct" inner_product_param { num_output: 4 axis: 2 }',
+            {"x": random(2, 3, 2, 2)},
+        ),
+        Case(
+            'type: "InnerProduct" inner_product_param { num_output: 3 axis: -1 }',
+            {"x": random(2, 3, 5)},
+        ),
+    )
+
+    def setup(self, bottom: Shapes) -> None:
+        p = self.param
+        if p.num_output < 1:
+            self.fail(
+                "num_output is 0" if p.has("num_output") else "num_output is missing",
+                "inner_product_param",
+                "num_output",
+                expected="the number of outputs, inner_product_param { num_output: 10 }",
+            )
+        _, k = self._sizes(bottom[0])
+        self.inputs = k
+        self.declare((k, p.num_output) if p.transpose else (p.num_output, k), p.weight_filler)
+        if p.bias_term:
+            self.declare((p.num_output,), p.bias_filler)
+
+    def _sizes(self, shape: Shape) -> tuple[Shape, int]:
+        """The leading axes and K."""
+        axis = self.axis(self.param.axis, len(shape), "inner_product_param", "axis")
+        return shape[:axis], math.prod(shape[axis:])
+
+    def reshape(self, bottom: Shapes) -> list[Shape]:
+        lead, k = self._sizes(bottom[0])
+        if k != self.inputs:
+            self.fail(
+                f'bottom "{self.spec.bottom[0]}" is {show(bottom[0])}: {k} inputs a sample, '
+                f"but the weights are for {self.inputs}",
+                "bottom",
+            )
+        return [(*lead, self.param.num_output)]
+
+    def prepare(self) -> None:
+        lead, _ = self._sizes(self.bottom_shapes[0])
+        self._rows = (math.prod(lead), self.inputs)
+        self._columns = (self._rows[0], self.param.num_output)
+        weight = self.params[0].data
+        self._weight = weight.T if self.param.transpose else weight
+        self._weight_t = self._weight.T
+        self._bias: Array | None = self.params[1].data if self.param.bias_term else None
+        self._weight_step = np.empty_like(weight)
+        self._bias_step = np.empty(self.param.num_output, self.dtype)
+        self._ones = np.ones(self._rows[0], self.dtype)
+
+    def forward(self, bottom: Arrays, top: Arrays) -> None:
+        x, y = matrix(bottom[0], self._rows), matrix(top[0], self._columns)
+        np.dot(x, self._weight_t, y)
+        if self._bias is not None:
+            np.add(y, self._bias, y)
+
+    def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:
+        x, dy, dx = (
+            matrix(bottom[0], self._rows),
+            matrix(top_diff[0], self._columns),
+            bottom_diff[0],
+        )
+        if self.learns[0]:
+            step, diff = self._weight_step, self.params[0].diff
+            if self.param.transpose:
+                np.dot(x.T, dy, step)
+            else:
+                np.dot(dy.T, x, step)
+            np.add(diff, step, diff)
+        if self._bias is not None and self.learns[1]:
+            step, diff = self._bias_step, self.params[1].diff
+            np.dot(self._ones, dy, step)  # Σ over samples; BLAS is faster at it than a sum
+            np.add(diff, step, diff)
+        if dx is not None:
+            np.dot(dy, self._weight, matrix(dx, self._rows))
+
+
+def matrix(array: Array, shape: tuple[int, int]) -> Array:
+    """The array as a matrix of that shape; a view unless it is non-contiguous."""
+    return array if array.shape == shape else array.reshape(shape)

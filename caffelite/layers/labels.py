@@ -1,0 +1,113 @@
+"""Reading labels: from floats in a blob to checked indices, and what a loss is divided by."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from caffelite.blob import Array, Shape
+from caffelite.layers.base import Layer, show
+from caffelite.schema.common import LossNormalization, LossParameter
+
+
+class LabelReader:
+    """Labels for scores of the shape (outer, C, inner), where C is the extent of `axis`.
+
+    There is one label for each of outer·inner places. `read` refuses a label that is no class and
+    gives the flat indices of the labelled scores."""
+
+    def __init__(
+        self, layer: Layer, scores: Shape, axis: int, ignore: int | None, labels: Shape
+    ) -> None:
+        self.layer = layer
+        self.outer, self.classes = math.prod(scores[:axis]), scores[axis]
+        self.inner = math.prod(scores[axis + 1 :])
+        self.ignore = ignore
+        if math.prod(labels) != self.outer * self.inner:
+            layer.fail(
+                f'scores "{layer.spec.bottom[0]}" are {show(scores)}, which needs '
+                f"{self.outer * self.inner} labels (classes along axis {axis}), but "
+                f'"{layer.spec.bottom[1]}" is {show(labels)}',
+                "bottom",
+                expected=f"labels of shape {show(scores[:axis] + scores[axis + 1 :])}",
+            )
+        places = np.arange(self.outer * self.inner).reshape(self.outer, self.inner)
+        # the flat index of class 0 at each place
+        self._base = (
+            places // self.inner * (self.classes * self.inner) + places % self.inner
+        ).ravel()
+        self._label = np.empty(self._base.size, np.intp)
+        self._index = np.empty(self._base.size, np.intp)
+        # seen without a sign, a negative label is a huge one: one comparison finds both
+        self._unsigned = self._label.view(np.uintp)
+        self.valid: Array | None = None
+        """Where the label counts, when some are ignored; else None."""
+
+    def read(self, labels: Array) -> Array:
+        """The flat index, into (outer, C, inner), of each place's labelled score."""
+        np.copyto(self._label, labels.reshape(-1), casting="unsafe")
+        if self.ignore is not None:
+            self.valid = self._label != self.ignore
+            self._label[~self.valid] = 0
+        if self._label.size and np.maximum.reduce(self._unsigned) >= self.classes:
+            self._refuse(labels)
+        if self.inner == 1:
+            np.add(self._label, self._base, self._index)
+        else:
+            np.multiply(self._label, self.inner, self._index)
+            np.add(self._index, self._base, self._index)
+        return self._index
+
+    @property
+    def labels(self) -> Array:
+        """The labels last read, as integers; 0 where ignored."""
+        return self._label
+
+    @property
+    def valid_count(self) -> int:
+        """How many labels count."""
+        return self._base.size if self.valid is None else int(np.count_nonzero(self.valid))
+
+    def _refuse(self, labels: Array) -> None:
+        bad = int(np.flatnonzero(self._unsigned >= self.classes)[0])
+        value = float(labels.reshape(-1)[bad])
+        shown = int(value) if value.is_integer() else value
+        low, high = labels.min(), labels.max()
+        hint = None
+        if low >= 1 and high == self.classes:
+            hint = "the labels look 1-based (1 to C): subtract 1 from each, they count from 0"
+        elif high < 256 and low >= 0:
+            hint = f"the labels of this batch go up to {high:g}: is num_output {int(high) + 1}?"
+        elif low < 0:
+            hint = f"to leave such samples out: loss_param {{ ignore_label: {int(low)} }}"
+        where = f"sample {bad // self.inner}"
+        if self.inner > 1:
+            where += f", place {bad % self.inner}"
+        self.layer.fail(
+            f"label {shown} of {where} is not a class: there are {self.classes} classes",
+            "bottom",
+            expected=f"whole numbers from 0 to {self.classes - 1}",
+            hint=hint,
+        )
+
+
+def normalization(param: LossParameter, default: LossNormalization) -> LossNormalization:
+    """The mode that a loss_param says, the old `normalize` understood."""
+    if param.has("normalization"):
+        return param.normalization
+    if param.has("normalize"):
+        return LossNormalization.VALID if param.normalize else LossNormalization.BATCH_SIZE
+    return default
+
+
+def normalizer(mode: LossNormalization, outer: int, inner: int, valid: int) -> float:
+    """What the sum of losses is divided by; never below 1, so that a batch in which every label
+    is ignored has the loss 0."""
+    count = {
+        LossNormalization.FULL: outer * inner,
+        LossNormalization.VALID: valid,
+        LossNormalization.BATCH_SIZE: outer,
+        LossNormalization.NONE: 1,
+    }[mode]
+    return float(max(1, count))

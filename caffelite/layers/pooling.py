@@ -1,0 +1,274 @@
+"""Pooling: planes made smaller by taking the maximum, the mean or a random value of each window."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from caffelite.blob import Array, Shape
+from caffelite.kernels import Window
+from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
+from caffelite.layers.cases import Case, random
+from caffelite.schema.common import Engine, Phase
+from caffelite.schema.message import field
+from caffelite.schema.net import LayerMessage
+
+PARAM = "pooling_param"
+ONE = (1, 1)
+
+
+class PoolMethod(IntEnum):
+    """What a window is reduced to."""
+
+    MAX = 0
+    AVE = 1
+    STOCHASTIC = 2
+
+
+class RoundMode(IntEnum):
+    """Whether a window may hang over the lower and right edge."""
+
+    CEIL = 0
+    FLOOR = 1
+
+
+class PoolingParameter(LayerMessage, field=PARAM, number=121):
+    """The window of a pooling layer and what it is reduced to."""
+
+    pool: PoolMethod = field(
+        1, PoolMethod, default=PoolMethod.MAX, doc="maximum, mean or a value drawn at random"
+    )
+    pad: int = field(4, "uint32", default=0, doc="rows and columns added on every side")
+    pad_h: int = field(9, "uint32", default=0, doc="rows added above and below")
+    pad_w: int = field(10, "uint32", default=0, doc="columns added left and right")
+    kernel_size: int = field(2, "uint32", doc="side of the window")
+    kernel_h: int = field(5, "uint32", doc="height of the window")
+    kernel_w: int = field(6, "uint32", doc="width of the window")
+    stride: int = field(3, "uint32", default=1, doc="step of the window")
+    stride_h: int = field(7, "uint32", doc="step down")
+    stride_w: int = field(8, "uint32", doc="step to the right")
+    engine: Engine = field(11, Engine, default=Engine.DEFAULT, doc="accepted, of no effect")
+    global_pooling: bool = field(12, "bool", default=False, doc="the window is the whole plane")
+    round_mode: RoundMode = field(
+        13, RoundMode, default=RoundMode.CEIL, doc="FLOOR: no window hangs over the edge"
+    )
+    ceil_mode: bool = field(
+        1013,
+        "bool",
+        default=True,
+        doc="extension: false is round_mode FLOOR (BVLC/caffe#3057, where its number is 13)",
+    )
+
+
+class PlanePool:
+    """One way of pooling with the arrays it keeps from forward to backward."""
+
+    def __init__(
+        self, layer: Layer, method: PoolMethod, window: Window, spatial: Shape, out: Shape
+    ) -> None:
+        self.layer, self.method, self.window, self.spatial = layer, method, window, spatial
+        self.draws = method == PoolMethod.STOCHASTIC and layer.phase == Phase.TRAIN
+        self.taps: Any = None
+        if self.draws or method == PoolMethod.MAX:
+            self.taps = np.zeros(out, layer.kernels.tap_type(window))
+        if self.draws:
+            self.uniform = np.empty(out, layer.dtype)
+
+    def forward(self, x: Array, y: Array) -> None:
+        kernels = self.layer.kernels
+        if self.method == PoolMethod.MAX:
+            kernels.max_pool_forward(x, y, self.taps, self.window)
+        elif self.method == PoolMethod.AVE:
+            kernels.ave_pool_forward(x, y, self.window)
+        elif self.draws:
+            self.layer.rng.random(dtype=self.layer.dtype, out=self.uniform)
+            kernels.stochastic_pool_forward(x, self.uniform, y, self.taps, self.window)
+        else:
+            kernels.stochastic_pool_test(x, y, self.window)
+
+    def backward(self, x: Array, dy: Array, dx: Array) -> None:
+        if self.taps is not None:
+            self.layer.kernels.max_pool_backward(dy, self.taps, dx, self.window)
+        elif self.method == PoolMethod.AVE:
+            self.layer.kernels.ave_pool_backward(dy, dx, self.window)
+        else:
+            self.layer.kernels.stochastic_pool_test_backward(x, dy, dx, self.window)
+
+    def mask(self, mask: Array) -> None:
+        self.layer.kernels.max_pool_mask(self.taps, mask, self.window, self.spatial)
+
+
+@register
+class Pooling(Layer):
+    """y = the maximum (MAX) or mean (AVE) of each window, or one value of it drawn in proportion to
+    its size (STOCHASTIC; in phase TEST the expected draw Σx² / Σx).
+
+    Shapes: x is (N, C, H, W), y is (N, C, H', W') with H' = ⌈(H + 2·pad − kernel) / stride⌉ + 1,
+    rounded down with `round_mode: FLOOR`; where there is a pad, a last window that would start
+    beyond the image is left out. A second top (MAX only) is the mask: h·W + w of each maximum.
+
+    Unlike what one would expect, AVE counts pads in what it divides by, but not what hangs over the
+    lower or right pad; and CEIL, not FLOOR, is the default.
+
+    Gradient: MAX and STOCHASTIC pass ∂L/∂y to the value that was taken (of equal ones the first,
+    row by row), AVE passes an equal part to each value; of the expected draw ∂y/∂x is
+    (2x − y) / Σx. Caffe has STOCHASTIC on GPUs only.
+    Source: https://caffe.berkeleyvision.org/tutorial/layers/pooling.html; Zeiler and Fergus,
+    Stochastic Pooling for Regularization of Deep Convolutional Neural Networks, 2013
+    """
+
+    tops = (1, 2)
+    backward_reads: tuple[str, ...] = ()
+    param: PoolingParameter = param_of(PoolingParameter)
+    cases = (
+        Case(
+            'type: "Pooling" pooling_param { pool: MAX kernel_size: 2 stride: 2 }',
+            {"x": [[[[1.0, 2.0, 5.0, 3.0], [4.0, 3.0, 0.0, 6.0]]]]},
+            {"y": [[[[4.0, 6.0]]]], "mask": [[[[4.0, 7.0]]]]},
+        ),
+        Case(
+            'type: "Pooling" pooling_param { pool: AVE kernel_size: 2 stride: 2 pad: 1 }',
+            {"x": [[[[4.0, 8.0], [12.0, 16.0]]]]},
+            {"y": [[[[1.0, 2.0], [3.0, 4.0]]]]},
+            note="zeros of the pad count",
+        ),
+        Case(
+            'type: "Pooling" pooling_param { pool: AVE kernel_size: 2 stride: 2 }',
+            {"x": [[[[1.0, 2.0, 9.0], [3.0, 6.0, 5.0]]]]},
+            {"y": [[[[3.0, 7.0]]]]},
+            note="the last window hangs over the edge",
+        ),
+        Case(
+            'type: "Pooling" pooling_param { pool: AVE kernel_size: 2 stride: 2 '
+            "round_mode: FLOOR }",
+            {"x": [[[[1.0, 2.0, 9.0], [3.0, 6.0, 5.0]]]]},
+            {"y": [[[[3.0]]]]},
+        ),
+        Case(
+            'type: "Pooling" pooling_param { pool: AVE global_pooling: true }',
+            {"x": [[[[1.0, 2.0, 9.0], [3.0, 6.0, 3.0]]]]},
+            {"y": [[[[4.0]]]]},
+        ),
+        Case(
+            'type: "Pooling" pooling_param { kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 1 '
+            "pad_h: 1 pad_w: 1 ceil_mode: false }",
+            {"x": random(2, 3, 5, 4)},
+        ),
+        Case(
+            'type: "Pooling" pooling_param { pool: STOCHASTIC kernel_size: 2 stride: 2 }',
+            {"x": [[[[0.0, 0.0, 5.0, 0.0], [4.0, 0.0, 0.0, 0.0]]]]},
+            {"y": [[[[4.0, 5.0]]]]},
+            gradient=False,  # a small change of a zero would give it a chance
+            note="a value of 0 is never drawn",
+        ),
+        Case(
+            'type: "Pooling" pooling_param { pool: STOCHASTIC kernel_size: 2 }',
+            {"x": [[[[1.0, 2.0], [0.0, 3.0]]]]},
+            {"y": [[[[14 / 6]]]]},
+            phase=Phase.TEST,
+        ),
+    )
+
+    def setup(self, bottom: Shapes) -> None:
+        p = self.param
+        if len(self.spec.top) > 1 and p.pool != PoolMethod.MAX:
+            self.fail("only MAX has a mask to put in a second top", "top", expected="one top")
+        ceil = p.round_mode == RoundMode.CEIL
+        if p.has("round_mode") and p.has("ceil_mode") and p.ceil_mode != ceil:
+            self.fail("round_mode and ceil_mode contradict each other", PARAM, "ceil_mode")
+        self.ceil = p.ceil_mode and ceil
+        if p.global_pooling:
+            for name in ("kernel_size", "kernel_h", "kernel_w"):
+                if p.has(name):
+                    self.fail(f"global_pooling and {name} are both given", PARAM, name)
+        self.kernel = None if p.global_pooling else self._pair("kernel_size", None)
+        self.stride = self._pair("stride", 1)
+        self.pad = self._pair("pad", 0)
+        if p.global_pooling and (self.stride, self.pad) != (ONE, (0, 0)):
+            self.fail("global_pooling goes with pad 0 and stride 1 only", PARAM, "global_pooling")
+        if p.pool == PoolMethod.STOCHASTIC:
+            self.backward_reads = ("bottom",)
+        if any(self.pad):
+            if p.pool == PoolMethod.STOCHASTIC:
+                self.fail("STOCHASTIC pooling has no pad", PARAM, "pad")
+            for side, kernel, pad in zip("hw", self.kernel or ONE, self.pad):
+                if pad >= kernel:
+                    self.fail(
+                        f"a pad of {pad} is not below the kernel of {kernel}",
+                        PARAM,
+                        "pad" if p.has("pad") else f"pad_{side}",
+                        expected=f"a pad from 0 to {kernel - 1}",
+                    )
+
+    def _pair(self, name: str, default: int | None) -> tuple[int, int]:
+        """(rows, columns) from NAME or from NAME_h and NAME_w."""
+        p = self.param
+        stem = name.removesuffix("_size")
+        sides = (f"{stem}_h", f"{stem}_w")
+        given = [side for side in sides if p.has(side)]
+        if given and p.has(name):
+            self.fail(
+                f"both {name} and {given[0]} are given",
+                PARAM,
+                given[0],
+                expected=f"either {name}, or {sides[0]} and {sides[1]}",
+            )
+        if len(given) == 1:
+            self.fail(f"{given[0]} is given alone", PARAM, given[0], expected=" and ".join(sides))
+        if not given and not p.has(name) and default is None:
+            self.fail(
+                f"{name} is missing", PARAM, expected=f"the window's side, {PARAM} {{ {name}: 2 }}"
+            )
+        pair = (getattr(p, sides[0]), getattr(p, sides[1])) if given else (getattr(p, name),) * 2
+        if name != "pad" and 0 in pair:
+            place = sides[pair.index(0)] if given else name
+            self.fail(f"{place} is 0", PARAM, place, expected="1 or more")
+        return pair
+
+    def reshape(self, bottom: Shapes) -> list[Shape]:
+        shape = bottom[0]
+        if len(shape) != 4:
+            self.fail(
+                f'bottom "{self.spec.bottom[0]}" is {show(shape)}',
+                "bottom",
+                expected="4 axes: images, channels, height, width",
+            )
+        spatial = shape[2:]
+        kernel = self.kernel or spatial
+        self.window = Window(kernel, self.stride, self.pad, ONE)
+        for size, side, pad in zip(spatial, kernel, self.pad):
+            if side > size + 2 * pad:
+                self.fail(
+                    f"a kernel of {kernel[0]} x {kernel[1]} is larger than the bottom's "
+                    f"{spatial[0]} x {spatial[1]} with a pad of {self.pad[0]} x {self.pad[1]}",
+                    PARAM,
+                    "kernel_size" if self.param.has("kernel_size") else "kernel_h",
+                    expected="a kernel no larger than the padded input",
+                    hint="global_pooling: true takes the whole plane, whatever its size",
+                )
+        outputs = self.kernels.pool_output_shape(spatial, self.window, self.ceil)
+        for size, count, stride, pad in zip(spatial, outputs, self.stride, self.pad):
+            if (count - 1) * stride - pad >= size:
+                self.fail(
+                    f"the last window would start at {(count - 1) * stride - pad}, outside of a "
+                    f"plane of {spatial[0]} x {spatial[1]}",
+                    PARAM,
+                    "stride" if self.param.has("stride") else "stride_h",
+                    hint="round_mode: FLOOR leaves that window out",
+                )
+        return [(*shape[:2], *outputs)] * max(1, len(self.spec.top))
+
+    def prepare(self) -> None:
+        spatial, out = self.bottom_shapes[0][2:], self.top_shapes[0]
+        self._pool = PlanePool(self, self.param.pool, self.window, spatial, out)
+
+    def forward(self, bottom: Arrays, top: Arrays) -> None:
+        self._pool.forward(bottom[0], top[0])
+        if len(top) > 1:
+            self._pool.mask(top[1])
+
+    def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:
+        if bottom_diff[0] is not None:
+            self._pool.backward(bottom[0], top_diff[0], bottom_diff[0])

@@ -1,0 +1,91 @@
+"""ReLU: the rectified linear unit, leaky if asked."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from caffelite.blob import Array
+from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register
+from caffelite.layers.cases import Case
+from caffelite.schema.common import Engine
+from caffelite.schema.message import field
+from caffelite.schema.net import LayerMessage
+
+
+class ReLUParameter(LayerMessage, field="relu_param", number=123):
+    """The slope below zero."""
+
+    negative_slope: float = field(1, "float", default=0.0, doc="slope below zero (leaky ReLU)")
+    engine: Engine = field(2, Engine, default=Engine.DEFAULT, doc="accepted, of no effect")
+
+
+@register
+class ReLU(Layer):
+    """y = max(x, 0) + s·min(x, 0), with the slope s = `negative_slope`.
+
+    Gradient: ∂L/∂x = ∂L/∂y where x > 0, s·∂L/∂y elsewhere (at x = 0 too).
+    Shapes: bottom and top alike, any.
+    Source: Nair & Hinton 2010; https://caffe.berkeleyvision.org/tutorial/layers/relu.html
+    """
+
+    in_place = True
+    backward_reads = ("top",)
+    param: ReLUParameter = param_of(ReLUParameter)
+    cases = (
+        Case(
+            'type: "ReLU"',
+            {"x": [[-2.0, -0.5, 0.5, 2.0]]},
+            {"y": [[0.0, 0.0, 0.5, 2.0]]},
+        ),
+        Case(
+            'type: "ReLU" relu_param { negative_slope: 0.1 }',
+            {"x": [[-2.0, -0.5, 0.5, 2.0]]},
+            {"y": [[-0.2, -0.05, 0.5, 2.0]]},
+        ),
+        Case(
+            'type: "ReLU" relu_param { negative_slope: -1 }',
+            {"x": [[-2.0, 3.0]]},
+            {"y": [[2.0, 3.0]]},
+        ),
+    )
+
+    def setup(self, bottom: Shapes) -> None:
+        self.slope = self.param.negative_slope
+        if self.slope < 0:
+            # The sign of y no longer tells that of x, so x must be kept.
+            self.in_place, self.backward_reads = False, ("bottom",)
+
+    def prepare(self) -> None:
+        shape = self.bottom_shapes[0]
+        self._positive = np.empty(shape, bool)
+        # NumPy compares with an array much faster than with a number; one sample's worth of
+        # zeros will do where the batch is large.
+        self._zero = np.zeros(shape if math.prod(shape) <= 16384 else shape[1:], self.dtype)
+        self._slope = np.array(self.slope, self.dtype)
+
+    def forward(self, bottom: Arrays, top: Arrays) -> None:
+        (x,), (y,) = bottom, top
+        if self.slope == 0:
+            np.maximum(x, self._zero, out=y)
+        else:
+            np.copyto(y, x)
+            np.greater(x, self._zero, self._positive)
+            self._lower(y)
+
+    def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:
+        (dy,), (dx,) = top_diff, bottom_diff
+        if dx is None:
+            return
+        np.greater(bottom[0] if self.slope < 0 else top[0], self._zero, self._positive)
+        if self.slope == 0:
+            np.multiply(dy, self._positive, dx)
+        else:
+            np.copyto(dx, dy)
+            self._lower(dx)
+
+    def _lower(self, array: Array) -> None:
+        """Multiply by the slope where x is not positive."""
+        factor = np.where(self._positive, self.dtype.type(1), self._slope)
+        np.multiply(array, factor, array)

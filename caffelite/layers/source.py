@@ -1,0 +1,119 @@
+"""What the layers that make batches from data have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import numpy as np
+
+from caffelite.blob import Shape
+from caffelite.data.feed import Feed
+from caffelite.data.prefetch import Prefetch
+from caffelite.data.transform import Transformer
+from caffelite.errors import DataError, Problem, SnapshotError
+from caffelite.layers.base import Arrays, Layer, Shapes, param_of
+from caffelite.paths import find_path
+from caffelite.schema.binary import read_blob
+from caffelite.schema.bind import span_of
+from caffelite.schema.common import TransformationParameter
+
+
+class SourceLayer(Layer):
+    """A layer that makes one batch each forward pass and begins again at the end of its data.
+
+    The last, short batch is filled up from the beginning of the next epoch, as Caffe's data layers
+    do. `state()` says which samples have been used, so that a resumed run goes on with the next.
+    """
+
+    bottoms = (0, 0)
+    tops = (1, 2)
+    source = True
+    backward_reads = ()
+    tested_in: ClassVar[str] = ""
+    """The tests that hold the values against independent ones, where a Case cannot (files)."""
+
+    batch_size: int = 0
+    """Samples a forward pass."""
+
+    @property
+    def epoch_size(self) -> int | None:
+        """Samples in the source, known after setup; None: not known, or without end."""
+        return None
+
+    def stream(self, part: str = "") -> np.random.Generator:
+        """A generator of this layer's own, whose state belongs in `state()`."""
+        return self.context.streams.fresh(self.context.prefix + self.name + part)
+
+    def check_batch_size(self, field: str) -> None:
+        """Take batch_size from the parameter message `field`; refuse 0."""
+        self.batch_size = self.spec.get(field).batch_size
+        if not self.batch_size:
+            self.fail("has no batch_size", field, "batch_size", expected="1 or more")
+
+    def find(self, field: str, name: str = "source", what: str = "file") -> str:
+        """The path that a field names."""
+        given = self.spec.get(field).get(name)
+        if not given:
+            self.fail(f"has no {name}", field, name, expected=f"a {what}")
+        return find_path(given, self.context.folder, span_of(self.spec, field, name), what)
+
+    @contextmanager
+    def placed(self, *path: str) -> Iterator[None]:
+        """Errors of the data get this layer's name, and the place of the field `path`."""
+        try:
+            yield
+        except (DataError, SnapshotError) as error:
+            raise DataError(*[self._place(p, path) for p in error.problems]) from None
+
+    def _place(self, problem: Problem, path: tuple[str, ...]) -> Problem:
+        if problem.span is not None:
+            return problem
+        return Problem(
+            f'layer "{self.name}" ({self.type}): {problem.message}',
+            span_of(self.spec, *path),
+            problem.expected,
+            problem.hint,
+        )
+
+
+class FeedLayer(SourceLayer):
+    """A source whose batches a feed makes. `setup` calls `use`."""
+
+    transform: TransformationParameter = param_of(TransformationParameter, "transform_param")
+    place: ClassVar[tuple[str, str]] = ("", "source")
+    """The field that names the source: where errors of the data point."""
+
+    def use(self, feed: Feed, samples: Shapes, prefetch: int = 4) -> None:
+        """Take batches from `feed`, `prefetch` of them ahead in a thread (0: none). `samples` are
+        the shapes of one sample in each top."""
+        self.feed: Feed = Prefetch(feed, prefetch) if prefetch else feed
+        self._tops = [(self.batch_size, *shape) for shape in samples]
+
+    def reshape(self, bottom: Shapes) -> list[Shape]:
+        return list(self._tops)
+
+    def forward(self, bottom: Arrays, top: Arrays) -> None:
+        try:
+            self.feed.fill(top)
+        except (DataError, SnapshotError):
+            with self.placed(*self.place):
+                raise
+
+    def state(self) -> dict[str, Any]:
+        return self.feed.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        if state:
+            with self.placed(*self.place):
+                self.feed.restore(state)
+
+    def transformer(self) -> Transformer:
+        """transform_param, with the mean file read and a stream of its own."""
+        param = self.transform
+        mean = None
+        with self.placed("transform_param"):
+            if param.has("mean_file"):
+                mean = read_blob(self.find("transform_param", "mean_file", "mean file"))
+            return Transformer(param, self.phase, self.dtype, self.stream("/transform"), mean)

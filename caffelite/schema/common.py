@@ -1,0 +1,114 @@
+"""Messages that many others use: shapes, stored blobs, fillers, phases."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from caffelite.schema.message import Message, field, repeated
+
+
+class Phase(IntEnum):
+    """What a net is built for."""
+
+    TRAIN = 0
+    TEST = 1
+
+
+class BlobShape(Message):
+    """The extents of a blob, outermost first."""
+
+    dim: list[int] = repeated(1, "int64", packed=True, doc="extents, outermost first")
+
+
+class BlobProto(Message):
+    """A stored blob: the values of a parameter, of a mean image or of a solver's history."""
+
+    shape: BlobShape = field(7, BlobShape, doc="the shape")
+    data: list[float] = repeated(5, "float", packed=True, doc="values, row-major")
+    diff: list[float] = repeated(6, "float", packed=True, doc="gradient, row-major")
+    double_data: list[float] = repeated(8, "double", packed=True, doc="values in float64")
+    double_diff: list[float] = repeated(9, "double", packed=True, doc="gradient in float64")
+    num: int = field(1, "int32", default=0, deprecated=True, doc="old 4-D shape, axis 0")
+    channels: int = field(2, "int32", default=0, deprecated=True, doc="old 4-D shape, axis 1")
+    height: int = field(3, "int32", default=0, deprecated=True, doc="old 4-D shape, axis 2")
+    width: int = field(4, "int32", default=0, deprecated=True, doc="old 4-D shape, axis 3")
+
+
+class BlobProtoVector(Message):
+    """Several stored blobs."""
+
+    blobs: list[BlobProto] = repeated(1, BlobProto)
+
+
+class VarianceNorm(IntEnum):
+    """Which count of connections a filler keeps the variance constant for."""
+
+    FAN_IN = 0
+    FAN_OUT = 1
+    AVERAGE = 2
+
+
+class FillerParameter(Message):
+    """How a parameter gets its first values."""
+
+    type: str = field(
+        1,
+        "string",
+        default="constant",
+        doc="constant, uniform, gaussian, xavier, msra, positive_unitball or bilinear",
+    )
+    value: float = field(2, "float", default=0.0, doc="the value (constant)")
+    min: float = field(3, "float", default=0.0, doc="lower bound (uniform)")
+    max: float = field(4, "float", default=1.0, doc="upper bound (uniform)")
+    mean: float = field(5, "float", default=0.0, doc="mean (gaussian)")
+    std: float = field(6, "float", default=1.0, doc="standard deviation (gaussian)")
+    sparse: int = field(
+        7, "int32", default=-1, doc="expected non-zero inputs per output; -1: all (gaussian)"
+    )
+    variance_norm: VarianceNorm = field(
+        8, VarianceNorm, default=VarianceNorm.FAN_IN, doc="what to divide by (xavier, msra)"
+    )
+
+
+class LossNormalization(IntEnum):
+    """What a loss is divided by."""
+
+    FULL = 0
+    VALID = 1
+    BATCH_SIZE = 2
+    NONE = 3
+
+
+class LossParameter(Message):
+    """What the losses have in common."""
+
+    ignore_label: int = field(1, "int32", doc="samples with this label do not count")
+    normalization: LossNormalization = field(
+        3,
+        LossNormalization,
+        default=LossNormalization.VALID,
+        doc="FULL: all labels; VALID: those not ignored; BATCH_SIZE: axis 0; NONE: 1",
+    )
+    normalize: bool = field(
+        2, "bool", deprecated=True, doc="old: true is VALID, false is BATCH_SIZE"
+    )
+
+
+class TransformationParameter(Message):
+    """How images are prepared, in training and testing alike."""
+
+    scale: float = field(1, "float", default=1.0, doc="factor, after the mean is subtracted")
+    mirror: bool = field(2, "bool", default=False, doc="flip left-right at random")
+    crop_size: int = field(3, "uint32", default=0, doc="side of the crop; 0: none")
+    mean_file: str = field(4, "string", doc="mean image to subtract (.binaryproto)")
+    mean_value: list[float] = repeated(5, "float", doc="mean per channel, or one for all")
+    force_color: bool = field(6, "bool", default=False, doc="decode to three channels")
+    force_gray: bool = field(7, "bool", default=False, doc="decode to one channel")
+
+
+class Engine(IntEnum):
+    """Which implementation Caffe was to use. Accepted and of no effect here."""
+
+    DEFAULT = 0
+    CAFFE = 1
+    CUDNN = 2

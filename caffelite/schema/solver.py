@@ -1,0 +1,102 @@
+"""SolverParameter, what a .solver file says, and SolverState, what a run stands at."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from caffelite.schema.common import BlobProto
+from caffelite.schema.message import Message, field, repeated
+from caffelite.schema.net import NetParameter, NetState
+
+
+class SnapshotFormat(IntEnum):
+    """How snapshots are written."""
+
+    HDF5 = 0
+    BINARYPROTO = 1
+
+
+class SolverMode(IntEnum):
+    """Where Caffe was to run. caffelite runs on the CPU."""
+
+    CPU = 0
+    GPU = 1
+
+
+class SolverType(IntEnum):
+    """The old way to name the update rule; `type` is the new one."""
+
+    SGD = 0
+    NESTEROV = 1
+    ADAGRAD = 2
+    RMSPROP = 3
+    ADADELTA = 4
+    ADAM = 5
+
+
+class SolverParameter(Message):
+    """How a net is trained."""
+
+    net: str = field(24, "string", doc="the net file, for training and testing")
+    net_param: NetParameter = field(25, NetParameter, doc="the net, written in place")
+    train_net: str = field(1, "string", doc="a net file for training alone")
+    test_net: list[str] = repeated(2, "string", doc="net files for testing")
+    train_net_param: NetParameter = field(21, NetParameter)
+    test_net_param: list[NetParameter] = repeated(22, NetParameter)
+    train_state: NetState = field(26, NetState, doc="level and stages of the training net")
+    test_state: list[NetState] = repeated(27, NetState, doc="level and stages of each test net")
+    test_iter: list[int] = repeated(3, "int32", doc="batches per test, one for each test net")
+    test_interval: int = field(4, "int32", default=0, doc="iterations between tests; 0: no tests")
+    test_compute_loss: bool = field(19, "bool", default=False, doc="print the test loss too")
+    test_initialization: bool = field(
+        32, "bool", default=True, doc="test once before the first iteration"
+    )
+    base_lr: float = field(5, "float", doc="the learning rate that the policy starts from")
+    display: int = field(6, "int32", doc="iterations between printed lines; 0: none")
+    average_loss: int = field(33, "int32", default=1, doc="print the mean of this many losses")
+    max_iter: int = field(7, "int32", doc="iterations in all")
+    iter_size: int = field(36, "int32", default=1, doc="batches per iteration, averaged")
+    lr_policy: str = field(8, "string", doc="fixed, step, exp, inv, multistep, poly or sigmoid")
+    gamma: float = field(9, "float", doc="the factor of step, exp, inv, multistep and sigmoid")
+    power: float = field(10, "float", doc="the exponent of inv and poly")
+    momentum: float = field(11, "float", doc="the share of the last update that is kept")
+    weight_decay: float = field(12, "float", doc="the weight of the penalty on parameters")
+    regularization_type: str = field(29, "string", default="L2", doc="the penalty: L2 or L1")
+    stepsize: int = field(13, "int32", doc="iterations per step (step, sigmoid)")
+    stepvalue: list[int] = repeated(34, "int32", doc="the iterations of the steps (multistep)")
+    clip_gradients: float = field(
+        35, "float", default=-1.0, doc="largest L2 norm of all gradients together; -1: no limit"
+    )
+    snapshot: int = field(14, "int32", default=0, doc="iterations between snapshots; 0: none")
+    snapshot_prefix: str = field(15, "string", doc="start of the snapshots' paths")
+    snapshot_diff: bool = field(16, "bool", default=False, doc="store the gradients too")
+    snapshot_format: SnapshotFormat = field(
+        37, SnapshotFormat, default=SnapshotFormat.BINARYPROTO, doc="how they are written"
+    )
+    solver_mode: SolverMode = field(17, SolverMode, default=SolverMode.GPU, doc="CPU here")
+    device_id: int = field(18, "int32", default=0, doc="which GPU; of no effect here")
+    random_seed: int = field(20, "int64", default=-1, doc="the run's seed; -1: a new one each run")
+    type: str = field(40, "string", default="SGD", doc="the update rule")
+    delta: float = field(31, "float", default=1e-8, doc="keeps a division from being by zero")
+    momentum2: float = field(39, "float", default=0.999, doc="Adam's second decay rate")
+    rms_decay: float = field(38, "float", default=0.99, doc="RMSProp's decay rate")
+    debug_info: bool = field(23, "bool", default=False, doc="print mean values of every pass")
+    snapshot_after_train: bool = field(28, "bool", default=True, doc="a last one when done")
+    solver_type: SolverType = field(
+        30, SolverType, default=SolverType.SGD, deprecated=True, doc="old form of `type`"
+    )
+    layer_wise_reduce: bool = field(41, "bool", default=True, doc="of no effect here")
+    weights: list[str] = repeated(42, "string", doc=".caffemodel files to start from")
+
+
+class SolverState(Message):
+    """Where a run stands: written beside the parameters, read to go on.
+
+    `run_state` is ours, with a number that Caffe does not know and so passes over: JSON text with
+    the seed, the random streams and the data positions."""
+
+    iter: int = field(1, "int32")
+    learned_net: str = field(2, "string")
+    history: list[BlobProto] = repeated(3, BlobProto)
+    current_step: int = field(4, "int32", default=0)
+    run_state: str = field(1000, "string")

@@ -1,0 +1,331 @@
+"""Messages ↔ protobuf's wire format: .caffemodel, .solverstate and .binaryproto files.
+
+The protobuf library gets descriptors that are built from our declarations when first needed, so
+there is no generated code and no version to mismatch. Three things differ from what `protoc`
+would declare; the bytes are the same:
+
+- packed floats are declared as bytes, which look alike on the wire, and become arrays without
+  passing through Python lists;
+- enums are declared as int32, and a number that the enum does not know reads as not set, as in
+  proto2;
+- strings are declared as bytes, so that a name that is not UTF-8 does not make a file unreadable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from caffelite.errors import Problem, SnapshotError
+from caffelite.schema.message import FieldSpec, Message
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message as Proto
+
+M = TypeVar("M", bound=Message)
+
+MAX_BYTES = 2**31 - 1
+"""Protobuf reads and writes no message that is larger."""
+MANY = 64
+"""More repeated floats than this are kept as an array, also where they are not packed."""
+
+_FLOATS: dict[Any, np.dtype] = {"float": np.dtype("<f4"), "double": np.dtype("<f8")}
+
+
+def encode(message: Message) -> bytes:
+    """The message in wire format. Raises SnapshotError if it would be over 2 GB."""
+    if _size_of_arrays(message) > MAX_BYTES:
+        raise _too_large()
+    proto = _codec(type(message), True).new(type(message))
+    _fill(proto, message)
+    from google.protobuf.message import EncodeError
+
+    try:
+        data = bytes(proto.SerializeToString(deterministic=True))
+    except EncodeError:
+        raise _too_large() from None
+    if len(data) > MAX_BYTES:
+        raise _too_large()
+    return data
+
+
+def decode(data: bytes, cls: type[M], name: str = "", what: str = "") -> M:
+    """The message in the bytes; fields that `cls` does not declare are passed over.
+
+    Raises SnapshotError if the bytes are not such a message; `name` says in it where they are
+    from, and `what` what they should have been.
+    """
+    from google.protobuf.message import DecodeError
+
+    name, what = name or "the data", what or f"a {cls.__name__}"
+    if len(data) > MAX_BYTES:
+        raise _too_large(name)
+    for packed in (True, False):
+        codec = _codec(cls, packed)
+        proto = codec.new(cls)
+        try:
+            proto.ParseFromString(data)
+        except DecodeError:
+            reason = _why_broken(data)
+            raise SnapshotError(Problem(f"{name}: not {what} in binary form: {reason}")) from None
+        try:
+            message = codec.message(proto, cls)
+        except _Unpacked:
+            continue
+        if data and not message._values:
+            reason = foreign(data) or "it holds no field of such a message"
+            raise SnapshotError(f"{name}: not {what} in binary form: {reason}")
+        return message
+    raise AssertionError
+
+
+# Messages to protobuf.
+
+
+def _fill(proto: Any, message: Message) -> None:
+    for spec, value in message.set_fields():
+        if spec.message_type is not None:
+            if not spec.repeated:
+                part = getattr(proto, spec.name)
+                part.SetInParent()
+                _fill(part, value)
+                continue
+            for item in value:
+                _fill(getattr(proto, spec.name).add(), item)
+        elif _as_bytes(spec):
+            array = np.ascontiguousarray(value, _FLOATS[spec.type])
+            getattr(proto, spec.name).append(array.tobytes())
+        elif spec.repeated:
+            getattr(proto, spec.name).extend(_to_wire(v) for v in value)
+        else:
+            setattr(proto, spec.name, _to_wire(value))
+
+
+def _to_wire(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+def _size_of_arrays(message: Message) -> int:
+    size = 0
+    for spec, value in message.set_fields():
+        if _as_bytes(spec):
+            size += len(value) * _FLOATS[spec.type].itemsize
+        elif spec.message_type is not None:
+            size += sum(map(_size_of_arrays, value if spec.repeated else [value]))
+    return size
+
+
+def _too_large(name: str = "") -> SnapshotError:
+    where = f"{name}: " if name else ""
+    return SnapshotError(
+        Problem(
+            f"{where}over 2 GB, which is more than a binary protobuf file can be",
+            hint="use HDF5: a name that ends in .h5, snapshot_format: HDF5 in a solver",
+        )
+    )
+
+
+# Protobuf to messages.
+
+
+class _Unpacked(Exception):
+    """Floats that are declared as packed came one by one, as old writers do."""
+
+
+def _as_bytes(spec: FieldSpec) -> bool:
+    return spec.packed and spec.type in _FLOATS
+
+
+class _Codec:
+    """Protobuf's classes for a message and all that it holds."""
+
+    def __init__(self, root: type[Message], packed: bool) -> None:
+        from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+        self.packed = packed
+        self.seen = {cls: dict(cls.specs) for cls in _reachable(root)}
+        names = {cls: f"{cls.__name__}_{i}" for i, cls in enumerate(self.seen)}
+        file = descriptor_pb2.FileDescriptorProto(name="caffelite.proto", syntax="proto2")
+        kinds = descriptor_pb2.FieldDescriptorProto
+        for cls, specs in self.seen.items():
+            described = file.message_type.add(name=names[cls])
+            for spec in specs.values():
+                field = described.field.add(name=spec.name, number=spec.number)
+                field.label = kinds.LABEL_REPEATED if spec.repeated else kinds.LABEL_OPTIONAL
+                if spec.message_type is not None:
+                    field.type, field.type_name = kinds.TYPE_MESSAGE, names[spec.message_type]
+                elif spec.enum_type is not None:
+                    field.type = kinds.TYPE_INT32
+                elif spec.type in ("string", "bytes") or (packed and _as_bytes(spec)):
+                    field.type = kinds.TYPE_BYTES
+                else:
+                    field.type = getattr(kinds, f"TYPE_{str(spec.type).upper()}")
+                    field.options.packed = spec.packed
+        pool = descriptor_pool.DescriptorPool()
+        pool.Add(file)
+        self.classes = {
+            cls: message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
+            for cls, name in names.items()
+        }
+
+    def new(self, cls: type[Message]) -> Proto:
+        return self.classes[cls]()
+
+    def stands(self) -> bool:
+        """Are the declarations those that this was built from? Layers add fields."""
+        return all(cls.specs == specs for cls, specs in self.seen.items())
+
+    def message(self, proto: Any, cls: type[M]) -> M:
+        """The message of what protobuf read."""
+        message = cls()
+        message._explicit = True
+        for described, value in proto.ListFields():
+            spec = cls.specs[described.name]
+            value = self.value(spec, value)
+            if value is not None:
+                message._values[spec.name] = value
+        if self.packed:
+            _refuse_unpacked(proto, cls)
+        return message
+
+    def value(self, spec: FieldSpec, value: Any) -> Any:
+        """A field's value, or None for one that reads as not set."""
+        cls = spec.message_type
+        if cls is not None:
+            if not spec.repeated:
+                return self.message(value, cls)
+            return [self.message(item, cls) for item in value]
+        if spec.type in _FLOATS and spec.repeated:
+            return _floats(spec, value)
+        if spec.repeated:
+            found = [_from_wire(spec, v) for v in value]
+            return [v for v in found if v is not None]
+        return _from_wire(spec, value)
+
+
+_codecs: dict[tuple[type[Message], bool], _Codec] = {}
+
+
+def _codec(cls: type[Message], packed: bool) -> _Codec:
+    codec = _codecs.get((cls, packed))
+    if codec is None or not codec.stands():
+        codec = _codecs[cls, packed] = _Codec(cls, packed)
+    return codec
+
+
+def _reachable(root: type[Message]) -> Iterator[type[Message]]:
+    found, todo = {root}, [root]
+    while todo:
+        cls = todo.pop()
+        yield cls
+        for spec in cls.specs.values():
+            inner = spec.message_type
+            if inner is not None and inner not in found:
+                found.add(inner)
+                todo.append(inner)
+
+
+def _floats(spec: FieldSpec, value: Any) -> Any:
+    dtype = _FLOATS[spec.type]
+    if not len(value):
+        return None
+    if isinstance(value[0], bytes):
+        data = value[0] if len(value) == 1 else b"".join(value)
+        if len(data) % dtype.itemsize:
+            raise SnapshotError(
+                f"{spec.name} holds {len(data)} bytes, which is no whole number of {spec.type}s"
+            )
+        return np.frombuffer(data, dtype).astype(dtype.newbyteorder("="), copy=False)
+    if spec.packed or len(value) > MANY:
+        return np.array(value, dtype.newbyteorder("="))
+    return [_from_wire(spec, v) for v in value]
+
+
+def _from_wire(spec: FieldSpec, value: Any) -> Any:
+    if spec.type == "float":
+        # The shortest decimal that is the same float32: 0.1, not 0.10000000149011612.
+        return float(str(np.float32(value)))
+    if spec.type == "string":
+        return value.decode("utf-8", "backslashreplace")
+    if spec.enum_type is not None:
+        return spec.enum_type._value2member_map_.get(value)
+    return value
+
+
+def _refuse_unpacked(proto: Any, cls: type[Message]) -> None:
+    numbers = {spec.number for spec in cls.specs.values() if _as_bytes(spec)}
+    if numbers:
+        from google.protobuf.unknown_fields import UnknownFieldSet
+
+        unknown = UnknownFieldSet(proto)
+        if any(unknown[i].field_number in numbers for i in range(len(unknown))):
+            raise _Unpacked
+
+
+# What is wrong with bytes that protobuf refuses.
+
+_KNOWN = {
+    b"\x89HDF\r\n\x1a\n": "this is an HDF5 file",
+    b"PK\x03\x04": "this is a zip archive (.zip, .npz or a PyTorch file)",
+    b"\x1f\x8b": "this is a gzip archive; unpack it first",
+    b"\x80\x02": "this is a Python pickle, which is not read: it could run anything",
+    b"\x89PNG": "this is a PNG image",
+    b"\x93NUMPY": "this is a NumPy array (.npy)",
+    b"version https://git-lfs": "this is a Git LFS pointer, not the file; run `git lfs pull`",
+}
+
+
+def foreign(data: bytes) -> str | None:
+    """What the bytes are, if they are something well known other than a binary message."""
+    for magic, what in _KNOWN.items():
+        if data.startswith(magic):
+            return what
+    start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")):
+        return "this is a web page, not the file itself; download the raw file"
+    if data and not set(data[:4096]) & {*range(9), *range(14, 32), 127}:
+        return "this is text, not a binary file"
+    return None
+
+
+def _why_broken(data: bytes) -> str:
+    if what := foreign(data):
+        return what
+    at = 0
+    while at < len(data):
+        start = at
+        tag, at = _varint(data, at)
+        kind = tag & 7
+        if kind in (6, 7) or tag >> 3 == 0:
+            return f"byte {start} begins no field; is this a file of another kind?"
+        if kind == 0:
+            _, at = _varint(data, at)
+        elif kind == 2:
+            size, at = _varint(data, at)
+            at += size
+        elif kind in (1, 5):
+            at += 8 if kind == 1 else 4
+        if at > len(data):
+            return (
+                f"it ends in the middle of a field: {len(data)} bytes, at least {at} expected; "
+                "was the copy or download cut short?"
+            )
+    return "its fields are not those of this message, or are damaged"
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A base-128 number and where it ends; one that is cut off ends after the data."""
+    value = 0
+    for i in range(10):
+        if at + i >= len(data):
+            break
+        value |= (data[at + i] & 0x7F) << 7 * i
+        if data[at + i] < 0x80:
+            return value, at + i + 1
+    return value, len(data) + 1

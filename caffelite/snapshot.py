@@ -1,0 +1,157 @@
+"""Where a run stands, in a file: Caffe's .solverstate, binary or HDF5.
+
+A snapshot is two files, PREFIX_iter_N.caffemodel with the parameters and PREFIX_iter_N.solverstate
+with the iteration and the update rule's history. What Caffe has no field for (seed, random
+streams, positions in the data) goes beside them as JSON text, which Caffe passes over; a state
+that Caffe wrote lacks it, and is continued with fresh streams.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caffelite.blob import Array
+from caffelite.errors import Problem, SnapshotError, did_you_mean
+from caffelite.schema.binary import (
+    array_of,
+    blob_proto,
+    decode,
+    encode,
+    read_bytes,
+    replacing,
+    write_atomically,
+)
+from caffelite.schema.solver import SnapshotFormat, SolverParameter, SolverState
+from caffelite.weights import import_h5py
+
+
+@dataclass
+class RunState:
+    """What a run needs to go on, apart from the parameters."""
+
+    iter: int
+    learned_net: str
+    history: list[Array] = field(default_factory=list)
+    current_step: int = 0
+    run: dict[str, Any] = field(default_factory=dict)
+
+
+def paths(param: SolverParameter, solver_path: str, iteration: int) -> tuple[str, str]:
+    """The names of a snapshot's two files. Without `snapshot_prefix` they start like the solver
+    file's name; a prefix that is a folder is followed by that name."""
+    stem = Path(solver_path).stem if solver_path else "caffelite"
+    prefix = param.snapshot_prefix or stem
+    if prefix.endswith(("/", os.sep)) or os.path.isdir(prefix):
+        prefix = os.path.join(prefix, stem)
+    ending = ".h5" if param.snapshot_format == SnapshotFormat.HDF5 else ""
+    base = f"{prefix}_iter_{iteration}"
+    return f"{base}.caffemodel{ending}", f"{base}.solverstate{ending}"
+
+
+def check_prefix(param: SolverParameter) -> None:
+    """Refuse a prefix that nothing could be written to, before the run rather than after it."""
+    folder = os.path.dirname(param.snapshot_prefix) or "."
+    if os.path.isdir(folder) and os.access(folder, os.W_OK):
+        return
+    wrong = "cannot be written to" if os.path.exists(folder) else "does not exist"
+    raise SnapshotError(
+        Problem(
+            f'the folder of snapshot_prefix, "{folder}", {wrong}',
+            param.span("snapshot_prefix"),
+            "the start of a path in a folder that is there",
+            f"mkdir -p {folder}",
+        )
+    )
+
+
+def write_state(path: str, state: RunState) -> None:
+    """Write a .solverstate: HDF5 if the path ends in .h5. Whole or not at all."""
+    if path.endswith(".h5"):
+        _write_hdf5(path, state)
+        return
+    message = SolverState(
+        iter=state.iter,
+        learned_net=state.learned_net,
+        history=[blob_proto(array) for array in state.history],
+        current_step=state.current_step,
+        run_state=json.dumps(state.run),
+    )
+    write_atomically(path, encode(message))
+
+
+def read_state(path: str) -> RunState:
+    """Read a .solverstate. Raises SnapshotError if it is missing, damaged or something else."""
+    if path.endswith(".h5"):
+        state = _read_hdf5(path)
+    else:
+        message = decode(read_bytes(path), SolverState, path)
+        state = RunState(
+            message.iter,
+            message.learned_net,
+            [np.array(array_of(blob)) for blob in message.history],
+            message.current_step,
+            json.loads(message.run_state or "{}"),
+        )
+        if not message.has("iter"):
+            hint = None
+            if ".caffemodel" in path:
+                hint = "a .caffemodel holds parameters only: start from it with --weights"
+            raise SnapshotError(Problem(f"{path}: not a solver state", hint=hint))
+    return state
+
+
+def model_path(state: RunState, path: str) -> str:
+    """The parameters' file of a state. Beside the state first, under the state's own name or the
+    one that it says, so that a snapshot may be renamed and moved; then where the state says."""
+    beside = os.path.join(os.path.dirname(path), os.path.basename(state.learned_net))
+    for candidate in (path.replace(".solverstate", ".caffemodel"), beside, state.learned_net):
+        if candidate and candidate != path and os.path.isfile(candidate):
+            return candidate
+    folder = os.path.dirname(path) or "."
+    near = did_you_mean(os.path.basename(state.learned_net), os.listdir(folder))
+    raise SnapshotError(
+        Problem(
+            f'{path}: its parameters, "{state.learned_net}", are not there',
+            expected=f"that file, or one of the same name in {folder}",
+            hint=near,
+        )
+    )
+
+
+def _write_hdf5(path: str, state: RunState) -> None:
+    h5py = import_h5py(path)
+    with replacing(path) as part, h5py.File(part, "w") as file:
+        file["iter"] = np.array([state.iter], np.int32)
+        file["current_step"] = np.array([state.current_step], np.int32)
+        file["learned_net"] = np.bytes_(state.learned_net)
+        history = file.create_group("history")
+        for i, array in enumerate(state.history):
+            history[str(i)] = array
+        file["run_state"] = np.bytes_(json.dumps(state.run))
+
+
+def _read_hdf5(path: str) -> RunState:
+    h5py = import_h5py(path)
+    try:
+        with h5py.File(path, "r") as file:
+            if "iter" not in file or "history" not in file:
+                raise SnapshotError(f"{path}: not a solver state (it has no iter and history)")
+            history = file["history"]
+            run = file["run_state"][()].decode() if "run_state" in file else "{}"
+            return RunState(
+                int(file["iter"][0]),
+                file["learned_net"][()].decode(),
+                [np.array(history[str(i)]) for i in range(len(history))],
+                int(file["current_step"][0]),
+                json.loads(run),
+            )
+    except FileNotFoundError:
+        raise SnapshotError(f"{path}: no such file") from None
+    except (OSError, KeyError, ValueError) as error:
+        raise SnapshotError(f"{path}: a damaged HDF5 file: {error}") from None

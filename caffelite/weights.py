@@ -1,0 +1,336 @@
+"""Parameters in files: reading, writing, and copying them into a net by layer name."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+import numpy as np
+
+from caffelite.blob import Array, Blob, Shape
+from caffelite.errors import Problem, SnapshotError
+from caffelite.schema.binary import (
+    array_of,
+    blob_proto,
+    decode,
+    encode,
+    read_bytes,
+    replacing,
+    write_atomically,
+)
+from caffelite.schema.common import BlobProto
+from caffelite.schema.message import Message, repeated
+from caffelite.schema.message import field as declared
+from caffelite.schema.net import NetParameter
+from caffelite.schema.solver import SolverState
+
+Stored = list[Union[Array, None]]
+"""A layer's parameters as stored. None: not in the file, because it is another layer's (Caffe's
+HDF5 files hold a shared parameter once)."""
+
+_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+
+
+# A file may come from a fork of Caffe that uses field numbers for other things, so only what is
+# the same in all of them is declared here.
+
+
+class _V0Layer(Message):
+    name: str = declared(1, "string")
+    blobs: list[BlobProto] = repeated(50, BlobProto)
+
+
+class _V1Layer(Message):
+    layer: _V0Layer = declared(1, _V0Layer)
+    name: str = declared(4, "string")
+    blobs: list[BlobProto] = repeated(6, BlobProto)
+
+
+class _Layer(Message):
+    name: str = declared(1, "string")
+    blobs: list[BlobProto] = repeated(7, BlobProto)
+
+
+class _Weights(Message):
+    name: str = declared(1, "string")
+    layers: list[_V1Layer] = repeated(2, _V1Layer)
+    layer: list[_Layer] = repeated(100, _Layer)
+
+
+def read_weights(path: str | os.PathLike[str]) -> dict[str, Stored]:
+    """Layer name → its parameters, in the file's order, from a .caffemodel of any age or an HDF5
+    file. Layers without parameters are left out; the arrays may be read-only.
+
+    If a name comes more than once, the last layer with parameters counts, as in Caffe. Old files
+    give every shape in four extents: a bias is (1, 1, 1, N). `copy_weights` knows this.
+    Raises SnapshotError, saying what the file is if it is something else.
+    """
+    name = os.fspath(path)
+    data = read_bytes(path)
+    if data.startswith(_HDF5_MAGIC):
+        return _read_hdf5(name)
+    try:
+        stored = decode(data, _Weights, name, "a file of parameters (.caffemodel)")
+    except SnapshotError:
+        _refuse_solver_state(data, name)
+        raise
+    found: dict[str, Stored] = {}
+    layers: list[Any] = [layer.layer if layer.has("layer") else layer for layer in stored.layers]
+    for layer in [*layers, *stored.layer]:
+        if layer.has("blobs"):
+            found[layer.name] = [_array(blob, layer.name, name) for blob in layer.blobs]
+    if not found:
+        raise SnapshotError(
+            f"{name}: " + ("there are no parameters in this file" if data else "the file is empty")
+        )
+    return found
+
+
+def _array(blob: BlobProto, layer: str, path: str) -> Array:
+    try:
+        return array_of(blob)
+    except SnapshotError as error:
+        raise SnapshotError(f'{path}: layer "{layer}": {error}') from None
+
+
+def _refuse_solver_state(data: bytes, path: str) -> None:
+    try:
+        state = decode(data, SolverState)
+    except SnapshotError:
+        return
+    if state.has("iter") and state.has("history"):
+        raise _is_solver_state(path, state.learned_net) from None
+
+
+def _is_solver_state(path: str, learned: str) -> SnapshotError:
+    hint = f"its parameters are in {learned}" if learned else None
+    message = f"{path}: this is a solver's state, not a file of parameters"
+    return SnapshotError(Problem(message, hint=hint))
+
+
+def import_h5py(path: str) -> Any:
+    """h5py, or a SnapshotError that says how to get it."""
+    try:
+        import h5py
+    except ImportError:
+        raise SnapshotError(
+            Problem(f"{path}: HDF5 needs h5py", hint='pip install "caffelite[data]"')
+        ) from None
+    return h5py
+
+
+def _read_hdf5(path: str) -> dict[str, Stored]:
+    h5py = import_h5py(path)
+    found: dict[str, dict[int, Array]] = {}
+    try:
+        with h5py.File(path, "r") as file:
+            if "learned_net" in file:
+                learned = file["learned_net"][()]
+                raise _is_solver_state(path, learned.decode(errors="backslashreplace"))
+            if not isinstance(file.get("data"), h5py.Group):
+                raise SnapshotError(
+                    f"{path}: an HDF5 file without the group /data, where Caffe keeps "
+                    f"parameters; it holds {', '.join(map(repr, list(file)[:5])) or 'nothing'}"
+                )
+
+            def visit(name: str, item: Any) -> None:
+                layer, _, index = name.rpartition("/")  # a layer's name may hold slashes too
+                if layer and index.isdecimal() and isinstance(item, h5py.Dataset):
+                    found.setdefault(layer, {})[int(index)] = item[()]
+
+            file["data"].visititems(visit)
+    except (OSError, RuntimeError) as error:
+        raise SnapshotError(f"{path}: a damaged HDF5 file: {error}") from None
+    if not found:
+        raise SnapshotError(f"{path}: there are no parameters in this file")
+    return {name: [arrays.get(i) for i in range(max(arrays) + 1)] for name, arrays in found.items()}
+
+
+def write_weights(
+    path: str | os.PathLike[str],
+    net: NetParameter,
+    blobs: Mapping[str, Sequence[Array]],
+    diffs: Mapping[str, Sequence[Array]] | None = None,
+) -> None:
+    """Write a net and its parameters: HDF5 if the path ends in .h5 or .hdf5, which keeps names
+    and values only, or else a .caffemodel, which keeps the layers' definitions too.
+
+    `blobs` and `diffs` are by layer name. The file is replaced as a whole or not at all.
+    """
+    unknown = set(blobs) - {layer.name for layer in net.layer}
+    if unknown:
+        raise ValueError(f"no such layers in the net: {', '.join(sorted(unknown))}")
+    diffs = diffs or {}
+    if os.fspath(path).endswith((".h5", ".hdf5")):
+        _write_hdf5(os.fspath(path), net, {"data": blobs, "diff": diffs})
+        return
+    stored = NetParameter(name=net.name)
+    for layer in net.layer:
+        layer = layer.copy()
+        arrays = blobs.get(layer.name, ())
+        gradients: Stored = [*diffs.get(layer.name, ())] or [None] * len(arrays)
+        layer.blobs = [blob_proto(a, d) for a, d in zip(arrays, gradients)]
+        stored.layer.append(layer)
+    write_atomically(path, encode(stored))
+
+
+def _write_hdf5(
+    path: str, net: NetParameter, parts: Mapping[str, Mapping[str, Sequence[Array]]]
+) -> None:
+    h5py = import_h5py(path)
+    with replacing(path) as part, h5py.File(part, "w") as file:
+        for kind, arrays in parts.items():
+            if kind == "diff" and not arrays:
+                continue
+            for layer in net.layer:
+                group = file.require_group(f"{kind}/{layer.name}")
+                for i, array in enumerate(arrays.get(layer.name, ())):
+                    group.create_dataset(str(i), data=array)
+
+
+@dataclass
+class Report:
+    """What `copy_weights` did, by layer name."""
+
+    path: str = ""
+    copied: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    """In the file, not in the net."""
+    missing: list[str] = field(default_factory=list)
+    """In the net, not in the file: these keep their values."""
+    mismatched: dict[str, str] = field(default_factory=dict)
+    """In both, but of different shapes: which. These keep their values too."""
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.copied)} layers copied"]
+        if self.skipped:
+            lines.append(f"in the file only: {', '.join(self.skipped)}")
+        if self.missing:
+            lines.append(f"in the net only: {', '.join(self.missing)}")
+        lines += [f"left out: {name}: {why}" for name, why in self.mismatched.items()]
+        return "\n".join(lines)
+
+
+def copy_weights(
+    source: Mapping[str, Sequence[Array | None]],
+    target: Mapping[str, Sequence[Blob]],
+    *,
+    path: str = "",
+    skip_mismatch: bool = False,
+) -> Report:
+    """Copy parameters into the layers of the same name, all or (after an error) none.
+
+    Raises SnapshotError if shapes do not fit, unless `skip_mismatch` leaves those layers as they
+    are, and if nothing would be copied. `path` is named in the error.
+    """
+    report = Report(path)
+    copies: list[tuple[Blob, Array]] = []
+    absent: dict[str, list[Blob]] = {}
+    for name, blobs in target.items():
+        if not blobs:
+            continue
+        if name not in source:
+            report.missing.append(name)
+            continue
+        arrays = _with_factor(source[name], blobs)
+        why = _mismatch(arrays, blobs)
+        if why:
+            report.mismatched[name] = why
+            continue
+        padded = [*arrays, *[None] * (len(blobs) - len(arrays))]
+        copies += [(blob, array) for blob, array in zip(blobs, padded) if array is not None]
+        absent[name] = [blob for blob, array in zip(blobs, padded) if array is None]
+        report.copied.append(name)
+    # A parameter that is not stored here must come with another layer that shares it.
+    filled = {_place(blob) for blob, _ in copies}
+    for name, left in absent.items():
+        if any(_place(blob) not in filled for blob in left):
+            report.copied.remove(name)
+            report.mismatched[name] = _counts(source[name], target[name])
+            copies = [c for c in copies if all(c[0] is not blob for blob in target[name])]
+    report.skipped = [name for name in source if name not in target]
+    if report.mismatched and not skip_mismatch:
+        raise SnapshotError(*_mismatch_problems(report))
+    if not report.copied and (report.missing or report.mismatched):
+        raise _nothing_copied(report, source)
+    for blob, array in copies:
+        blob.data[...] = array.reshape(blob.shape)
+    return report
+
+
+def _place(blob: Blob) -> tuple[int, int]:
+    return blob.data.__array_interface__["data"][0], blob.data.nbytes
+
+
+def _with_factor(arrays: Sequence[Array | None], blobs: Sequence[Blob]) -> Sequence[Array | None]:
+    """BatchNorm keeps sums of mean and variance and the factor to divide them by; some files have
+    the two quotients alone, so the factor is 1."""
+    if len(arrays) == 2 and len(blobs) == 3 and blobs[2].shape == (1,):
+        mean, variance = blobs[:2]
+        if mean.shape == variance.shape and mean.data.ndim == 1:
+            return [*arrays, np.ones(1, np.float32)]
+    return arrays
+
+
+def _mismatch(arrays: Sequence[Array | None], blobs: Sequence[Blob]) -> str | None:
+    """Why stored parameters do not fit a layer's, or None."""
+    if len(arrays) > len(blobs):
+        return _counts(arrays, blobs)
+    for i, (array, blob) in enumerate(zip(arrays, blobs)):
+        if array is not None and not same_shape(array.shape, blob.shape):
+            return f"parameter {i} is {array.shape} in the file, {blob.shape} in the net"
+    return None
+
+
+def _counts(arrays: Sequence[Array | None], blobs: Sequence[Blob]) -> str:
+    stored = [array.shape for array in arrays if array is not None]
+    text = f"{len(stored)} parameters in the file, {len(blobs)} in the net"
+    if len(stored) == 5 and len(blobs) == 3:
+        text += " (a BatchNorm of NVIDIA's Caffe, with scale and bias in it?)"
+    return text
+
+
+def same_shape(stored: Shape, shape: Shape) -> bool:
+    """Are the shapes the same, or is `stored` the same in the old four extents: (1, 1, 1, N) for
+    (N,), (1, 1, N, K) for (N, K)? Single values fit whatever their axes."""
+    if stored == shape or all(n == 1 for n in stored + shape):
+        return True
+    return len(stored) == 4 and len(shape) < 4 and stored == (1,) * (4 - len(shape)) + shape
+
+
+def _mismatch_problems(report: Report) -> list[Problem]:
+    where = f"{report.path}: " if report.path else ""
+    problems = [
+        Problem(f'{where}layer "{name}" does not fit the net: {why}')
+        for name, why in report.mismatched.items()
+    ]
+    hint = "to learn such a layer afresh, rename it in the net, or give skip_mismatch=True"
+    problems[-1] = Problem(problems[-1].message, hint=hint)
+    return problems
+
+
+def _nothing_copied(report: Report, source: Mapping[str, Any]) -> SnapshotError:
+    where = f"{report.path}: " if report.path else ""
+    if report.mismatched:
+        return SnapshotError(f"{where}nothing was copied: no layer fits the net\n{report}")
+    pairs = []
+    for name in report.missing:
+        near = difflib.get_close_matches(name, list(source), n=1, cutoff=0.5)
+        if near:
+            pairs.append(f'"{near[0]}" in the file is like "{name}" in the net')
+    return SnapshotError(
+        Problem(
+            f"{where}nothing was copied: no layer of the net is in the file",
+            expected=f"layers named {_some(report.missing)}; the file has {_some(source)}",
+            hint="; ".join(pairs[:4]) or "is this the file of another net?",
+        )
+    )
+
+
+def _some(names: Any) -> str:
+    names = list(names)
+    shown = ", ".join(f'"{name}"' for name in names[:6])
+    return shown + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -1,0 +1,24 @@
+"""Accuracy: what is refused, and scores that are not numbers."""
+
+import numpy as np
+import pytest
+
+from caffelite.errors import NetError
+from caffelite.layers.cases import Case
+
+from .bench import Bench
+
+
+@pytest.mark.parametrize("top_k", [0, 3])
+def test_top_k_must_leave_a_question(top_k: int) -> None:
+    case = Case(
+        f'type: "Accuracy" accuracy_param {{ top_k: {top_k} }}', {"x": np.eye(2), "label": [0, 1]}
+    )
+    with pytest.raises(NetError, match=f"top_k is {top_k}, but there are 2 classes"):
+        Bench(case)
+
+
+def test_a_net_that_computes_nan_is_never_right() -> None:
+    bench = Bench(Case('type: "Accuracy"', {"x": np.full((4, 3), np.nan), "label": [0, 1, 2, 0]}))
+    bench.forward()
+    assert bench.top[0] == 0
