@@ -71,7 +71,8 @@ class GradientFlow:
     def steps(self) -> list[list[Step]]:
         """For each layer what its part of the backward pass does."""
         for version, weight in self.plan.loss_weights.items():
-            self._diff(version).fill(weight)
+            if self.placement.last[version.name] is not version:  # else the blob has it already
+                self._diff(version).fill(weight)
         return [self._node_steps(node) for node in self.plan.graph.nodes]
 
     def _diff(self, version: Version) -> Array:

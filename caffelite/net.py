@@ -136,11 +136,15 @@ class Net:
                 elif version not in self._data or self._data[version].shape != shapes[version]:
                     self._data[version] = np.zeros(shapes[version], self.dtype)
         for name, version in self._last.items():
-            data = self._data[version]
+            data, weight = self._data[version], self._plan.loss_weights.get(version)
             if name not in self.blobs:
                 self.blobs[name] = Blob(data, None, self._reshaper(version))
             elif self.blobs[name].data is not data:
                 self.blobs[name]._replace(data, None)
+            else:
+                continue
+            if weight:
+                self.blobs[name].diff.fill(weight)
         for layer in self.layers[start:]:
             layer.prepare()
         self._forward_steps = [self._forward_step(node) for node in self._nodes]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
 import shutil
 import textwrap
 
@@ -50,14 +51,18 @@ def overview() -> list[str]:
         lines.append("Beyond Caffe 1.0:" if extension else "Caffe 1.0:")
         for name in sorted(registry, key=str.lower):
             if bool(registry[name].extension) == extension:
-                lines.append(f"  {name:<{width}}{textwrap.shorten(summary(registry[name]), room)}")
+                lines.append(f"  {name:<{width}}{textwrap.shorten(summary(registry[name]), room, placeholder=' ...')}")
         lines.append("")
     return [*lines, "`caffelite layers TYPE` explains one."]
 
 
 def summary(cls: type[Layer]) -> str:
-    """The first sentence or formula of the layer's documentation."""
-    return " ".join((inspect.getdoc(cls) or "").split("\n\n")[0].split())
+    """One line: what the layer's file says that it is, or else its documentation's start."""
+    title = (inspect.getdoc(inspect.getmodule(cls)) or "").split("\n\n")[0]
+    name, colon, rest = title.partition(": ")
+    if not colon or cls.type not in re.split(r"\W+", name):
+        rest = (inspect.getdoc(cls) or "").split("\n\n")[0]
+    return " ".join(rest.split())
 
 
 def page(cls: type[Layer]) -> list[str]:

@@ -68,7 +68,7 @@ class Order:
             parts.append(part)
             self._at += len(part)
             n -= len(part)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return parts[0] if len(parts) == 1 else np.concatenate([self._epoch[:0], *parts])
 
     def peek(self) -> int:
         """The sample that comes next in this epoch; the first, at its end."""

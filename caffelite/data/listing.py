@@ -34,14 +34,11 @@ def read_labelled(path: str) -> tuple[Source, list[tuple[str, int, int]]]:
     for number, line in enumerate(source.lines):
         if not line.strip():
             continue
-        name, _, label = line.strip().rpartition(" ")
-        name, label = (
-            (name, label) if name else line.strip().rsplit("\t", 1) if "\t" in line else ("", line)
-        )
+        name, label = ["", *line.strip().rsplit(None, 1)][-2:]
         try:
-            entries.append((name.strip(), int(label), number))
             if not name:
                 raise ValueError
+            entries.append((name, int(label), number))
         except ValueError:
             problems.append(
                 Problem(

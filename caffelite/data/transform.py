@@ -71,6 +71,7 @@ class Transformer:
     def __call__(self, sample: Array, out: Array) -> None:
         """Prepare one sample, of any type of number, into `out`."""
         flip = self.mirror and bool(self._rng.integers(2))
+        window: Any
         if self.crop and sample.shape[1:] != (self.crop, self.crop):
             height, width = sample.shape[1] - self.crop, sample.shape[2] - self.crop
             if self._random_crop:

@@ -14,7 +14,7 @@ Shape = tuple[int, ...]
 COLUMN_BYTES = 4 << 20
 # Images are gathered until a run of outputs is about this long: short runs copy slowly, and the
 # matrices of small images are too narrow for BLAS.
-RUN_LENGTH = 96
+RUN_LENGTH = 256
 
 
 @dataclass(frozen=True)

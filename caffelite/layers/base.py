@@ -20,6 +20,7 @@ Chance comes from `self.rng` only, so that a seed repeats a run.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn, TypeVar, Union, cast
@@ -101,6 +102,8 @@ class Layer:
     """Do the tops' shapes depend on the bottoms' values? (Then see `reshape_to`.)"""
     extension: ClassVar[str] = ""
     """Where a layer that is not of Caffe 1.0 comes from."""
+    tested_in: ClassVar[str] = ""
+    """The file of its tests, for a layer whose outputs no `Case` can say (data from files)."""
     cases: ClassVar[tuple[Any, ...]] = ()
     """Small examples with expected values: `layers.cases.Case`."""
 
@@ -204,9 +207,9 @@ class Layer:
                 )
 
     @classmethod
-    def messages(cls) -> dict[str, type[Message]]:
+    def messages(cls) -> dict[str, builtins.type[Message]]:
         """The `*_param` fields that this type of layer reads."""
-        found: dict[str, type[Message]] = {}
+        found: dict[str, builtins.type[Message]] = {}
         for base in cls.__mro__:
             for value in vars(base).values():
                 if isinstance(value, ParamField):

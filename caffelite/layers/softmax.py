@@ -42,10 +42,10 @@ class SoftmaxKernel:
             y = y.reshape(self.sizes)
         row = self._row
         # e^(x - max) cannot overflow, and the quotient is the same
-        np.maximum.reduce(x, 1, None, row, True)
+        np.maximum.reduce(x, axis=1, out=row, keepdims=True)
         np.subtract(x, row, y)
         np.exp(y, y)
-        np.add.reduce(y, 1, None, row, True)
+        np.add.reduce(y, axis=1, out=row, keepdims=True)
         np.divide(y, row, y)
 
 

@@ -28,7 +28,7 @@ class SourceLayer(Layer):
     """
 
     bottoms = (0, 0)
-    tops = (1, 2)
+    tops: ClassVar[tuple[int, int | None]] = (1, 2)
     source = True
     backward_reads = ()
     tested_in: ClassVar[str] = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
@@ -17,8 +18,13 @@ from caffelite.text import parse
 
 
 def message_of(case: Case) -> LayerParameter:
-    """The case's layer as a message."""
-    return bind(parse(Source("<case>", case.layer_text())), NetParameter).layer[0]
+    """The case's layer as a message, the caller's own."""
+    return _read(case.layer_text()).copy()
+
+
+@cache
+def _read(text: str) -> LayerParameter:
+    return bind(parse(Source("<case>", text)), NetParameter).layer[0]
 
 
 class Bench:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from caffelite import Net
 from caffelite.errors import Source
 from caffelite.layers import registry
 from caffelite.layers.cases import Case
@@ -18,7 +19,7 @@ from caffelite.schema.message import Message
 from caffelite.schema.net import LayerParameter, NetParameter
 from caffelite.text import parse
 
-from .contract import PROMISES, Subject, another_batch_size_and_back, judge
+from .contract import PROMISES, Subject, another_batch_size_and_back, judge, same
 
 TESTS = Path(__file__).parents[1]
 DATA = TESTS / "reference" / "data"
@@ -61,6 +62,35 @@ def test_the_layer_keeps_its_promises(subject: Subject, dtype: type) -> None:
     for name, reason in excused.items():
         print(f"{name}: {reason}")  # `pytest -rP` shows what was not held against whom
     assert not broken, "\n".join(f"{name}: {what}" for name, what in broken.items())
+
+
+@pytest.mark.parametrize("subject", ALL)
+def test_a_net_runs_the_layer_alike(subject: Subject) -> None:
+    """What the layer gives by itself, it gives in a net: tops, gradients, from the same seed."""
+    bench = subject.bench()
+    if bench.layer.source:
+        bench.make_tops(fill=0)
+    bench.run()
+    text = Source("<case>", subject.case.net_text())
+    param = bind(parse(text), NetParameter)
+    param.layer[-1].top = list(bench.layer.spec.top)
+    seed, folder = bench.streams.seed, subject.folder
+    net = Net(param, subject.case.phase, dtype=np.float64, seed=seed, folder=folder)
+    for name, value in zip(subject.case.inputs, bench.bottom):
+        net.blobs[name].data[...] = value
+    layer = net.layers[-1]
+    for blob, start in zip(layer.params, bench.start_params):
+        blob.data[...] = start
+    net.forward()
+    expected = bench.results()
+    found = {f"top {i}": net.blobs[n].data for i, n in enumerate(layer.spec.top)}
+    found |= {f"parameter {i}": p.data for i, p in enumerate(layer.params)}
+    if bench.has_backward:
+        net.backward(**dict(zip(layer.spec.top, bench.top_diff)))
+        bottoms = list(enumerate(subject.case.inputs))
+        found |= {f"gradient of bottom {i}": net.blobs[n].diff for i, n in bottoms}
+        found |= {f"gradient of parameter {i}": p.diff for i, p in enumerate(layer.params)}
+    same(found, expected, 1e-12, "in a net")
 
 
 @pytest.mark.parametrize("name", SUBJECTS)
