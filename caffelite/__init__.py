@@ -9,10 +9,17 @@ from caffelite.layers import Layer, LossLayer, param_of, register
 from caffelite.net import Net
 from caffelite.schema.common import Phase
 from caffelite.solver import get_solver
+from caffelite.solver.adadelta import AdaDeltaSolver
+from caffelite.solver.adagrad import AdaGradSolver
+from caffelite.solver.adam import AdamSolver
+from caffelite.solver.adamw import AdamWSolver
+from caffelite.solver.nesterov import NesterovSolver
+from caffelite.solver.rmsprop import RMSPropSolver
 from caffelite.solver.sgd import SGDSolver
 
 TRAIN, TEST = Phase.TRAIN, Phase.TEST
 
 __version__ = "0.1.0"
 __all__ = ["TEST", "TRAIN", "Blob", "CaffeliteError", "Layer", "LossLayer", "Net", "Phase"]
-__all__ += ["SGDSolver", "get_solver", "param_of", "register"]
+__all__ += ["AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "AdamWSolver", "NesterovSolver"]
+__all__ += ["RMSPropSolver", "SGDSolver", "get_solver", "param_of", "register"]

@@ -5,14 +5,15 @@ gradient. Still no arrays, so `caffelite check` can do all this for a net of any
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from caffelite.blob import Shape
 from caffelite.errors import CaffeliteError, NetError, Problem
-from caffelite.graph import Graph, Node, Version
+from caffelite.fillers import check_filler
+from caffelite.graph import Graph, Node, Version, build_graph, plural
 from caffelite.layers.base import Context, Declared, Layer, show
-from caffelite.schema.net import DimCheckMode, ParamSpec
+from caffelite.schema.net import DimCheckMode, NetParameter, NetState, ParamSpec
 
 
 @dataclass(eq=False)
@@ -49,13 +50,24 @@ class Plan:
     """For each layer and bottom: is that gradient wanted?"""
 
 
+def plan_net(net: NetParameter, state: NetState, context: Context) -> Plan:
+    """Wire a net and plan it. Raises NetError with every mistake, of wiring and of shapes."""
+    problems: list[Problem] = []
+    graph = build_graph(net, state, problems)
+    return build_plan(graph, lambda node: context, net.force_backward, problems)
+
+
 def build_plan(
-    graph: Graph, context: Callable[[Node], Context], force_backward: bool = False
+    graph: Graph,
+    context: Callable[[Node], Context],
+    force_backward: bool = False,
+    wiring: Iterable[Problem] = (),
 ) -> Plan:
     """Make the layers, infer all shapes, share parameters, find who needs gradients. Raises
-    NetError with every mistake; a layer behind a mistake is not judged."""
+    NetError with every mistake, those of the `wiring` too; a layer behind a mistake is not
+    judged."""
     plan = Plan(graph, [], {}, [], [], {})
-    problems: list[Problem] = []
+    problems = list(wiring)
     shared: dict[str, Param] = {}
     for node in graph.nodes:
         layer = node.cls(node.spec, context(node))
@@ -73,15 +85,15 @@ def build_plan(
 
 
 def _infer(node: Node, layer: Layer, plan: Plan) -> bool:
-    if len(node.bottoms) < len(node.spec.bottom) or any(v not in plan.shapes for v in node.bottoms):
-        return False  # behind a layer that was refused
+    if not node.sound or any(v not in plan.shapes for v in node.bottoms):
+        return False  # refused already, or behind a layer that was refused
     bottom = [plan.shapes[v] for v in node.bottoms]
     layer.setup(bottom)
     infer_shapes(node, layer, plan.shapes)
     weights = list(node.spec.loss_weight)
     if weights and len(weights) != len(node.tops):
         layer.fail(
-            f"{len(weights)} loss_weight for {len(node.tops)} tops",
+            f"{len(weights)} loss_weight for {plural(len(node.tops), 'top')}",
             "loss_weight",
             expected="one for each top, or none",
         )
@@ -105,10 +117,12 @@ def _collect_params(layer: Layer, plan: Plan, shared: dict[str, Param]) -> None:
     specs = list(layer.spec.param)
     if len(specs) > len(layer.declared):
         layer.fail(
-            f"{len(specs)} param {{ }} for {len(layer.declared)} parameters",
+            f"{len(specs)} param {{ }} for {plural(len(layer.declared), 'parameter')}",
             "param",
             expected=f"at most {len(layer.declared)}",
         )
+    for declared in layer.declared:
+        check_filler(declared.filler)
     mine = plan.layer_params[-1]
     for index, declared in enumerate(layer.declared):
         spec = specs[index] if index < len(specs) else ParamSpec()
@@ -136,8 +150,8 @@ def _check_sharing(layer: Layer, index: int, shape: Shape, spec: ParamSpec, owne
     fits = math.prod(shape) == math.prod(owner.shape) if permissive else shape == owner.shape
     if not fits:
         layer.fail(
-            f'parameter {index} shares "{spec.name}" with layer "{owner.layer.name}", but is '
-            f"{show(shape)} where that is {show(owner.shape)}",
+            f'parameter {index}, "{spec.name}", is {show(shape)}, but in layer '
+            f'"{owner.layer.name}" it is {show(owner.shape)}',
             "param",
             expected="the same count" if permissive else "the same shape",
             hint=None
@@ -150,8 +164,8 @@ def _check_sharing(layer: Layer, index: int, shape: Shape, spec: ParamSpec, owne
             continue
         if owner_spec.has(mult) and owner_spec.get(mult) != spec.get(mult):
             layer.fail(
-                f'parameter {index} shares "{spec.name}" with layer "{owner.layer.name}", but has '
-                f"{mult} {spec.get(mult):g} where that has {owner_spec.get(mult):g}",
+                f'parameter {index}, "{spec.name}", has {mult} {spec.get(mult):g}, but in layer '
+                f'"{owner.layer.name}" {owner_spec.get(mult):g}',
                 "param",
                 expected=f"the same {mult}, or none",
             )
@@ -162,7 +176,8 @@ def find_gradients(plan: Plan, force: bool) -> None:
     """Decide which layers run backward and which bottoms get a gradient, as Caffe does.
 
     Forward: a blob needs a gradient if its maker learns or reads one that needs it.
-    `propagate_down` adds or drops a bottom, but does not by itself make a layer run backward. Backward: only what leads to a loss is of use."""
+    `propagate_down` adds or drops a bottom, but does not by itself make a layer run backward.
+    Backward: only what leads to a loss is of use."""
     nodes = plan.graph.nodes
     needs: set[Version] = set()
     for node, layer, params in zip(nodes, plan.layers, plan.layer_params):

@@ -5,27 +5,62 @@ from __future__ import annotations
 import logging
 import os
 
-from caffelite import layers as _layers  # noqa: F401  (layers bring their messages)
 from caffelite.errors import Problem, SchemaError, Source
+from caffelite.layers import registry  # layers bring their messages
 from caffelite.paths import find_path as find_path
 from caffelite.schema import legacy
 from caffelite.schema.bind import bind_into, hints
 from caffelite.schema.message import M, Message
-from caffelite.schema.net import LayerParameter, NetParameter
+from caffelite.schema.net import LayerMessage, LayerParameter, NetParameter
 from caffelite.schema.solver import SolverParameter
-from caffelite.text import parse, read_source
+from caffelite.text import Block, parse, read_source
 
 log = logging.getLogger("caffelite")
 
 
 def parse_message(source: Source, cls: type[M]) -> M:
     """The message that a text says. Raises ParseError, or SchemaError with all mistakes."""
-    legacy.declare()
     problems: list[Problem] = []
-    message = bind_into(parse(source), cls, problems)
+    block = parse(source)
+    _refuse_the_other(block, cls, source.name)
+    message = bind_block(block, cls, problems)
     if problems:
         raise SchemaError(*problems)
     return message
+
+
+def bind_block(block: Block, cls: type[M], problems: list[Problem]) -> M:
+    """The message that a parsed text says; its mistakes are added to `problems`."""
+    legacy.declare()
+    if block.fields:
+        # what is missing in the file is told at its first field, not at a comment above it
+        block.span = block.fields[0].span
+    return bind_into(block, cls, problems)
+
+
+def is_solver(block: Block) -> bool:
+    """Which of the two a file is: by its fields, most of which only one of them has."""
+    names = {field.name for field in block.fields}
+    return len(names & SolverParameter.specs.keys()) > len(names & NetParameter.specs.keys())
+
+
+def _refuse_the_other(block: Block, cls: type[Message], name: str) -> None:
+    names = {field.name for field in block.fields}
+    if not names or cls not in (NetParameter, SolverParameter) or names & cls.specs.keys():
+        return
+    if cls is NetParameter and is_solver(block):
+        problem = Problem(
+            f"{name}: this is a solver file, where a net is wanted",
+            hint="the net is the file that it names; `caffelite train` takes the solver",
+        )
+    elif cls is SolverParameter and names & NetParameter.specs.keys():
+        problem = Problem(
+            f"{name}: this is a net, where a solver file is wanted",
+            hint=f'a solver names its net, net: "{name}"; `caffelite test` takes the net',
+        )
+    else:
+        return
+    raise SchemaError(problem)
 
 
 def load_net(path: str | os.PathLike[str]) -> NetParameter:
@@ -44,7 +79,46 @@ def modern_net(net: NetParameter, name: str) -> NetParameter:
     net, done = legacy.upgrade_net(net)
     for line in done:
         log.info("%s: %s", name, line)
+    for problem in doubts(net):
+        log.warning("%s", problem)
     return net
+
+
+def doubts(net: NetParameter) -> list[Problem]:
+    """What a net may say, but hardly means: messages that a layer does not read, and two layers
+    of one name."""
+    found: list[Problem] = []
+    names: dict[str, LayerParameter] = {}
+    for layer in net.layer:
+        cls = registry.get(layer.type)
+        for spec, _ in layer.set_fields() if cls else ():
+            own = spec.message_type is not None and issubclass(spec.message_type, LayerMessage)
+            if cls and own and spec.name not in cls.messages():
+                reads = ", ".join(cls.messages()) or "no message of its own"
+                found.append(
+                    Problem(
+                        f'warning: layer "{layer.name}" ({layer.type}) does not use {spec.name}',
+                        layer.span(spec.name),
+                        reads,
+                    )
+                )
+        other = names.get(layer.name) if layer.name else None
+        if other is not None and not (_has_rules(layer) or _has_rules(other)):
+            where = other.span("name")
+            found.append(
+                Problem(
+                    f'warning: there are two layers "{layer.name}"',
+                    layer.span("name"),
+                    "a name of its own for each: parameters are saved and copied by layer name",
+                    f"the first is on line {where.line}" if where else None,
+                )
+            )
+        names.setdefault(layer.name, layer)
+    return found
+
+
+def _has_rules(layer: LayerParameter) -> bool:
+    return bool(layer.include or layer.exclude)
 
 
 def load_solver(path: str | os.PathLike[str]) -> SolverParameter:
@@ -56,16 +130,39 @@ def load_solver(path: str | os.PathLike[str]) -> SolverParameter:
     return param
 
 
-def _belongs_elsewhere(cls: type[Message], name: str) -> str | None:
+def _belongs_elsewhere(message: Message, name: str) -> str | None:
     """For a field written a level too high: "num_output belongs in inner_product_param"."""
-    if cls is not LayerParameter:
+    if not isinstance(message, LayerParameter):
         return None
     homes = [
         spec.name
-        for spec in cls.specs.values()
+        for spec in message.specs.values()
         if spec.message_type is not None and name in spec.message_type.specs
     ]
+    cls = registry.get(message.type)
+    own = [home for home in homes if cls and home in cls.messages()]
+    if own:
+        return f"it belongs in {own[0]} {{ {name}: ... }}"
     return f"{name} is a field of {', '.join(sorted(homes)[:4])}" if homes else None
 
 
-hints.append(_belongs_elsewhere)
+_OTHER_WORDS = {
+    "learning_rate": "base_lr",
+    "lr": "base_lr",
+    "iterations": "max_iter",
+    "max_iterations": "max_iter",
+    "seed": "random_seed",
+    "optimizer": "type",
+    "model": "net",
+}
+
+
+def _other_word(message: Message, name: str) -> str | None:
+    """What other libraries call a solver's field."""
+    if not isinstance(message, SolverParameter) or name not in _OTHER_WORDS:
+        return None
+    message._meant.add(_OTHER_WORDS[name])
+    return f"here it is called {_OTHER_WORDS[name]}"
+
+
+hints.extend([_belongs_elsewhere, _other_word])

@@ -38,20 +38,29 @@ def fill(
     An unknown filler, or one that cannot fill an array of this shape, is refused: a NetError at the
     filler's place in the text, or `fail(message, expected=..., hint=...)` where that is given.
     """
-    make = FILLERS.get(filler.type)
+    check_filler(filler, fail)
+    make = FILLERS[filler.type]
     try:
-        if make is None:
-            raise _Refused(f'unknown filler "{filler.type}"', f"one of {', '.join(FILLERS)}")
         if filler.sparse != -1 and make is not _gaussian:
             raise _Refused(f"a {filler.type} filler cannot be sparse", 'type: "gaussian"', "sparse")
         if array.size:
             array[...] = make(array.shape, filler, rng)
     except _Refused as error:
-        hint = did_you_mean(filler.type, FILLERS) if make is None else None
         if fail is not None:
-            fail(error.message, expected=error.expected, hint=hint)
+            fail(error.message, expected=error.expected)
         place = filler.span(error.field)
-        raise NetError(Problem(error.message, place, error.expected, hint)) from None
+        raise NetError(Problem(error.message, place, error.expected)) from None
+
+
+def check_filler(filler: FillerParameter, fail: Callable[..., NoReturn] | None = None) -> None:
+    """Refuse an unknown filler, as `fill` does, before there is an array to fill."""
+    if filler.type in FILLERS:
+        return
+    message, expected = f'unknown filler "{filler.type}"', f"one of {', '.join(FILLERS)}"
+    hint = did_you_mean(filler.type, FILLERS)
+    if fail is not None:
+        fail(message, expected=expected, hint=hint)
+    raise NetError(Problem(message, filler.span("type"), expected, hint))
 
 
 def fan(shape: Shape, filler: FillerParameter) -> float:

@@ -40,6 +40,8 @@ class Node:
     cls: type[Layer]
     bottoms: list[Version] = field(default_factory=list)
     tops: list[Version] = field(default_factory=list)
+    sound: bool = True
+    """Is it wired without a mistake?"""
 
 
 @dataclass
@@ -77,9 +79,18 @@ def included(layer: LayerParameter, state: NetState) -> bool:
     return not any(rule_holds(rule, state) for rule in layer.exclude)
 
 
-def build_graph(net: NetParameter, state: NetState) -> Graph:
-    """Wire the layers that are there in `state`. Raises NetError with every mistake."""
-    return _Wiring(net, state).build()
+def build_graph(
+    net: NetParameter, state: NetState, problems: list[Problem] | None = None
+) -> Graph:
+    """Wire the layers that are there in `state`. Raises NetError with every mistake; or, where a
+    list of `problems` is given, adds them to it and gives the graph as far as it goes."""
+    wiring = _Wiring(net, state)
+    graph = wiring.build()
+    if problems is not None:
+        problems.extend(wiring.problems)
+    elif wiring.problems:
+        raise NetError(*wiring.problems)
+    return graph
 
 
 class _Wiring:
@@ -87,7 +98,8 @@ class _Wiring:
         self.net, self.state = net, state
         self.graph = Graph(net.name)
         self.problems: list[Problem] = []
-        self.broken: set[str] = set()  # tops of layers of unknown type: not missed again
+        self.broken: set[str] = set()  # tops of layers with mistakes: not missed again
+        self.blind = False  # are there tops whose names are not known?
 
     def build(self) -> Graph:
         for spec in self.net.layer:
@@ -99,7 +111,7 @@ class _Wiring:
                 )
             if included(spec, self.state):
                 self._add(spec)
-        if not self.graph.nodes and not self.problems:
+        if not self.graph.nodes and not self.problems and not self.net.flawed:
             self._say(
                 f"the net has no layers in phase {self.state.phase.name}"
                 if self.net.layer
@@ -107,8 +119,6 @@ class _Wiring:
                 self.net.span(),
                 expected='layers, layer { name: "ip1" type: "InnerProduct" ... }',
             )
-        if self.problems:
-            raise NetError(*self.problems)
         return self.graph
 
     def _say(
@@ -121,6 +131,9 @@ class _Wiring:
         self.problems.append(Problem(message, span, expected, hint))
 
     def _add(self, spec: LayerParameter) -> None:
+        if spec.flawed:
+            self._take_tops(spec)
+            return
         try:
             cls = find(spec)
         except CaffeliteError as error:
@@ -129,11 +142,12 @@ class _Wiring:
             return
         node = Node(len(self.graph.nodes), spec, cls)
         self.graph.nodes.append(node)
+        before = len(self.problems)
         self._count(spec, "bottom", cls.bottoms)
         self._count(spec, "top", cls.tops)
         if spec.propagate_down and len(spec.propagate_down) != len(spec.bottom):
             self._say(
-                f'layer "{spec.name}" has {len(spec.bottom)} bottoms but '
+                f'layer "{spec.name}" has {plural(len(spec.bottom), "bottom")} but '
                 f"{len(spec.propagate_down)} propagate_down",
                 spec.span("propagate_down"),
                 expected="one for each bottom, or none",
@@ -152,6 +166,13 @@ class _Wiring:
             tops = [AUTOMATIC]
         for index, name in enumerate(tops):
             self._make(node, index, name, read)
+        node.sound = len(self.problems) == before and len(node.bottoms) == len(spec.bottom)
+
+    def _take_tops(self, spec: LayerParameter) -> None:
+        """A layer whose text holds a mistake is not judged, but who reads its tops is not to be
+        blamed."""
+        self.broken.update(spec.top)
+        self.blind |= len(spec.places("top")) > len(spec.top)  # a top with a bad name
 
     def _count(self, spec: LayerParameter, end: str, limits: tuple[int, int | None]) -> None:
         low, high = limits
@@ -159,21 +180,20 @@ class _Wiring:
         if low <= len(names) and (high is None or len(names) <= high):
             return
         if low == high:
-            wanted = f"{low} {end}{'' if low == 1 else 's'}"
+            wanted = plural(low, end)
         else:
             wanted = f"{low} or more {end}s" if high is None else f"{low} to {high} {end}s"
         span = spec.span(end, high or 0) if high is not None and len(names) > high else None
-        have = f"{len(names)}: " + ", ".join(f'"{n}"' for n in names) if names else "none"
+        have = ": " + ", ".join(f'"{n}"' for n in names) if names else ""
         self._say(
-            f'layer "{spec.name}" ({spec.type}) has {len(names) or "no"} '
-            f"{end}{'' if len(names) == 1 else 's'}",
+            f'layer "{spec.name}" ({spec.type}) has {plural(len(names), end)}{have}',
             span or spec.span(end) or spec.span(),
-            expected=f"{wanted} (given: {have})",
+            expected=wanted,
         )
 
     def _missing(self, spec: LayerParameter, index: int) -> None:
         name = spec.bottom[index]
-        if name in self.broken:
+        if name in self.broken or self.blind:
             return
         hint = self._later(spec, name) or did_you_mean(name, self.graph.blobs)
         self._say(
@@ -201,7 +221,13 @@ class _Wiring:
     def _make(self, node: Node, index: int, name: str, read: dict[str, Version]) -> None:
         blobs = self.graph.blobs
         known = blobs.get(name)
-        if known is not None and name not in read and name != AUTOMATIC:
+        if any(v.name == name for v in node.tops):
+            self._say(
+                f'layer "{node.spec.name}" names the top "{name}" twice',
+                node.spec.span("top", index),
+                expected="a different name for each top",
+            )
+        elif known is not None and name not in read and name != AUTOMATIC:
             other = known.maker.spec
             where = other.span("top", known.top_index)
             self._say(
@@ -211,17 +237,16 @@ class _Wiring:
                 expected="a new name, or the name of a bottom to work in place",
                 hint=f"the first is on line {where.line}" if where else None,
             )
-        elif known is not None and any(v.name == name for v in node.tops):
-            self._say(
-                f'layer "{node.spec.name}" names the top "{name}" twice',
-                node.spec.span("top", index),
-                expected="a different name for each top",
-            )
         number = known.number + 1 if known else 0
         version = Version(name, number, node, index, previous=read.get(name))
         node.tops.append(version)
         self.broken.discard(name)
         blobs[name] = version
+
+
+def plural(count: int, thing: str) -> str:
+    """ "no bottoms", "1 bottom", "2 bottoms"."""
+    return f"{count or 'no'} {thing}{'' if count == 1 else 's'}"
 
 
 def _some(names: list[str]) -> str:

@@ -13,10 +13,10 @@ import numpy as np
 from caffelite import weights
 from caffelite.arena import Arena
 from caffelite.blob import Array, Blob, Shape
-from caffelite.build import build_plan, infer_shapes
+from caffelite.build import infer_shapes, plan_net
 from caffelite.errors import NetError, Problem, did_you_mean
 from caffelite.files import load_net
-from caffelite.graph import Node, Version, build_graph, state_for
+from caffelite.graph import Node, Version, state_for
 from caffelite.layers.base import Context, Layer, show
 from caffelite.memory import GradientFlow, Step, place
 from caffelite.schema.common import Phase
@@ -65,11 +65,10 @@ class Net:
         self.dtype = np.dtype(dtype)
         self.streams = streams or Streams(seed)
         self.state = state_for(self.param, self.phase, level, list(stages or []))
-        graph = build_graph(self.param, self.state)
         context = Context(self.phase, self.dtype, self.streams, prefix, self.folder)
-        self._plan = build_plan(graph, lambda node: context, self.param.force_backward)
-        self._nodes = graph.nodes
-        self._last = graph.blobs
+        self._plan = plan_net(self.param, self.state, context)
+        self._nodes = self._plan.graph.nodes
+        self._last = self._plan.graph.blobs
         self.layers: list[Layer] = self._plan.layers
         self.arena = Arena(self._plan, self.dtype, self.streams, share)
         for layer, blobs, learns in zip(self.layers, self.arena.blobs, self.arena.learns):

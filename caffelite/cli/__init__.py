@@ -76,5 +76,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # the reader of our output has gone (`| head`): no more to say, and no traceback at exit
         sys.stderr.close()
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 141

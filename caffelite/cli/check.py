@@ -11,11 +11,11 @@ import os
 
 import numpy as np
 
-from caffelite.build import Plan, build_plan
+from caffelite.build import plan_net
 from caffelite.cli.console import add_plugin_argument, complain, load_plugins
 from caffelite.errors import CaffeliteError, Problem
-from caffelite.files import modern_net, parse_message
-from caffelite.graph import build_graph, state_for
+from caffelite.files import bind_block, is_solver, load_net, modern_net
+from caffelite.graph import included, state_for
 from caffelite.layers import registry
 from caffelite.layers.base import Context
 from caffelite.paths import find_path
@@ -25,9 +25,9 @@ from caffelite.schema.net import NetParameter, NetState
 from caffelite.schema.solver import SolverParameter
 from caffelite.snapshot import check_prefix
 from caffelite.solver import setup
-from caffelite.solver.base import solver_class
+from caffelite.solver.base import check_type
 from caffelite.solver.policies import learning_rate
-from caffelite.text import Block, parse, read_source
+from caffelite.text import parse, read_source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,20 +56,25 @@ def run(args: argparse.Namespace) -> int:
 
 def check_file(name: str) -> tuple[list[Problem], list[str]]:
     """All problems of a file, and if there are none what it says, phase by phase."""
+    folder = os.path.dirname(name)
+    problems: list[Problem] = []
     try:
-        source = read_source(name)
-        if _is_solver(parse(source)):
-            return check_solver(parse_message(source, SolverParameter), os.path.dirname(name))
-        net = modern_net(parse_message(source, NetParameter), name)
+        block = parse(read_source(name))
+        if is_solver(block):
+            found, lines = check_solver(bind_block(block, SolverParameter, problems), folder)
+        else:
+            net = modern_net(bind_block(block, NetParameter, problems), name)
+            found, lines = check_net(net, folder)
     except CaffeliteError as error:
-        return error.problems, []
-    return check_net(net, os.path.dirname(name))
+        found, lines = error.problems, []
+    places = {str(problem.span) for problem in problems}
+    new = [p for p in found if str(p.span) not in places]  # at one place the second only follows
+    return sorted([*problems, *new], key=_place), lines
 
 
-def _is_solver(block: Block) -> bool:
-    """Which of the two a file is: by its fields, most of which only one of them has."""
-    names = {field.name for field in block.fields}
-    return len(names & SolverParameter.specs.keys()) > len(names & NetParameter.specs.keys())
+def _place(problem: Problem) -> tuple[str, int, int]:
+    span = problem.span
+    return (span.source.name, span.line, span.col) if span else ("", 0, 0)
 
 
 def check_net(net: NetParameter, folder: str) -> tuple[list[Problem], list[str]]:
@@ -100,31 +105,19 @@ def _stages(net: NetParameter) -> list[str]:
 
 def _has_source(net: NetParameter, state: NetState) -> bool:
     """Does any layer make data in this state? A file may be meant for one phase alone."""
-    try:
-        nodes = build_graph(net, state).nodes
-    except CaffeliteError:
-        from caffelite.graph import included
-
-        kinds = [registry.get(layer.type) for layer in net.layer if included(layer, state)]
-        return any(kind is None or kind.bottoms == (0, 0) for kind in kinds)
-    return any(not node.bottoms for node in nodes)
+    kinds = [registry.get(layer.type) for layer in net.layer if included(layer, state)]
+    return any(kind is None or kind.bottoms[0] == 0 for kind in kinds)
 
 
 def _check_state(net: NetParameter, state: NetState, folder: str) -> tuple[list[Problem], str]:
     try:
-        plan = plan_of(net, state, folder)
+        plan = plan_net(net, state, Context(state.phase, folder=folder))
     except CaffeliteError as error:
         return error.problems, ""
     count = sum(int(np.prod(param.shape)) for param in plan.params)
     stages = f" ({', '.join(state.stage)})" if state.stage else ""
     line = f"{state.phase.name}{stages}: {len(plan.layers)} layers, {count:,} parameters"
     return [], f"{line}, outputs {', '.join(plan.graph.outputs) or 'none'}"
-
-
-def plan_of(net: NetParameter, state: NetState, folder: str) -> Plan:
-    """The net wired and with shapes, nothing allocated."""
-    context = Context(state.phase, folder=folder)
-    return build_plan(build_graph(net, state), lambda node: context, net.force_backward)
 
 
 def check_solver(param: SolverParameter, folder: str) -> tuple[list[Problem], list[str]]:
@@ -140,12 +133,12 @@ def check_solver(param: SolverParameter, folder: str) -> tuple[list[Problem], li
             problems.extend(error.problems)
 
     attempt(setup.check, param)
-    attempt(solver_class, param)
+    attempt(check_type, param)
     attempt(learning_rate, param)
-    if param.snapshot or param.snapshot_after_train:
+    if param.snapshot or param.snapshot_after_train or param.keep_best:
         attempt(check_prefix, param)
-    if not param.has("max_iter"):
-        problems.append(Problem("the solver has no max_iter", param.span(), "iterations in all"))
+    if not (param.given("max_iter") or param.given("max_epoch")):
+        problems.append(Problem("the solver has no max_iter", param.span(), setup.MAX_ITER))
     try:
         sources = [(setup.train_source(param), Phase.TRAIN, param.train_state)]
         tests = setup.test_sources(param)
@@ -160,7 +153,7 @@ def check_solver(param: SolverParameter, folder: str) -> tuple[list[Problem], li
             if isinstance(source, str):
                 path = find_path(source, folder, span, "net file")
                 base = os.path.dirname(path)
-                net = modern_net(parse_message(read_source(path), NetParameter), path)
+                net = load_net(path)
             else:
                 net = modern_net(source, "net")
         except CaffeliteError as error:
@@ -171,5 +164,8 @@ def check_solver(param: SolverParameter, folder: str) -> tuple[list[Problem], li
         problems += [p for p in found if str(p) not in seen]
         seen.update(map(str, found))
         lines.append(line)
-    rate = f"{param.type}, {param.max_iter:,} iterations, lr {param.base_lr:g} {param.lr_policy}"
+    length = f"{param.max_iter:,} iterations"
+    if param.max_epoch:
+        length = f"{param.max_epoch:,} epochs"
+    rate = f"{param.type}, {length}, lr {param.base_lr:g} {param.lr_policy}"
     return problems, [rate, *lines]

@@ -51,7 +51,8 @@ def overview() -> list[str]:
         lines.append("Beyond Caffe 1.0:" if extension else "Caffe 1.0:")
         for name in sorted(registry, key=str.lower):
             if bool(registry[name].extension) == extension:
-                lines.append(f"  {name:<{width}}{textwrap.shorten(summary(registry[name]), room, placeholder=' ...')}")
+                text = textwrap.shorten(summary(registry[name]), room, placeholder=" ...")
+                lines.append(f"  {name:<{width}}{text}")
         lines.append("")
     return [*lines, "`caffelite layers TYPE` explains one."]
 
@@ -69,12 +70,13 @@ def page(cls: type[Layer]) -> list[str]:
     """The manual page of one type."""
     lines = [cls.type, "=" * len(cls.type), ""]
     if cls.extension:
-        lines += textwrap.wrap(f"Not in Caffe 1.0: {cls.extension}", 90) + [""]
+        lines += [*textwrap.wrap(f"Not in Caffe 1.0: {cls.extension}", 90), ""]
     lines += (inspect.getdoc(cls) or "").split("\n")
     lines += ["", f"bottoms: {amount(cls.bottoms)}; tops: {amount(cls.tops)}"]
     if cls.loss:
         lines.append(
-            "A loss: its first top counts in the objective, with weight 1 unless loss_weight says otherwise."
+            "A loss: its first top counts in the objective, with weight 1 unless loss_weight "
+            "says otherwise."
         )
     for field, message in cls.messages().items():
         lines += ["", f"{field} {{", *fields(message), "}"]

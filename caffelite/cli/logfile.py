@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class LogMonitor(Monitor):
         if not self.path:
             return
         try:
-            self._file = open(self.path, self._mode, encoding="utf-8")  # noqa: SIM115
+            self._file = cast(TextIO, open(self.path, self._mode, encoding="utf-8"))  # noqa: SIM115
         except OSError as error:
             print(f"no log is written: {self.path}: {error.strerror}", file=sys.stderr)
             return

@@ -66,11 +66,7 @@ def run(args: argparse.Namespace) -> int:
         )
     param = load_solver(args.solver)
     log = LogMonitor(args.log or log_path(param, args.solver), resumed=bool(args.snapshot))
-    screen: Monitor
-    if sys.stdout.isatty():
-        screen = LiveMonitor(param)
-    else:
-        screen = LineMonitor(file=sys.stdout)
+    screen = LiveMonitor(param) if sys.stdout.isatty() else LineMonitor(file=sys.stdout)
     note_device(args)
     solver = solver_class(param)(param, Several([screen, log]), path=args.solver)
     for path in (args.weights or "").split(","):
@@ -155,7 +151,11 @@ class Interrupts:
         if self.solver.stop_requested:
             raise KeyboardInterrupt
         self.solver.stop_requested = True
-        self.screen.on_note("stopping after this iteration (again to stop at once)")
+        text = "stopping after this iteration (again to stop at once)"
+        if isinstance(self.screen, LiveMonitor):
+            self.screen.on_note(text)
+        else:  # not on stdout: the signal may have come while a line was written there
+            print(text, file=sys.stderr, flush=True)
 
     def _snap(self, number: int, frame: FrameType | None) -> None:
         self.solver.snapshot_requested = True

@@ -45,9 +45,11 @@ class ArrayFeed:
         return order
 
     def state(self) -> dict[str, Any]:
-        if self._order is None:
-            return {}
-        return {"order": self._order.state(), "transform": self._transformer.state()}
+        if self._order is not None:
+            order = self._order.state()
+        else:
+            order = self._restored or Order.start(self._rng)
+        return {"order": order, "transform": self._transformer.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         self._order, self._restored = None, state["order"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import weakref
 from collections.abc import Sequence
@@ -80,7 +81,7 @@ def pixels(datum: Datum, record: str, color: bool | None = None) -> Array:
         return read_image(bytes(datum.data), color, name=record)
     shape = (datum.channels, datum.height, datum.width)
     values = np.frombuffer(datum.data, np.uint8) if datum.data else np.asarray(datum.float_data)
-    if min(shape) < 1 or values.size != np.prod(shape):
+    if min(shape) < 1 or values.size != math.prod(shape):
         raise DataError(
             f"{record} says it is {' x '.join(map(str, shape))}, but holds {values.size} values"
         )

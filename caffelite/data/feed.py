@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from caffelite.blob import Array
+from caffelite.errors import DataError
 
 
 class Feed(Protocol):
@@ -74,10 +75,20 @@ class Order:
         """The sample that comes next in this epoch; the first, at its end."""
         return int(self._epoch[self._at % self.count])
 
+    @staticmethod
+    def start(rng: np.random.Generator) -> dict[str, Any]:
+        """The state that an order which is yet to be made will begin with."""
+        return {"at": 0, "epoch": dict(rng.bit_generator.state)}
+
     def state(self) -> dict[str, Any]:
         return {"at": self._at, "epoch": self._began}
 
     def restore(self, state: dict[str, Any]) -> None:
+        if not 0 <= state["at"] <= self.count:
+            raise DataError(
+                f"the snapshot was made after {state['at']} samples of an epoch, but there are "
+                f"only {self.count}: the data is not the same"
+            )
         self._rng.bit_generator.state = state["epoch"]
         self._begin_epoch()
         self._at = state["at"]

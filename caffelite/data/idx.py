@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO
 
 import numpy as np
@@ -25,10 +27,7 @@ def read_idx(path: str, first: int = 0, count: int | None = None) -> Array:
     """The array of an IDX file; with `count` that many entries from `first` on."""
     with _open(path) as file:
         dtype, shape = _header(file, path)
-        try:
-            data = file.read()
-        except (EOFError, zlib.error, OSError) as error:
-            raise DataError(f'"{path}" is damaged: {error}') from None
+        data = file.read()
     needed = math.prod(shape) * dtype.itemsize
     if len(data) != needed:
         word = "truncated" if len(data) < needed else "too long"
@@ -40,23 +39,21 @@ def read_idx(path: str, first: int = 0, count: int | None = None) -> Array:
     return whole if count is None else whole[first : first + count]
 
 
-def _open(path: str) -> IO[bytes]:
+@contextmanager
+def _open(path: str) -> Iterator[IO[bytes]]:
     try:
-        file = open(path, "rb")  # noqa: SIM115  (the caller closes it)
-    except OSError as error:
-        raise DataError(f'"{path}" cannot be read: {error.strerror}') from None
-    zipped = file.read(2) == b"\x1f\x8b"
-    file.seek(0)
-    return gzip.open(file) if zipped else file  # type: ignore[return-value]
+        with open(path, "rb") as file:
+            zipped = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            yield gzip.GzipFile(fileobj=file) if zipped else file  # type: ignore[misc]
+    except (EOFError, zlib.error, OSError) as error:
+        raise DataError(f'"{path}" cannot be read, or is damaged: {error}') from None
 
 
 def _header(file: IO[bytes], path: str) -> tuple[np.dtype, Shape]:
-    try:
-        magic = file.read(4)
-        code, axes = (magic[2], magic[3]) if len(magic) == 4 else (0, 0)
-        extents = file.read(4 * axes)
-    except (EOFError, zlib.error, OSError) as error:
-        raise DataError(f'"{path}" is damaged: {error}') from None
+    magic = file.read(4)
+    code, axes = (magic[2], magic[3]) if len(magic) == 4 else (0, 0)
+    extents = file.read(4 * axes)
     if magic[:2] != b"\0\0" or code not in _TYPES or not axes or len(extents) < 4 * axes:
         raise DataError(
             f'"{path}" is not an IDX file: it begins with {magic.hex(" ") or "nothing"}, where '

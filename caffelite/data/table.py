@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -80,12 +82,13 @@ class Table:
 def open_table(path: str, delimiter: str, header: bool | None) -> Table:
     """Look at a table's beginning. `header` says whether the first line holds names; None: it does
     if more of its cells are not numbers than of the second line's."""
-    rows = [row for _, row in zip(range(2), _rows(path, delimiter, False))]
+    with closing(_rows(path, delimiter, False)) as lines:
+        rows = [row for _, row in islice(lines, 2)]
     if not rows:
         raise DataError(f'"{path}" is empty')
-    first = rows[0][1]
+    first = rows[0]
     if header is None:
-        header = len(rows) > 1 and _words(first) > _words(rows[1][1])
+        header = len(rows) > 1 and _words(first) > _words(rows[1])
     if header and len(rows) == 1:
         raise DataError(f'"{path}" has a header and no rows')
     return Table(path, delimiter, [c.strip() for c in first] if header else [], len(first))
@@ -103,7 +106,9 @@ def is_number(cell: str) -> bool:
     return True
 
 
-def _rows(path: str, delimiter: str, skip_header: bool) -> Iterator[tuple[int, list[str]]]:
+def _rows(
+    path: str, delimiter: str, skip_header: bool
+) -> Generator[tuple[int, list[str]], None, None]:
     """The lines that are not empty, with their numbers from 1."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:

@@ -183,13 +183,19 @@ class Layer:
         return axis + limit if axis < 0 else axis
 
     def fail(
-        self, message: str, *path: str, expected: str | None = None, hint: str | None = None
+        self,
+        message: str,
+        *path: str,
+        index: int = 0,
+        expected: str | None = None,
+        hint: str | None = None,
     ) -> NoReturn:
-        """Refuse, with this layer's name and the place of the field that `path` names."""
+        """Refuse, with this layer's name and the place of the field that `path` names; of a
+        repeated field (bottoms) of its `index`-th value."""
         raise NetError(
             Problem(
                 f'layer "{self.name}" ({self.type}): {message}',
-                span_of(self.spec, *path),
+                span_of(self.spec, *path, index=index),
                 expected,
                 hint,
             )
@@ -203,6 +209,7 @@ class Layer:
                     f'bottom "{self.spec.bottom[i]}" is {show(shape)}, but '
                     f'"{self.spec.bottom[0]}" is {show(bottom[0])}',
                     "bottom",
+                    index=i,
                     expected="bottoms of one shape",
                 )
 

@@ -68,7 +68,7 @@ class Concat(Layer):
         name = "concat_dim" if self.param.has("concat_dim") else "axis"
         self._axis = axis = self.axis(self.param.get(name), len(bottom[0]), "concat_param", name)
         first = bottom[0]
-        for blob, shape in zip(self.spec.bottom, bottom):
+        for k, (blob, shape) in enumerate(zip(self.spec.bottom, bottom)):
             if len(shape) != len(first) or any(
                 i != axis and n != m for i, (n, m) in enumerate(zip(shape, first))
             ):
@@ -76,6 +76,7 @@ class Concat(Layer):
                     f'bottom "{blob}" is {show(shape)}, but "{self.spec.bottom[0]}" is '
                     f"{show(first)}",
                     "bottom",
+                    index=k,
                     expected=f"bottoms that differ along axis {axis} only",
                 )
         return [(*first[:axis], sum(shape[axis] for shape in bottom), *first[axis + 1 :])]

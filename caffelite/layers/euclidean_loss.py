@@ -46,6 +46,7 @@ class EuclideanLoss(LossLayer):
                 f'bottom "{self.spec.bottom[0]}" is {show(a)}, but '
                 f'"{self.spec.bottom[1]}" is {show(b)}',
                 "bottom",
+                index=1,
                 expected="equally many samples, and values in each",
             )
         return [()]

@@ -26,11 +26,12 @@ class LabelReader:
         self.ignore = ignore
         if math.prod(labels) != self.outer * self.inner:
             layer.fail(
-                f'scores "{layer.spec.bottom[0]}" are {show(scores)}, which needs '
-                f"{self.outer * self.inner} labels (classes along axis {axis}), but "
-                f'"{layer.spec.bottom[1]}" is {show(labels)}',
+                f'labels "{layer.spec.bottom[1]}" are {show(labels)}, but scores '
+                f'"{layer.spec.bottom[0]}" are {show(scores)}',
                 "bottom",
-                expected=f"labels of shape {show(scores[:axis] + scores[axis + 1 :])}",
+                index=1,
+                expected=f"{self.outer * self.inner} labels, one for each sample: "
+                f"{show(scores[:axis] + scores[axis + 1 :])}; classes are along axis {axis}",
             )
         places = np.arange(self.outer * self.inner).reshape(self.outer, self.inner)
         # the flat index of class 0 at each place
@@ -87,6 +88,7 @@ class LabelReader:
         self.layer.fail(
             f"label {shown} of {where} is not a class: there are {self.classes} classes",
             "bottom",
+            index=1,
             expected=f"whole numbers from 0 to {self.classes - 1}",
             hint=hint,
         )

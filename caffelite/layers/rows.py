@@ -33,6 +33,7 @@ def _refuse(layer: Layer, bottom: int, values: Array, limit: int, what: str) -> 
         f'bottom "{layer.spec.bottom[bottom]}": the index {flat[bad]:g} of {where} is none of the '
         f"{limit} {what}",
         "bottom",
+        index=bottom,
         expected=f"whole numbers from 0 to {limit - 1}",
     )
 

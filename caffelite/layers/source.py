@@ -105,9 +105,16 @@ class FeedLayer(SourceLayer):
         return self.feed.state()
 
     def restore(self, state: dict[str, Any]) -> None:
-        if state:
-            with self.placed(*self.place):
+        if not state:
+            return
+        with self.placed(*self.place):
+            try:
                 self.feed.restore(state)
+            except (KeyError, TypeError, ValueError) as error:
+                raise DataError(
+                    f"the snapshot says of this layer what does not fit it ({error!r}); was it "
+                    "made with another net?"
+                ) from None
 
     def transformer(self) -> Transformer:
         """transform_param, with the mean file read and a stream of its own."""

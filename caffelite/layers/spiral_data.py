@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from caffelite.blob import Array, Shape
+from caffelite.errors import DataError
 from caffelite.layers.base import Arrays, Shapes, param_of, register
 from caffelite.layers.cases import Case
 from caffelite.layers.source import SourceLayer
@@ -149,15 +150,19 @@ class SpiralData(SourceLayer):
         self._epoch_data, self._epoch_label, self._at = points, labels, 0
 
     def state(self) -> dict[str, Any]:
-        if self._epoch_data is None:
-            return {}
-        return {"at": self._at, "order": self._began, "seed": self._seed}
+        began = self._order.bit_generator.state if self._epoch_data is None else self._began
+        seed = self._seed if self._seed >= 0 else self.context.streams.seed
+        return {"at": self._at, "order": dict(began), "seed": seed}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self._drawn = self._epoch_data = None
-        self._at = 0
         if state:
-            self._seed = state["seed"]
+            if state["at"] > self.epoch_size:
+                with self.placed("spiral_data_param"):
+                    raise DataError(
+                        f"the snapshot was made after {state['at']} points of an epoch, but there "
+                        f"are only {self.epoch_size}"
+                    )
+            self._drawn, self._seed = None, state["seed"]
             self._order.bit_generator.state = state["order"]
             self._begin_epoch()
             self._at = state["at"]

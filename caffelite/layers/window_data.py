@@ -83,7 +83,7 @@ class WindowData(FeedLayer):
             self.fail("mean_file and mean_value are both given", "transform_param", "mean_file")
         with self.placed("transform_param", "mean_file"):
             mean = read_blob(self.find("transform_param", "mean_file", "mean file"))
-        mean = mean.reshape(mean.shape[-3:]).astype(self.dtype)
+        mean = np.asarray(mean.reshape(mean.shape[-3:]), self.dtype)
         if mean.ndim != 3 or len(mean) != channels or min(mean.shape[1:]) < crop:
             self.fail(
                 f"the mean file is {' x '.join(map(str, mean.shape))}, but {channels} channels "

@@ -15,8 +15,8 @@ M = TypeVar("M", bound=Message)
 _BOOLS = {"true": True, "True": True, "t": True, "false": False, "False": False, "f": False}
 _FLOAT_WORDS = {"inf": float("inf"), "infinity": float("inf"), "nan": float("nan")}
 
-Hint = Callable[[type[Message], str], "str | None"]
-"""Asked about an unknown field: (message, name) to a suggestion. Layers add what they know."""
+Hint = Callable[[Message, str], "str | None"]
+"""Asked about an unknown field: (the message so far, name) to a suggestion."""
 
 hints: list[Hint] = []
 
@@ -31,14 +31,15 @@ def bind(block: Block, cls: type[M]) -> M:
 
 
 def bind_into(block: Block, cls: type[M], problems: list[Problem]) -> M:
-    """As `bind`, but appends what is wrong to `problems` and goes on."""
+    """As `bind`, but appends what is wrong to `problems` and goes on; the message is `flawed`."""
     message = cls()
     message._explicit = True
     message._span = block.span
+    before = len(problems)
     for item in block.fields:
         spec = cls.specs.get(item.name)
         if spec is None:
-            problems.append(_unknown(cls, item))
+            problems.append(_unknown(message, item))
             continue
         if item.listed and not spec.repeated:
             problems.append(
@@ -73,17 +74,21 @@ def bind_into(block: Block, cls: type[M], problems: list[Problem]) -> M:
         place = item.value.span if isinstance(item.value, Scalar) else item.span
         message._spans.setdefault(item.name, []).append(place)
     for spec in cls.specs.values():
-        if spec.required and spec.name not in message._spans:
+        if spec.required and not message.given(spec.name):
             problems.append(
                 Problem(f"{spec.name} is missing", block.span, expected=spec.expectation())
             )
+    message._flawed = len(problems) > before
     return message
 
 
-def _unknown(cls: type[Message], item: Field) -> Problem:
+def _unknown(message: Message, item: Field) -> Problem:
+    cls = type(message)
     hint = did_you_mean(item.name, cls.specs)
+    if hint:
+        message._meant.add(hint.split('"')[1])
     for ask in hints:
-        hint = hint or ask(cls, item.name)
+        hint = hint or ask(message, item.name)
     names = [n for n, s in cls.specs.items() if not s.deprecated]
     known = "one of " + ", ".join(names) if len(names) <= 12 else f"a field of {cls.__name__}"
     return Problem(f'{cls.__name__} has no field "{item.name}"', item.span, known, hint)
@@ -95,6 +100,7 @@ def _value(spec: FieldSpec, item: Field, problems: list[Problem]) -> Any:
     cls = spec.message_type
     if cls is not None:
         if isinstance(value, Block):
+            value.span = item.span  # a block is known by its name, not by its brace
             return bind_into(value, cls, problems)
         found = value.raw if isinstance(value, Scalar) else "nothing"
         span = value.span if isinstance(value, Scalar) else item.span
@@ -202,13 +208,13 @@ _SCALARS: dict[str, Callable[[FieldSpec, Scalar], Any]] = {
 }
 
 
-def span_of(message: Message, *path: str) -> Span | None:
+def span_of(message: Message, *path: str, index: int = 0) -> Span | None:
     """The place of a nested field: `span_of(layer, "convolution_param", "stride")`, or of the
-    nearest thing above it that was written."""
+    nearest thing above it that was written; of a repeated field its `index`-th value."""
     best = message.span()
     for name in path:
         if name in message._spans:
-            best = message.span(name) or best
+            best = message.span(name, index) or best
         value = message._values.get(name)
         if not isinstance(value, Message):
             break

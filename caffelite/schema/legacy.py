@@ -92,7 +92,7 @@ _SOLVER_TYPES = {
 def _refuse_mixtures(net: NetParameter) -> None:
     old, new = net.get("layers"), net.layer
     if old and new:
-        few, many = ("layer", "layers") if len(new) <= len(old) else ("layers", "layer")
+        few, many = ("layer", "layers") if len(new) < len(old) else ("layers", "layer")
         other = net.span(many)
         where = f", the first on line {other.line}" if other else ""
         raise SchemaError(

@@ -206,6 +206,8 @@ class Message:
         self._spans: dict[str, list[Span]] = {}
         self._span: Span | None = None
         self._explicit = False
+        self._flawed = False
+        self._meant: set[str] = set()
         for name, value in values.items():
             if name not in self.specs:
                 raise TypeError(f"{type(self).__name__} has no field {name!r}")
@@ -230,6 +232,15 @@ class Message:
             return value._explicit or any(True for _ in value.set_fields())
         return len(value) > 0 if self.specs[name].repeated else True
 
+    def given(self, name: str) -> bool:
+        """Is the field set, or did the text at least try to: with a bad value, or misspelt?"""
+        return self.has(name) or name in self._spans or name in self._meant
+
+    @property
+    def flawed(self) -> bool:
+        """Did its text hold a mistake, so that it says less than its author meant?"""
+        return self._flawed
+
     def set_fields(self) -> Iterator[tuple[FieldSpec, Any]]:
         """The fields that are set, by number, with their values."""
         named = [self.specs[name] for name in self._values if self.has(name)]
@@ -245,6 +256,10 @@ class Message:
         spans = self._spans.get(name, []) if name is not None else []
         return spans[index] if index < len(spans) else self._span
 
+    def places(self, name: str) -> list[Span]:
+        """Where the values of the field stand, those that were refused too."""
+        return self._spans.get(name, [])
+
     def copy(self: M) -> M:
         """An independent copy; places in the text are kept."""
         return copy.deepcopy(self)
@@ -253,6 +268,7 @@ class Message:
         new = type(self)()
         new._values = {k: copy.deepcopy(v, memo) for k, v in self._values.items()}
         new._spans, new._span, new._explicit = dict(self._spans), self._span, self._explicit
+        new._flawed, new._meant = self._flawed, self._meant
         return new
 
     def merge(self: M, other: M) -> None:
@@ -307,9 +323,13 @@ def _to_tree(spec: FieldSpec, value: Any) -> Scalar | Block:
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Equality in which nan equals nan and an array equals the list of its values."""
+    """Equality in which nan equals nan and an array equals the list of its values, be they written
+    with more digits than it holds."""
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return len(a) == len(b) and bool(np.array_equal(a, b, equal_nan=True))
+        dtype = a.dtype if isinstance(a, np.ndarray) else b.dtype
+        return len(a) == len(b) and np.array_equal(
+            np.asarray(a, dtype), np.asarray(b, dtype), equal_nan=True
+        )
     if isinstance(a, list):
         return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b))
     if isinstance(a, float) and math.isnan(a):

@@ -34,6 +34,14 @@ class SolverType(IntEnum):
     ADAM = 5
 
 
+class WatchMode(IntEnum):
+    """Which values of a watched output are better. AUTO: lower for losses, higher for Accuracy."""
+
+    AUTO = 0
+    HIGHER = 1
+    LOWER = 2
+
+
 class SolverParameter(Message):
     """How a net is trained."""
 
@@ -45,7 +53,9 @@ class SolverParameter(Message):
     test_net_param: list[NetParameter] = repeated(22, NetParameter)
     train_state: NetState = field(26, NetState, doc="level and stages of the training net")
     test_state: list[NetState] = repeated(27, NetState, doc="level and stages of each test net")
-    test_iter: list[int] = repeated(3, "int32", doc="batches per test, one for each test net")
+    test_iter: list[int] = repeated(
+        3, "int32", doc="batches per test, one for each test net; left out: the whole test set"
+    )
     test_interval: int = field(4, "int32", default=0, doc="iterations between tests; 0: no tests")
     test_compute_loss: bool = field(19, "bool", default=False, doc="print the test loss too")
     test_initialization: bool = field(
@@ -56,10 +66,14 @@ class SolverParameter(Message):
     average_loss: int = field(33, "int32", default=1, doc="print the mean of this many losses")
     max_iter: int = field(7, "int32", doc="iterations in all")
     iter_size: int = field(36, "int32", default=1, doc="batches per iteration, averaged")
-    lr_policy: str = field(8, "string", doc="fixed, step, exp, inv, multistep, poly or sigmoid")
+    lr_policy: str = field(
+        8, "string", doc="fixed, step, exp, inv, multistep, poly, sigmoid or cosine"
+    )
     gamma: float = field(9, "float", doc="the factor of step, exp, inv, multistep and sigmoid")
     power: float = field(10, "float", doc="the exponent of inv and poly")
-    momentum: float = field(11, "float", doc="the share of the last update that is kept")
+    momentum: float = field(
+        11, "float", doc="the share of the last update kept; Adam's first decay rate; AdaDelta's"
+    )
     weight_decay: float = field(12, "float", doc="the weight of the penalty on parameters")
     regularization_type: str = field(29, "string", default="L2", doc="the penalty: L2 or L1")
     stepsize: int = field(13, "int32", doc="iterations per step (step, sigmoid)")
@@ -87,6 +101,32 @@ class SolverParameter(Message):
     )
     layer_wise_reduce: bool = field(41, "bool", default=True, doc="of no effect here")
     weights: list[str] = repeated(42, "string", doc=".caffemodel files to start from")
+
+    # caffelite's own, with numbers far from Caffe's.
+    min_lr: float = field(1000, "float", default=0.0, doc="the rate that the cosine policy ends at")
+    warmup_iter: int = field(
+        1001, "int32", default=0, doc="iterations in which the rate rises to the policy's; 0: none"
+    )
+    warmup_start_lr: float = field(
+        1002, "float", default=0.0, doc="the rate that warm-up starts at"
+    )
+    max_epoch: int = field(
+        1003, "int32", doc="times through the training data, in place of max_iter"
+    )
+    watch: str = field(1004, "string", doc="the test net's output that tells how good the net is")
+    watch_net: int = field(1005, "int32", default=0, doc="the test net that is watched, from 0")
+    watch_mode: WatchMode = field(
+        1006, WatchMode, default=WatchMode.AUTO, doc="which values of `watch` are better"
+    )
+    patience: int = field(
+        1007, "int32", default=0, doc="stop after this many tests without a better value; 0: never"
+    )
+    min_delta: float = field(
+        1008, "float", default=0.0, doc="for `patience`, how much better a value has to be"
+    )
+    keep_best: bool = field(
+        1009, "bool", default=False, doc="keep the best test's parameters as PREFIX_best.caffemodel"
+    )
 
 
 class SolverState(Message):

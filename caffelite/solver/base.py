@@ -16,9 +16,11 @@ from caffelite.errors import Problem, SnapshotError, SolverError, did_you_mean
 from caffelite.files import load_solver
 from caffelite.net import Net
 from caffelite.schema.solver import SolverMode, SolverParameter
-from caffelite.solver import setup
+from caffelite.solver import setup, stopping
+from caffelite.solver.fields import check_rule, field_notes
 from caffelite.solver.monitor import LineMonitor, Monitor, Output
 from caffelite.solver.policies import learning_rate
+from caffelite.solver.stopping import Watch
 from caffelite.streams import Streams
 
 Rate = Array
@@ -52,6 +54,12 @@ class Solver:
     type: ClassVar[str] = ""
     histories: ClassVar[int] = 0
     """How many vectors over the arena the rule keeps."""
+    fields: ClassVar[tuple[str, ...] | None] = None
+    """Which of momentum, momentum2, rms_decay and delta the rule reads; None: not known."""
+    usual_momentum: ClassVar[float | None] = None
+    """The paper's momentum, for a rule that is another one without."""
+    decoupled_decay: ClassVar[bool] = False
+    """Does the rule itself see to the penalty, rather than find it in the gradient?"""
 
     def __init__(
         self,
@@ -67,19 +75,32 @@ class Solver:
         param = self.param
         self.monitor = monitor or LineMonitor()
         setup.check(param)
-        self._rate_at = learning_rate(param)
+        check_rule(param, type(self).type, self.fields)
+        learning_rate(param)  # to refuse early what cannot be
+        for note in field_notes(param, type(self).type, self.fields, self.usual_momentum):
+            self.monitor.on_note(note)
         self.streams = Streams(param.random_seed if param.random_seed >= 0 else None)
         folder = os.path.dirname(self.path)
         if param.has("solver_mode") and param.solver_mode == SolverMode.GPU:
             self.monitor.on_note("solver_mode: GPU is accepted; this runs on the CPU")
-        if param.snapshot or param.snapshot_after_train:
+        if param.snapshot or param.snapshot_after_train or param.keep_best:
             snapshot.check_prefix(param)
         self.net: Net = setup.train_net(param, folder, self.streams, dtype)
         self.test_nets: list[Net] = setup.test_nets(param, folder, self.streams, dtype, self.net)
         self.test_iter: list[int] = setup.test_iterations(param, self.test_nets)
+        if param.has("max_epoch"):
+            self.param = setup.with_max_iter(param, self.net)
+        for note in setup.from_data(param, self.param, self.net, self.test_nets, self.test_iter):
+            self.monitor.on_note(note)
+        param = self.param
+        self._rate_at = learning_rate(param)
+        self.watch = Watch(param, self.test_nets) if stopping.wanted(param) else None
+        """Early stopping and the best test so far, if the solver file asks for them."""
         self.iter = 0
         self.stop_requested = False
         """Set it (from a signal handler, say) and `step` returns after the current iteration."""
+        self.snapshot_requested = False
+        """Set it and `step` takes a snapshot after the current iteration."""
         self._callbacks: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
         self._losses: deque[float] = deque(maxlen=max(1, param.average_loss))
         self._prepare_update()
@@ -101,7 +122,7 @@ class Solver:
         decays = [self.param.weight_decay * d for d in decay]
         same = len(set(decays)) == 1
         self._decay = self.constant(decays[0]) if same else arena.spread(decays)
-        self._decays = any(decays)
+        self.decays = any(decays)
         self._l1 = self.param.regularization_type == "L1"
         self.prepare()
 
@@ -127,18 +148,19 @@ class Solver:
                 np.multiply(gradient, param.clip_gradients / norm, gradient)
         if param.iter_size != 1:
             np.multiply(gradient, 1 / param.iter_size, gradient)
-        if self._decays:
-            if self._l1:
-                np.sign(self.weights, self.scratch)
-                np.multiply(self.scratch, self._decay, self.scratch)
-            else:
-                np.multiply(self.weights, self._decay, self.scratch)
-            np.add(gradient, self.scratch, gradient)
+        if self.decays and not self.decoupled_decay:
+            np.add(gradient, self.penalty(), gradient)
         if self._lr_mult is None:
             self._lr[()] = self.rate
         else:
             np.multiply(self._lr_mult, self.rate, self._lr)
         self.update(self._lr)
+
+    def penalty(self) -> Array:
+        """The penalty's gradient, λ·decay_mult·W or λ·decay_mult·sign(W), made in `scratch`."""
+        weights = np.sign(self.weights, self.scratch) if self._l1 else self.weights
+        np.multiply(weights, self._decay, self.scratch)
+        return self.scratch
 
     def constant(self, value: float) -> Array:
         """A number as NumPy likes it best: an array of one value, of the parameters' type."""
@@ -158,7 +180,10 @@ class Solver:
             at = self.iter
             net.clear_param_diffs()
             if test and at % test == 0 and (at > 0 or param.test_initialization):
-                self.test_all()
+                self._test_on_schedule()
+                if self.watch is not None and self.watch.exhausted:
+                    monitor.on_note(self.watch.verdict())
+                    break
             for start, _ in self._callbacks:
                 start()
             loss = 0.0
@@ -179,7 +204,8 @@ class Solver:
                 gradient_ready()
             self.apply_update()
             self.iter += 1
-            if snap and self.iter % snap == 0:
+            if self.snapshot_requested or (snap and self.iter % snap == 0):
+                self.snapshot_requested = False
                 self.snapshot()
 
     def solve(self, resume: str | None = None) -> None:
@@ -188,9 +214,7 @@ class Solver:
             self.restore(resume)
         param = self.param
         if not param.has("max_iter"):
-            raise SolverError(
-                Problem("the solver has no max_iter", param.span(), "how many iterations to run")
-            )
+            raise SolverError(Problem("the solver has no max_iter", param.span(), setup.MAX_ITER))
         self.step(max(0, param.max_iter - self.iter))
         if self.stop_requested:
             return
@@ -199,8 +223,21 @@ class Solver:
         if param.display and self.iter % param.display == 0:
             loss = self.net.forward_loss()
             self.monitor.on_display(self.iter, loss, self.rate, outputs_of(self.net))
+        if self.watch is not None and self.watch.exhausted:
+            return
         if param.test_interval and self.iter % param.test_interval == 0:
-            self.test_all()
+            self._test_on_schedule()
+
+    def _test_on_schedule(self) -> None:
+        results = self.test_all()
+        watch = self.watch
+        if watch is None:
+            return
+        value = float(results[watch.net][watch.output].item())
+        if watch.observe(self.iter, value) and self.param.keep_best:
+            path = snapshot.best_path(self.param, self.path)
+            self.net.save(path)
+            self.monitor.on_note(f"the best {watch.output} so far, {value:g}, is kept in {path}")
 
     def test_all(self) -> list[dict[str, Array]]:
         """Run all test nets; for each the mean of every output over its batches."""
@@ -240,7 +277,11 @@ class Solver:
                 model,
                 [part for vector in self.history for part in self.net.arena.split(vector)],
                 current_step=self._current_step(),
-                run={"streams": self.streams.state(), "layers": self._layer_states()},
+                run={
+                    "streams": self.streams.state(),
+                    "layers": self._layer_states(),
+                    "watch": self.watch.state() if self.watch is not None else {},
+                },
             ),
         )
         self.monitor.on_snapshot(model, path)
@@ -270,6 +311,8 @@ class Solver:
             for net, states in zip([self.net, *self.test_nets], state.run["layers"]):
                 for layer in net.layers:
                     layer.restore(states.get(layer.name, {}))
+            if self.watch is not None:
+                self.watch.restore(state.run.get("watch", {}))
 
     def _layer_states(self) -> list[dict[str, Any]]:
         """For each net the states of the layers that have one."""
@@ -302,6 +345,12 @@ def diagnose(net: Net, iteration: int, loss: float, rate: float) -> Problem:
                 where = f'the first bad blob is "{top}" of layer "{node_name}" ({layer.type})'
                 return Problem(f"iteration {iteration}: the loss is {loss}; {where}", hint=hint)
     return Problem(f"iteration {iteration}: the loss is {loss}", hint=hint)
+
+
+def check_type(param: SolverParameter) -> None:
+    """Refuse an unknown `type`, and numbers that its rule cannot work with."""
+    cls = solver_class(param)
+    check_rule(param, cls.type, cls.fields)
 
 
 def solver_class(param: SolverParameter) -> type[Solver]:

@@ -9,6 +9,13 @@ With i the iteration and the solver's fields by name:
     multistep  base_lr · gamma ^ (number of stepvalue that are ≤ i)
     poly       base_lr · (1 − i / max_iter) ^ power
     sigmoid    base_lr / (1 + exp(−gamma · (i − stepsize)))
+    cosine     min_lr + (base_lr − min_lr) · (1 + cos(π · i / max_iter)) / 2
+
+From max_iter on, poly is 0 and cosine min_lr. With warm-up, for the first `warmup_iter` iterations
+the rate is on the straight line from warmup_start_lr at i = 0 to the policy's own rate at
+i = warmup_iter. From there on it is the policy's at i, as without warm-up: the policy is not
+shifted, and its steps stay where they are. cosine (Loshchilov and Hutter 2017, arXiv:1608.03983,
+one cycle) and warm-up are beyond Caffe.
 """
 
 from __future__ import annotations
@@ -20,40 +27,41 @@ from collections.abc import Callable
 from caffelite.errors import Problem, SolverError, did_you_mean
 from caffelite.schema.solver import SolverParameter
 
-Policy = Callable[[SolverParameter], Callable[[int], float]]
+Rate = Callable[[int], float]
+Policy = Callable[[SolverParameter], Rate]
 
 
-def _fixed(p: SolverParameter) -> Callable[[int], float]:
+def _fixed(p: SolverParameter) -> Rate:
     base = p.base_lr
     return lambda i: base
 
 
-def _step(p: SolverParameter) -> Callable[[int], float]:
+def _step(p: SolverParameter) -> Rate:
     base, gamma, size = p.base_lr, p.gamma, p.stepsize
-    return lambda i: float(base * gamma ** (i // size))
+    return lambda i: base * _growth(gamma, i // size)
 
 
-def _exp(p: SolverParameter) -> Callable[[int], float]:
+def _exp(p: SolverParameter) -> Rate:
     base, gamma = p.base_lr, p.gamma
-    return lambda i: float(base * gamma**i)
+    return lambda i: base * _growth(gamma, i)
 
 
-def _inv(p: SolverParameter) -> Callable[[int], float]:
+def _inv(p: SolverParameter) -> Rate:
     base, gamma, power = p.base_lr, p.gamma, p.power
     return lambda i: float(base * (1 + gamma * i) ** -power)
 
 
-def _multistep(p: SolverParameter) -> Callable[[int], float]:
+def _multistep(p: SolverParameter) -> Rate:
     base, gamma, steps = p.base_lr, p.gamma, sorted(p.stepvalue)
-    return lambda i: float(base * gamma ** bisect_right(steps, i))
+    return lambda i: base * _growth(gamma, bisect_right(steps, i))
 
 
-def _poly(p: SolverParameter) -> Callable[[int], float]:
+def _poly(p: SolverParameter) -> Rate:
     base, power, last = p.base_lr, p.power, p.max_iter
     return lambda i: float(base * max(0.0, 1 - i / last) ** power)
 
 
-def _sigmoid(p: SolverParameter) -> Callable[[int], float]:
+def _sigmoid(p: SolverParameter) -> Rate:
     base, gamma, middle = p.base_lr, p.gamma, p.stepsize
 
     def rate(i: int) -> float:
@@ -64,6 +72,27 @@ def _sigmoid(p: SolverParameter) -> Callable[[int], float]:
     return rate
 
 
+def _cosine(p: SolverParameter) -> Rate:
+    low, swing, last = p.min_lr, (p.base_lr - p.min_lr) / 2, p.max_iter
+    return lambda i: low + swing * (1 + math.cos(math.pi * min(i, last) / last))
+
+
+def _warmed_up(p: SolverParameter, rate: Rate) -> Rate:
+    """`rate`, with a straight rise to it at first."""
+    start, count = p.warmup_start_lr, p.warmup_iter
+    if not count:
+        return rate
+    return lambda i: start + (rate(count) - start) * i / count if i < count else rate(i)
+
+
+def _growth(gamma: float, exponent: int) -> float:
+    """gamma ^ exponent; infinite, rather than an error, where it is too large a number."""
+    try:
+        return float(gamma**exponent)
+    except OverflowError:
+        return math.inf
+
+
 POLICIES: dict[str, tuple[Policy, tuple[str, ...]]] = {
     "fixed": (_fixed, ()),
     "step": (_step, ("gamma", "stepsize")),
@@ -72,15 +101,17 @@ POLICIES: dict[str, tuple[Policy, tuple[str, ...]]] = {
     "multistep": (_multistep, ("gamma", "stepvalue")),
     "poly": (_poly, ("power", "max_iter")),
     "sigmoid": (_sigmoid, ("gamma", "stepsize")),
+    "cosine": (_cosine, ("max_iter",)),
 }
 """Each policy, and the fields that it needs."""
+_NOT_NEGATIVE = [("gamma", name) for name in POLICIES] + [("power", "poly")]
 
 
-def learning_rate(param: SolverParameter) -> Callable[[int], float]:
+def learning_rate(param: SolverParameter) -> Rate:
     """The learning rate as a function of the iteration. Raises SolverError with all that is
     missing or unknown."""
     problems = []
-    if not param.has("base_lr"):
+    if not param.given("base_lr"):
         problems.append(
             Problem("the solver has no base_lr", param.span(), "the learning rate, base_lr: 0.01")
         )
@@ -91,20 +122,26 @@ def learning_rate(param: SolverParameter) -> Callable[[int], float]:
                 if param.has("lr_policy")
                 else "the solver has no lr_policy",
                 param.span("lr_policy"),
-                "one of " + ", ".join(POLICIES) + '; for a constant rate lr_policy: "fixed"',
-                did_you_mean(param.lr_policy, POLICIES),
+                "one of " + ", ".join(POLICIES),
+                did_you_mean(param.lr_policy, POLICIES)
+                or 'for a constant learning rate lr_policy: "fixed"',
             )
         )
         raise SolverError(*problems)
     policy, needs = POLICIES[param.lr_policy]
     for name in needs:
-        if not param.has(name):
+        if name == "max_iter" and param.given("max_epoch"):
+            continue  # it is counted once the training data is there
+        if not param.given(name):
             message = f'lr_policy "{param.lr_policy}" needs {name}'
-            problems.append(
-                Problem(message, param.span("lr_policy"), SolverParameter.specs[name].doc)
-            )
-        elif name in ("stepsize", "max_iter") and param.get(name) <= 0:
-            problems.append(Problem(f"{name} must be above 0", param.span(name)))
+            doc = SolverParameter.specs[name].doc
+            problems.append(Problem(message, param.span("lr_policy"), f"{name}, {doc}"))
+        elif name in ("stepsize", "max_iter") and param.has(name) and param.get(name) <= 0:
+            message = f"{name} cannot be {param.get(name)}"
+            problems.append(Problem(message, param.span(name), "1 or more"))
+        elif (name, param.lr_policy) in _NOT_NEGATIVE and not param.get(name) >= 0:
+            message = f"{name} cannot be {param.get(name):g}"
+            problems.append(Problem(message, param.span(name), "0 or more"))
     if problems:
         raise SolverError(*problems)
-    return policy(param)
+    return _warmed_up(param, policy(param))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from caffelite.errors import Problem, SolverError, Span
@@ -14,6 +16,9 @@ from caffelite.schema.net import NetParameter, NetState
 from caffelite.schema.solver import SolverParameter
 from caffelite.streams import Streams
 
+MAX_ITER = "how many iterations to run, max_iter: 1000"
+NOT_NEGATIVE = "test_interval display snapshot max_iter min_lr warmup_iter warmup_start_lr".split()
+NOT_NEGATIVE += ["watch_net", "patience", "min_delta"]
 TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 
 
@@ -27,10 +32,23 @@ def check(param: SolverParameter) -> None:
             shown = f'"{value}"' if isinstance(value, str) else value
             problems.append(Problem(f"{name} cannot be {shown}", param.span(name), expected))
 
-    for name in ("test_interval", "display", "snapshot", "max_iter"):
-        refuse(name, param.get(name) < 0, "0 or more")
+    for name in NOT_NEGATIVE:
+        refuse(name, not param.get(name) >= 0, "0 or more")
     for name in ("iter_size", "average_loss"):
         refuse(name, param.get(name) < 1, "1 or more")
+    for name in ("base_lr", "weight_decay", "clip_gradients"):
+        refuse(name, not math.isfinite(param.get(name)), "a finite number")
+    refuse("clip_gradients", param.clip_gradients == 0, "above 0; left out, or -1: no limit")
+    refuse("min_lr", param.min_lr > param.base_lr, f"at most base_lr, {param.base_lr:g}")
+    if param.has("max_epoch"):
+        refuse("max_epoch", param.max_epoch < 1, "1 or more")
+        if param.has("max_iter"):
+            message = "max_iter and max_epoch are both given"
+            problems.append(Problem(message, param.span("max_epoch"), "one of the two"))
+    for name in ("patience", "keep_best"):
+        if param.get(name) and not param.given("watch"):
+            expected = 'an output of the test net to go by, watch: "accuracy"'
+            problems.append(Problem(f"{name} needs watch", param.span(name), expected))
     for i, count in enumerate(param.test_iter):
         if count < 0:
             message = f"test_iter cannot be {count}"
@@ -150,10 +168,8 @@ def test_iterations(param: SolverParameter, nets: list[Net]) -> list[int]:
 
 
 def _whole_set(net: Net, param: SolverParameter) -> int:
-    for layer in net.layers:
-        size, batch = getattr(layer, "epoch_size", None), getattr(layer, "batch_size", None)
-        if size and batch:
-            return -(-int(size) // int(batch))
+    if (found := _data(net)) is not None:
+        return -(-found.size // found.batch)
     raise SolverError(
         Problem(
             "the solver has no test_iter, and the test net's data has no known size",
@@ -161,6 +177,62 @@ def _whole_set(net: Net, param: SolverParameter) -> int:
             "how many batches to test on, test_iter: 100",
         )
     )
+
+
+@dataclass(frozen=True)
+class _Data:
+    """How much data a net's first data layer of known size has."""
+
+    layer: str
+    size: int
+    batch: int
+
+
+def _data(net: Net) -> _Data | None:
+    for name, layer in net.layer_dict.items():
+        size, batch = getattr(layer, "epoch_size", None), getattr(layer, "batch_size", None)
+        if size and batch:
+            return _Data(name, int(size), int(batch))
+    return None
+
+
+def with_max_iter(param: SolverParameter, net: Net) -> SolverParameter:
+    """A copy in which `max_epoch` has become `max_iter`: as many iterations as use every sample
+    of the training data that often."""
+    data = _data(net)
+    if data is None:
+        raise SolverError(
+            Problem(
+                "max_epoch cannot be used: the training data has no known size",
+                param.span("max_epoch"),
+                MAX_ITER,
+            )
+        )
+    per_iteration = data.batch * param.iter_size
+    counted = param.copy()
+    counted.max_iter = -(-param.max_epoch * data.size // per_iteration)
+    counted.max_epoch = None  # type: ignore[assignment]
+    return counted
+
+
+def from_data(
+    param: SolverParameter, counted: SolverParameter, train: Net, tests: list[Net], iters: list[int]
+) -> list[str]:
+    """What has been counted from the data, as lines to show."""
+    lines = []
+    if param.has("max_epoch") and (data := _data(train)) is not None:
+        lines.append(
+            f"max_epoch: {param.max_epoch} is {counted.max_iter:,} iterations: "
+            f'{data.size:,} samples of layer "{data.layer}", {data.batch * param.iter_size:,} each'
+        )
+    for i, (net, count) in enumerate(zip(tests, [] if param.test_iter else iters)):
+        if (data := _data(net)) is not None:
+            line = f"test net #{i}: test_iter is {count:,}, all {data.size:,} samples of its data"
+            twice = count * data.batch - data.size
+            if twice:
+                line += f", {twice} of them twice: the last batch is filled up"
+            lines.append(line)
+    return lines
 
 
 def _load(source: NetParameter | str, span: Span | None, folder: str) -> tuple[NetParameter, str]:

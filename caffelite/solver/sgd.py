@@ -17,6 +17,7 @@ class SGDSolver(Solver):
     """
 
     histories = 1
+    fields = ("momentum",)
 
     def prepare(self) -> None:
         self._momentum = self.constant(self.param.momentum)

@@ -44,9 +44,12 @@ def assert_same(found: list[dict[str, np.ndarray]], expected: list[dict[str, np.
 def assert_resumes(text: str, folder: Path | str = "", phase: Phase = Phase.TRAIN) -> None:
     """What follows a snapshot is what would have followed without one, also with another seed."""
     net = net_of(text, folder, phase)
-    batches(net, 5)
+    start = layer_of(net).state()
+    first = batches(net, 5)
     state = json.loads(json.dumps(layer_of(net).state()))
     expected = batches(net, 7)
+    layer_of(net).restore(start)
+    assert_same(batches(net, 5), first)
     again = net_of(text, folder, phase, seed=77)
     batches(again, 2)
     layer_of(again).restore(state)

@@ -75,6 +75,17 @@ def refused(text: str, folder: Path, **kwargs: object) -> str:
     return str(caught.value)
 
 
+def test_a_snapshot_that_does_not_fit_is_refused(digits: Path) -> None:
+    net = net_of(IDX, digits)
+    batches(net, 2)
+    short = net_of(IDX.replace("batch_size", "count: 5 batch_size"), digits)
+    layer_of(short).restore(layer_of(net).state())
+    with pytest.raises(DataError, match="8 samples of an epoch, but there are only 5"):
+        short.forward()
+    with pytest.raises(DataError, match="another net"):
+        layer_of(net).restore({"at": 3})
+
+
 def test_different_counts_of_images_and_labels_are_refused(digits: Path) -> None:
     (digits / "labels").write_bytes(idx(LABELS[:9]))
     text = refused(IDX, digits)

@@ -95,10 +95,11 @@ IMAGE = np.arange(80, dtype=np.uint8).reshape(1, 8, 10)
 
 def test_context_shows_what_surrounds_the_window() -> None:
     cut = Cutter(crop=6, context=1)(IMAGE, (3, 2, 6, 5), False)
-    # 4 pixels become 4 of 6, one more on each side; the last row and column of the grown box,
-    # 7 pixels wide, are squeezed in as in R-CNN's code.
+    # Grown by 6/4 about its centre (5, 4): columns 2 to 8, rows 1 to 7, as R-CNN counts. The
+    # first of 6 pixels looks 1/12 into these 7, so at 12 + 1/12 + 10/12; the last at 78 - 11/12.
     assert cut.place == np.s_[:, 0:6, 0:6]
-    assert cut.pixels[0, 0, 0] in (12, 13) and cut.pixels[0, -1, -1] in (66, 67)
+    assert cut.pixels[0, 0, 0] == 13
+    assert cut.pixels[0, -1, -1] == 77
 
 
 def test_what_lies_outside_the_image_stays_empty_on_the_side_where_it_is() -> None:

@@ -32,7 +32,7 @@ def test_refused_with_sample_label_and_classes(kind: str, bad: float) -> None:
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_too_few_labels_are_refused(kind: str) -> None:
-    with pytest.raises(NetError, match="needs 2 labels"):
+    with pytest.raises(NetError, match="expected 2 labels"):
         bench(kind, [0])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from caffelite import Net
-from caffelite.errors import NetError
+from caffelite.errors import DataError, NetError
 from caffelite.files import parse_net
 from caffelite.schema.common import Phase
 from caffelite.streams import Streams
@@ -79,17 +79,25 @@ def test_a_seed_repeats_a_run() -> None:
     assert not np.array_equal(epoch(spiral(), 20)[0], epoch(spiral(seed=4), 20)[0])
 
 
-@pytest.mark.parametrize("used", [1, 15, 22])
+@pytest.mark.parametrize("used", [0, 1, 15, 22])
 @pytest.mark.parametrize("fields", ["", "seed: 4", "batch_size: 7"])
 def test_a_resumed_run_goes_on_with_the_next_points(fields: str, used: int) -> None:
     net = spiral(fields)
-    epoch(net, used)
+    for _ in range(used):
+        net.forward()
     state = json.loads(json.dumps(net.layers[0].state()))
     again = spiral(fields, seed=99)
     epoch(again, 3)
     again.layers[0].restore(state)
     for a, b in zip(epoch(net, 20), epoch(again, 20)):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_snapshot_of_more_points_is_refused() -> None:
+    net = spiral()
+    epoch(net, 15)
+    with pytest.raises(DataError, match="300"):
+        spiral("classes: 2").layers[0].restore(net.layers[0].state())
 
 
 def test_labels_may_be_left_out() -> None:

@@ -1,0 +1,135 @@
+"""Draw what a net with two inputs has learned: the points and the regions it divides them into.
+
+python tools/plot_boundary.py
+python tools/plot_boundary.py moons.net moons_iter_500.caffemodel --out moons.png --show
+
+Without arguments it takes nets/spiral.net and the newest spiral_iter_*.caffemodel of this folder.
+The log of the run, if it lies beside the weights, becomes a second picture: loss and accuracy over
+the iterations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import caffelite
+from caffelite.cli.console import add_plugin_argument, complain, load_plugins
+from caffelite.errors import CaffeliteError, Problem
+from caffelite.plot.boundary import decision_regions, draw_regions
+from caffelite.plot.curves import draw_curves
+from caffelite.plot.logs import read_log
+from caffelite.plot.pictures import has_display, save_png, show_windows
+from caffelite.snapshot import read_state
+
+SPIRAL = "nets/spiral.net"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    top.add_argument("net", metavar="NET", nargs="?", help=f"net file (default: {SPIRAL})")
+    top.add_argument(
+        "weights", metavar="WEIGHTS", nargs="?", help=".caffemodel (default: newest NET_iter_*)"
+    )
+    top.add_argument("--out", metavar="FILE.png", help="the picture (default: NET_boundary.png)")
+    top.add_argument("--blob", metavar="NAME", help="the scores (default: what the loss reads)")
+    top.add_argument("--grid", metavar="N", type=int, default=400, help="points a side (400)")
+    top.add_argument("--log", metavar="FILE", help="log of the run (default: that of the weights)")
+    top.add_argument("--curves", metavar="FILE.png", help="its picture (default: NET_curves.png)")
+    top.add_argument("--show", action="store_true", help="open a window, too")
+    add_plugin_argument(top)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draw; 0, or 1 after a mistake, which is told on stderr."""
+    args = parser().parse_args(argv)
+    try:
+        load_plugins(args)
+        draw(args)
+    except CaffeliteError as error:
+        complain(error)
+        return 1
+    return 0
+
+
+def draw(args: argparse.Namespace) -> None:
+    """Both pictures, and a line for each."""
+    net_path = Path(args.net) if args.net else find_spiral()
+    weights = Path(args.weights) if args.weights else newest_weights(net_path)
+    run = re.sub(r"_iter_\d+$", "", weights.name.split(".caffemodel")[0])
+    log_path = Path(args.log) if args.log else weights.with_name(f"{run}.jsonl")
+    if args.curves and not args.log and not log_path.exists():
+        raise CaffeliteError(
+            Problem(f"--curves, but there is no {log_path}", hint="name the log with --log")
+        )
+    window = args.show and has_display()
+    if args.show and not window:
+        print("--show: there is no display here", file=sys.stderr)
+
+    seed = seed_of_run(weights, log_path)
+    net = caffelite.Net(net_path, str(weights), caffelite.TEST, seed=seed)
+    regions = decision_regions(net, args.blob, grid=args.grid)
+    if seed is None and any(getattr(layer, "points", None) is not None for layer in net.layers):
+        print(
+            f"no .solverstate beside {weights}: these points are drawn anew, not those of training",
+            file=sys.stderr,
+        )
+    out = args.out or f"{net_path.stem}_boundary.png"
+    size = save_png(draw_regions(regions, window), out)
+    print(f"wrote {out} ({size})")
+    if regions.accuracy is not None:
+        right = len(regions.points) - int(regions.wrong.sum())
+        print(f"accuracy = {regions.accuracy:g} ({right} of {len(regions.points)} points)")
+
+    if args.log or log_path.exists():
+        curves = args.curves or f"{net_path.stem}_curves.png"
+        figure = draw_curves(read_log(log_path), net.name or net_path.stem, window)
+        print(f"wrote {curves} ({save_png(figure, curves)})")
+    if window:
+        show_windows()
+
+
+def find_spiral() -> Path:
+    """The spiral net: in the current folder, or else beside this script's folder."""
+    here = Path(SPIRAL)
+    return here if here.exists() else Path(__file__).resolve().parent.parent / SPIRAL
+
+
+def newest_weights(net: Path) -> Path:
+    """The newest snapshot in the current folder that is named like the net."""
+    found = [*Path().glob(f"{net.stem}_iter_*.caffemodel*")]
+    found = [p for p in found if p.name.endswith((".caffemodel", ".caffemodel.h5"))]
+    if not found:
+        solver = f"solvers/{net.stem}.solver"
+        raise CaffeliteError(
+            f"there is no {net.stem}_iter_*.caffemodel here: "
+            f"run `caffelite train --solver {solver}` first"
+        )
+    return max(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def seed_of_run(weights: Path, log: Path) -> int | None:
+    """The seed of the training, by which layers draw the same points again: from the state beside
+    the weights, or else from the log."""
+    state = weights.with_name(weights.name.replace(".caffemodel", ".solverstate"))
+    if state != weights and state.exists():
+        streams = read_state(str(state)).run.get("streams")
+        if streams:
+            return int(streams["seed"])
+    if log.suffix == ".jsonl" and log.exists():
+        for line in reversed(log.read_text(encoding="utf-8").splitlines()):
+            if line.startswith('{"event": "start"'):
+                return int(json.loads(line)["seed"])
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
