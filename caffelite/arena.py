@@ -89,7 +89,7 @@ class Arena:
 
 
 class ParamBlob(Blob):
-    """A parameter: its values and gradient lie in the arena."""
+    """A parameter: its values and gradient lie in the arena. Passes add to the gradient."""
 
     __slots__ = ("arena", "where")
 
@@ -97,18 +97,14 @@ class ParamBlob(Blob):
         super().__init__(data)
         self.arena, self.where = arena, where
 
-    @property
-    def diff(self) -> Array:
-        """The gradient of the objective with respect to `data`; passes add to it."""
-        if self._diff is None:
-            self._diff = self.arena.diff[self.where].reshape(self.shape)
-        return self._diff
+    def _new_diff(self) -> Array:
+        return self.arena.diff[self.where].reshape(self.shape)
 
 
 def _lent(plan: Plan, share: Net | None) -> dict[Param, Blob]:
     if share is None:
         return {}
-    theirs: dict[str, list[Blob]] = share.params
+    theirs = share.params
     lent: dict[Param, Any] = {}
     for param in plan.params:
         blobs = theirs.get(param.layer.name, [])

@@ -34,12 +34,23 @@ class Blob:
         """The values."""
         return self._data
 
+    @data.setter
+    def data(self, values: object) -> None:
+        raise AttributeError("a blob's array cannot be replaced: write into it, data[...] = values")
+
     @property
     def diff(self) -> Array:
         """The gradient of the objective with respect to `data`."""
         if self._diff is None:
-            self._diff = np.zeros(self._data.shape, self._data.dtype)
+            self._diff = self._new_diff()
         return self._diff
+
+    @diff.setter
+    def diff(self, values: object) -> None:
+        raise AttributeError("a blob's array cannot be replaced: write into it, diff[...] = values")
+
+    def _new_diff(self) -> Array:
+        return np.zeros(self._data.shape, self._data.dtype)
 
     @property
     def shape(self) -> Shape:

@@ -79,9 +79,7 @@ def included(layer: LayerParameter, state: NetState) -> bool:
     return not any(rule_holds(rule, state) for rule in layer.exclude)
 
 
-def build_graph(
-    net: NetParameter, state: NetState, problems: list[Problem] | None = None
-) -> Graph:
+def build_graph(net: NetParameter, state: NetState, problems: list[Problem] | None = None) -> Graph:
     """Wire the layers that are there in `state`. Raises NetError with every mistake; or, where a
     list of `problems` is given, adds them to it and gives the graph as far as it goes."""
     wiring = _Wiring(net, state)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,8 @@ class Net:
         self.name = self.param.name
         self.phase = Phase(phase)
         self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.float32, np.float64):
+            raise TypeError(f"a net is of float32 or float64, not of {self.dtype}")
         self.streams = streams or Streams(seed)
         self.state = state_for(self.param, self.phase, level, list(stages or []))
         context = Context(self.phase, self.dtype, self.streams, prefix, self.folder)
@@ -76,7 +79,9 @@ class Net:
         self._placement = place(self._plan)
         self._data: dict[Version, Array] = {}
         self._dynamic = any(layer.dynamic for layer in self.layers)
-        self.blobs: OrderedDict[str, Blob] = OrderedDict()
+        self._blobs: dict[str, Blob] = {}
+        self.blobs: Mapping[str, Blob] = MappingProxyType(self._blobs)
+        """The last version of each blob, in the order of their first appearance."""
         self._allocate()
         if weights:
             self.copy_from(weights)
@@ -84,9 +89,9 @@ class Net:
     # What pycaffe calls things.
 
     @property
-    def params(self) -> OrderedDict[str, list[Blob]]:
+    def params(self) -> Mapping[str, Sequence[Blob]]:
         """Layer name to its parameters; layers without any are left out."""
-        return OrderedDict((layer.name, layer.params) for layer in self.layers if layer.params)
+        return MappingProxyType({x.name: tuple(x.params) for x in self.layers if x.params})
 
     @property
     def inputs(self) -> list[str]:
@@ -137,7 +142,7 @@ class Net:
         for name, version in self._last.items():
             data, weight = self._data[version], self._plan.loss_weights.get(version)
             if name not in self.blobs:
-                self.blobs[name] = Blob(data, None, self._reshaper(version))
+                self._blobs[name] = Blob(data, None, self._reshaper(version))
             elif self.blobs[name].data is not data:
                 self.blobs[name]._replace(data, None)
             else:
@@ -246,13 +251,14 @@ class Net:
             self._infer()
         first = self._find_layer(start) if start else 0
         last = self._find_layer(end) if end else len(self._nodes) - 1
+        self._in_order(first, last, start, end)
         if first == 0 and end is None:
             self.forward_loss()
         else:
             for index in range(first, last + 1):
                 self._forward_steps[index]()
         names = [v.name for v in self._nodes[last].tops] if end else self.outputs
-        return {name: self.blobs[name].data for name in dict.fromkeys([*names, *(blobs or [])])}
+        return {name: self._blob(name).data for name in dict.fromkeys([*names, *(blobs or [])])}
 
     def backward(
         self,
@@ -268,15 +274,16 @@ class Net:
         the blobs named in `diffs`."""
         if self._backward_steps is None:
             self._backward_steps = self._plan_backward()
-        for name, values in top_diffs.items():
-            self._blob(name).diff[...] = values
         first = self._find_layer(start) if start else len(self._nodes) - 1
         last = self._find_layer(end) if end else 0
+        self._in_order(last, first, start, end)
+        for name, values in top_diffs.items():
+            self._set_diff(name, values, first)
         for index in range(first, last - 1, -1):
             for step in self._backward_steps[index]:
                 step()
         names = [v.name for v in self._nodes[last].bottoms] if end else self.inputs
-        return {name: self.blobs[name].diff for name in dict.fromkeys([*names, *(diffs or [])])}
+        return {name: self._blob(name).diff for name in dict.fromkeys([*names, *(diffs or [])])}
 
     def forward_backward(self) -> float:
         """Forward, then backward; the loss."""
@@ -307,13 +314,44 @@ class Net:
             )
         blob, array = self.blobs[name], np.asarray(values)
         if array.shape != blob.shape:
+            extents = ", ".join(map(str, array.shape))
             raise NetError(
                 Problem(
                     f'input "{name}" is {show(blob.shape)}, but was given {show(array.shape)}',
-                    hint=f'net.blobs["{name}"].reshape{array.shape} makes room for it',
+                    hint=f'net.blobs["{name}"].reshape({extents}) makes room for it',
                 )
             )
         blob.data[...] = array
+
+    def _set_diff(self, name: str, values: Any, first: int) -> None:
+        """A gradient from outside, before a pass that begins at the layer `first`."""
+        blob, array = self._blob(name), np.asarray(values)
+        if not self._plan.backward[self._last[name].maker.index]:
+            raise NetError(
+                Problem(
+                    f'no gradient goes back from "{name}": no loss depends on it, or nothing '
+                    "before it learns",
+                    hint="force_backward: true in the net computes all gradients",
+                )
+            )
+        for node, i in self._last[name].readers:
+            if node.index <= first and self._plan.wanted[node.index][i]:
+                raise NetError(
+                    Problem(
+                        f'the gradient of "{name}" is computed by layer "{node.spec.name}", which '
+                        "reads it",
+                        expected="an output, or a `start` below that layer",
+                    )
+                )
+        if array.shape not in (blob.shape, ()):
+            raise NetError(
+                Problem(f'"{name}" is {show(blob.shape)}, but its gradient {show(array.shape)}')
+            )
+        blob.diff[...] = array
+
+    def _in_order(self, first: int, last: int, start: str | None, end: str | None) -> None:
+        if first > last:
+            raise NetError(Problem(f'no layers lie between start="{start}" and end="{end}"'))
 
     def _blob(self, name: str) -> Blob:
         if name not in self.blobs:

@@ -28,7 +28,7 @@ from caffelite.schema.binary import (
     write_atomically,
 )
 from caffelite.schema.solver import SnapshotFormat, SolverParameter, SolverState
-from caffelite.weights import import_h5py
+from caffelite.weights import import_h5py, read_weights
 
 
 @dataclass
@@ -101,7 +101,12 @@ def read_state(path: str) -> RunState:
     if path.endswith(".h5"):
         state = _read_hdf5(path)
     else:
-        message = decode(read_bytes(path), SolverState, path)
+        data = read_bytes(path)
+        try:
+            message = decode(data, SolverState, path, "a solver's state (.solverstate)")
+        except SnapshotError:
+            _refuse_model(path)
+            raise
         state = RunState(
             message.iter,
             message.learned_net,
@@ -110,11 +115,19 @@ def read_state(path: str) -> RunState:
             json.loads(message.run_state or "{}"),
         )
         if not message.has("iter"):
-            hint = None
-            if ".caffemodel" in path:
-                hint = "a .caffemodel holds parameters only: start from it with --weights"
-            raise SnapshotError(Problem(f"{path}: not a solver state", hint=hint))
+            _refuse_model(path)
+            raise SnapshotError(f"{path}: not a solver's state (.solverstate): it has no iteration")
     return state
+
+
+def _refuse_model(path: str) -> None:
+    try:
+        read_weights(path)
+    except SnapshotError:
+        return
+    message = f"{path}: this is a file of parameters, not a solver's state"
+    hint = "to start a new run from parameters: --weights; to go on: the .solverstate beside it"
+    raise SnapshotError(Problem(message, hint=hint)) from None
 
 
 def model_path(state: RunState, path: str) -> str:
@@ -152,7 +165,8 @@ def _read_hdf5(path: str) -> RunState:
     try:
         with h5py.File(path, "r") as file:
             if "iter" not in file or "history" not in file:
-                raise SnapshotError(f"{path}: not a solver state (it has no iter and history)")
+                _refuse_model(path)
+                raise SnapshotError(f"{path}: not a solver's state: it has no iter and history")
             history = file["history"]
             run = file["run_state"][()].decode() if "run_state" in file else "{}"
             return RunState(

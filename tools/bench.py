@@ -249,6 +249,13 @@ def main() -> int:
         passes.remove("forward")
     status = 0
     results = []
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > 0.5 * (os.cpu_count() or 1):
+        print(
+            f"The machine is busy (load {load:.1f}): with several threads each waits for the "
+            "slowest, PyTorch's above all. Trust minima, or --threads 1.",
+            file=sys.stderr,
+        )
     for net in args.nets:
         job = {
             **{name: getattr(args, name) for name in ("batch", "repeat", "steps", "threads")},
@@ -269,7 +276,7 @@ def main() -> int:
             except Skipped as why:
                 print(why, file=sys.stderr)
                 status = 1
-    machine = {"system": platform.platform(), "cores": os.cpu_count()}
+    machine: dict[str, Any] = {"system": platform.platform(), "cores": os.cpu_count(), "load": load}
     machine["python"] = platform.python_version()
     settings = {"threads": args.threads, "repeat": args.repeat}
     report = json.dumps({**settings, "machine": machine, "results": results}, indent=2)

@@ -11,7 +11,6 @@ the iterations.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -19,12 +18,14 @@ from pathlib import Path
 
 import caffelite
 from caffelite.cli.console import add_plugin_argument, complain, load_plugins
+from caffelite.cli.train import show_report
 from caffelite.errors import CaffeliteError, Problem
 from caffelite.plot.boundary import decision_regions, draw_regions
 from caffelite.plot.curves import draw_curves
-from caffelite.plot.logs import read_log
+from caffelite.plot.logs import Log, read_log
 from caffelite.plot.pictures import has_display, save_png, show_windows
 from caffelite.snapshot import read_state
+from caffelite.solver.monitor import LineMonitor
 
 SPIRAL = "nets/spiral.net"
 
@@ -74,12 +75,17 @@ def draw(args: argparse.Namespace) -> None:
     if args.show and not window:
         print("--show: there is no display here", file=sys.stderr)
 
-    seed = seed_of_run(weights, log_path)
-    net = caffelite.Net(net_path, str(weights), caffelite.TEST, seed=seed)
+    log = read_log(log_path) if args.log or log_path.exists() else None
+    seed = seed_of_run(weights, log)
+    net = caffelite.Net(net_path, caffelite.TEST, seed=seed)
+    report = net.copy_from(str(weights))
+    if report.skipped or report.missing or report.mismatched:
+        show_report(LineMonitor(), str(weights), report)
     regions = decision_regions(net, args.blob, grid=args.grid)
     if seed is None and any(getattr(layer, "points", None) is not None for layer in net.layers):
         print(
-            f"no .solverstate beside {weights}: these points are drawn anew, not those of training",
+            f"no .solverstate or log beside {weights}: "
+            "these points are drawn anew, not those of training",
             file=sys.stderr,
         )
     out = args.out or f"{net_path.stem}_boundary.png"
@@ -89,9 +95,9 @@ def draw(args: argparse.Namespace) -> None:
         right = len(regions.points) - int(regions.wrong.sum())
         print(f"accuracy = {regions.accuracy:g} ({right} of {len(regions.points)} points)")
 
-    if args.log or log_path.exists():
+    if log is not None:
         curves = args.curves or f"{net_path.stem}_curves.png"
-        figure = draw_curves(read_log(log_path), net.name or net_path.stem, window)
+        figure = draw_curves(log, net.name or net_path.stem, window)
         print(f"wrote {curves} ({save_png(figure, curves)})")
     if window:
         show_windows()
@@ -116,7 +122,7 @@ def newest_weights(net: Path) -> Path:
     return max(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
 
 
-def seed_of_run(weights: Path, log: Path) -> int | None:
+def seed_of_run(weights: Path, log: Log | None) -> int | None:
     """The seed of the training, by which layers draw the same points again: from the state beside
     the weights, or else from the log."""
     state = weights.with_name(weights.name.replace(".caffemodel", ".solverstate"))
@@ -124,11 +130,7 @@ def seed_of_run(weights: Path, log: Path) -> int | None:
         streams = read_state(str(state)).run.get("streams")
         if streams:
             return int(streams["seed"])
-    if log.suffix == ".jsonl" and log.exists():
-        for line in reversed(log.read_text(encoding="utf-8").splitlines()):
-            if line.startswith('{"event": "start"'):
-                return int(json.loads(line)["seed"])
-    return None
+    return log.seed if log else None
 
 
 if __name__ == "__main__":

@@ -17,6 +17,10 @@ COMMANDS = {
     "test": "run a net and print the mean of its outputs",
     "check": "find every mistake in net and solver files, running nothing",
     "layers": "list the types of layers, or explain one",
+    "upgrade": "write a net or solver of Caffe's old formats in today's",
+    "convert-images": "put listed images into an LMDB database",
+    "compute-mean": "compute the mean image of an LMDB database",
+    "data": "download a data set",
 }
 
 EPILOG = """\

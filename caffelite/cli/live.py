@@ -17,7 +17,7 @@ from caffelite.solver.monitor import LineMonitor
 class LiveMonitor(LineMonitor):
     """Prints lines as they come, and keeps one line up to date below them."""
 
-    every_iteration = True
+    interval = 1
 
     def __init__(self, param: SolverParameter) -> None:
         self.console = Console(highlight=False, soft_wrap=True)

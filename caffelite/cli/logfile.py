@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -26,10 +27,13 @@ def log_path(param: SolverParameter, solver_path: str) -> str:
 
 
 class LogMonitor(Monitor):
-    """Writes what happens to a file. A resumed run's lines are added to what is there."""
+    """Writes what happens to a file, and some 200 losses whatever `display` says, for a curve. A
+    resumed run's lines are added to what is there."""
 
-    def __init__(self, path: str, resumed: bool = False) -> None:
+    def __init__(self, path: str, max_iter: int = 0, resumed: bool = False) -> None:
         self.path, self._mode = path, "a" if resumed else "w"
+        self.interval = max(1, max_iter // 200) if path else 0
+        self._shown = -1
         self._file: TextIO | None = None
 
     def start(self, solver: Solver) -> None:
@@ -66,6 +70,11 @@ class LogMonitor(Monitor):
 
     def on_display(self, iteration: int, loss: float, rate: float, outputs: list[Output]) -> None:
         self._write(event="train", iteration=iteration, loss=loss, lr=rate, outputs=_plain(outputs))
+        self._shown = iteration
+
+    def on_iteration(self, iteration: int, loss: float, rate: float) -> None:
+        if iteration != self._shown:
+            self._write(event="train", iteration=iteration, loss=loss, lr=rate)
 
     def on_test(self, iteration: int, net: int, loss: float | None, outputs: list[Output]) -> None:
         self._write(event="test", iteration=iteration, net=net, outputs=_plain(outputs))
@@ -83,10 +92,13 @@ class Several(Monitor):
 
     def __init__(self, monitors: list[Monitor]) -> None:
         self.monitors = monitors
-        eager = [m for m in monitors if m.every_iteration]
-        self.every_iteration = bool(eager)
-        if len(eager) == 1:  # the hot one: no detour
-            self.on_iteration = eager[0].on_iteration  # type: ignore[method-assign]
+        intervals = [m.interval for m in monitors if m.interval]
+        self.interval = math.gcd(*intervals) if intervals else 0
+
+    def on_iteration(self, iteration: int, loss: float, rate: float) -> None:
+        for monitor in self.monitors:
+            if monitor.interval and iteration % monitor.interval == 0:
+                monitor.on_iteration(iteration, loss, rate)
 
     def on_display(self, iteration: int, loss: float, rate: float, outputs: list[Output]) -> None:
         for monitor in self.monitors:

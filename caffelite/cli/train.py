@@ -65,10 +65,13 @@ def run(args: argparse.Namespace) -> int:
             )
         )
     param = load_solver(args.solver)
-    log = LogMonitor(args.log or log_path(param, args.solver), resumed=bool(args.snapshot))
+    path = args.log or log_path(param, args.solver)
+    log = LogMonitor(path, param.max_iter, resumed=bool(args.snapshot))
     screen = LiveMonitor(param) if sys.stdout.isatty() else LineMonitor(file=sys.stdout)
     note_device(args)
     solver = solver_class(param)(param, Several([screen, log]), path=args.solver)
+    if isinstance(screen, LiveMonitor):
+        screen.last = solver.param.max_iter  # max_epoch has been counted by now
     for path in (args.weights or "").split(","):
         if path:
             report = solver.net.copy_from(path.strip(), skip_mismatch=args.skip_mismatch)

@@ -50,7 +50,7 @@ def draw_curves(log: Log, title: str, window: bool = False) -> Figure:
         tidy(axes)
         axes.grid(axis="y", color=FAINT, linewidth=0.6)
         axes.set_axisbelow(True)
-        axes.set_title(what, loc="left", size=9, color=GREY, pad=5)
+        axes.set_title(what, loc="left", size=9, color=GREY, pad=8)
         axes.tick_params(labelbottom=row == len(panels) - 1)
         for at in log.resumed:
             axes.axvline(at, color=GREY, linewidth=0.8, linestyle=":")
@@ -153,5 +153,6 @@ def _name_curves(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
             color=colour,
             size=8,
             va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
             annotation_clip=False,
         )

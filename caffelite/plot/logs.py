@@ -52,6 +52,8 @@ class Log:
     """By split, number of the test net and name. Outputs with several values are left out."""
     resumed: list[int] = field(default_factory=list)
     """Where the run was taken up again."""
+    seed: int | None = None
+    """The run's seed, which JSON lines say."""
     at: int = 0
 
     def curves(self) -> list[Curve]:
@@ -112,6 +114,7 @@ def _read_json(log: Log, text: str) -> None:
                 if started:
                     log.restart(int(record["iteration"]))
                 started = True
+                log.seed = int(record["seed"])
             elif event in ("train", "test"):
                 log.go_to(int(record["iteration"]))
                 if event == "train":
@@ -119,7 +122,7 @@ def _read_json(log: Log, text: str) -> None:
                     log.rate.values[log.at] = float(record["lr"])
                 outputs = {
                     name: [float(v) for v in np.ravel(values)]
-                    for name, values in record["outputs"].items()
+                    for name, values in record.get("outputs", {}).items()
                 }
                 log.add_outputs(event, int(record.get("net", 0)), outputs)
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -26,9 +26,10 @@ def colours(count: int) -> list[str]:
     """A colour for each class; beyond eight they are taken from a wheel."""
     if count <= len(COLOURS):
         return list(COLOURS[:count])
-    from matplotlib.colors import hsv_to_rgb, to_hex
+    import colorsys
 
-    return [to_hex(hsv_to_rgb((i / count, 0.65, 0.5 + 0.35 * (i % 2)))) for i in range(count)]
+    wheel = [colorsys.hsv_to_rgb(i / count, 0.65, 0.5 + 0.35 * (i % 2)) for i in range(count)]
+    return ["#" + "".join(f"{round(255 * part):02X}" for part in rgb) for rgb in wheel]
 
 
 def new_figure(width: float, height: float, window: bool = False) -> Figure:

@@ -174,7 +174,7 @@ class Solver:
         stop = self.iter + count
         batches = range(param.iter_size)
         display, test, snap = param.display, param.test_interval, param.snapshot
-        averages = param.average_loss > 1
+        averages, watch = param.average_loss > 1, monitor.interval
         self._losses.clear()
         while self.iter < stop and not self.stop_requested:
             at = self.iter
@@ -198,7 +198,7 @@ class Solver:
                 loss = sum(self._losses) / len(self._losses)
             if display and at % display == 0:
                 monitor.on_display(at, loss, self.rate, outputs_of(net))
-            if monitor.every_iteration:
+            if watch and at % watch == 0:
                 monitor.on_iteration(at, loss, self.rate)
             for _, gradient_ready in self._callbacks:
                 gradient_ready()
@@ -221,7 +221,8 @@ class Solver:
         if param.snapshot_after_train and not (param.snapshot and self.iter % param.snapshot == 0):
             self.snapshot()
         if param.display and self.iter % param.display == 0:
-            loss = self.net.forward_loss()
+            self._losses.append(self.net.forward_loss())
+            loss = sum(self._losses) / len(self._losses)
             self.monitor.on_display(self.iter, loss, self.rate, outputs_of(self.net))
         if self.watch is not None and self.watch.exhausted:
             return

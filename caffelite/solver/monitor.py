@@ -40,11 +40,11 @@ def output_lines(net: str, outputs: list[Output]) -> list[str]:
 class Monitor:
     """Told of what happens in a run; each method may be overridden. This one keeps silent."""
 
-    every_iteration = False
-    """Does it want `on_iteration`?"""
+    interval = 0
+    """Every how many iterations it wants `on_iteration`; 0: never."""
 
     def on_iteration(self, iteration: int, loss: float, rate: float) -> None:
-        """An iteration is done."""
+        """An iteration's loss, averaged over `average_loss`, every `interval` iterations."""
 
     def on_display(self, iteration: int, loss: float, rate: float, outputs: list[Output]) -> None:
         """It is time to show the (averaged) loss and the outputs."""

@@ -17,8 +17,8 @@ from caffelite.schema.solver import SolverParameter
 from caffelite.streams import Streams
 
 MAX_ITER = "how many iterations to run, max_iter: 1000"
-NOT_NEGATIVE = "test_interval display snapshot max_iter min_lr warmup_iter warmup_start_lr".split()
-NOT_NEGATIVE += ["watch_net", "patience", "min_delta"]
+NOT_NEGATIVE = ["test_interval", "display", "snapshot", "max_iter", "warmup_iter", "min_lr"]
+NOT_NEGATIVE += ["warmup_start_lr", "watch_net", "patience", "min_delta"]
 TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 
 
@@ -39,7 +39,8 @@ def check(param: SolverParameter) -> None:
     for name in ("base_lr", "weight_decay", "clip_gradients"):
         refuse(name, not math.isfinite(param.get(name)), "a finite number")
     refuse("clip_gradients", param.clip_gradients == 0, "above 0; left out, or -1: no limit")
-    refuse("min_lr", param.min_lr > param.base_lr, f"at most base_lr, {param.base_lr:g}")
+    if param.has("min_lr"):
+        refuse("min_lr", param.min_lr > param.base_lr, f"at most base_lr, {param.base_lr:g}")
     if param.has("max_epoch"):
         refuse("max_epoch", param.max_epoch < 1, "1 or more")
         if param.has("max_iter"):

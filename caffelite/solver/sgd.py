@@ -13,6 +13,8 @@ class SGDSolver(Solver):
 
     Many texts write V ← μ·V − η·g; W ← W + V, or put η outside of V. The first is the same; with
     the second a change of η acts on past gradients too. This is Caffe's form.
+
+    Fields: `momentum` μ. History: V.
     Source: Polyak 1964; https://caffe.berkeleyvision.org/tutorial/solver.html#sgd
     """
 

@@ -1,0 +1,77 @@
+"""Compute the mean image of an LMDB database, and the mean of each channel.
+
+  caffelite compute-mean train_lmdb mean.binaryproto
+
+A net uses the one or the other:
+  transform_param { mean_file: "mean.binaryproto" }
+  transform_param { mean_value: 104 mean_value: 117 mean_value: 123 }
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from caffelite.blob import Array
+from caffelite.cli.progress import progress
+from caffelite.data.datums import open_database, pixels
+from caffelite.errors import DataError, Problem
+from caffelite.schema.binary import decode, encode, write_atomically
+from caffelite.schema.common import BlobProto
+from caffelite.schema.datum import Datum
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `caffelite compute-mean`."""
+    parser.add_argument("source", metavar="INPUT_LMDB", help="the database")
+    parser.add_argument(
+        "target",
+        metavar="OUT.binaryproto",
+        nargs="?",
+        help="file to write; left out: only the channels' means are shown",
+    )
+    parser.add_argument("--backend", "-backend", choices=["lmdb"], help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compute, write, print; 0."""
+    mean, count = mean_image(args.source)
+    if args.target:
+        # the old four extents: the form that every reader of mean files knows
+        channels, height, width = mean.shape
+        values = mean.astype(np.float32).ravel()
+        blob = BlobProto(num=1, channels=channels, height=height, width=width, data=values)
+        write_atomically(args.target, encode(blob))
+        shape = " x ".join(map(str, mean.shape))
+        print(f"{args.target}: mean of {count:,} images of {shape}")
+    for channel, value in enumerate(mean.mean(axis=(1, 2))):
+        print(f"mean_value channel [{channel}]: {value:g}")
+    return 0
+
+
+def mean_image(path: str) -> tuple[Array, int]:
+    """The mean of all images of a database (C, H, W) in float64, and how many there are.
+
+    Raises DataError if one has another shape than the first, or cannot be read.
+    """
+    database = open_database(path)
+    total: Array | None = None
+    with database.env.begin() as transaction, transaction.cursor() as cursor:
+        for key, value in progress(cursor, "images", database.count):
+            record = f'record "{key.decode(errors="replace")}" of "{path}"'
+            image = pixels(decode(value, Datum, record), record)
+            if total is None:
+                total = np.zeros(image.shape)
+            elif image.shape != total.shape:
+                found, before = (" x ".join(map(str, s)) for s in (image.shape, total.shape))
+                raise DataError(
+                    Problem(
+                        f"{record} is {found}, but the images before it are {before}",
+                        hint="`caffelite convert-images --resize-height H --resize-width W` makes "
+                        "them equal",
+                    )
+                )
+            total += image
+    assert total is not None
+    return total / database.count, database.count

@@ -1,0 +1,197 @@
+"""Put the images that a text file lists into an LMDB database for Data layers.
+
+  caffelite convert-images train.txt train_lmdb --root images/ --shuffle
+  caffelite convert-images train.txt train_lmdb --resize-height 256 --resize-width 256
+
+Each line of LIST is a path and a label: cats/1.jpg 0. Paths are looked for
+under --root, from the current folder first, then from LIST's. As Caffe's
+convert_imageset does, records are in the order of the list, pixels in the
+order blue, green, red.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections import Counter
+
+import numpy as np
+
+from caffelite.blob import Array
+from caffelite.cli.console import complain
+from caffelite.cli.progress import progress
+from caffelite.data.images import read_image
+from caffelite.data.listing import Roots, read_labelled
+from caffelite.data.recode import ENCODINGS, encoded_image
+from caffelite.data.writer import MAX_KEY, DatabaseWriter
+from caffelite.errors import CaffeliteError, DataError, Problem, Source, Span
+from caffelite.schema.datum import Datum
+
+SHOWN = 20
+"""Mistakes that are told one by one."""
+
+Entry = tuple[str, int, int]
+"""A line of the list: path, label, line from 0."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `caffelite convert-images`."""
+    parser.add_argument("list", metavar="LIST", help="text file: a path and a label on each line")
+    parser.add_argument("target", metavar="OUT_LMDB", help="folder to make; it must not be there")
+    add = parser.add_argument
+    add("--root", "-root", metavar="FOLDER", default="", help="put in front of every path")
+    add("--resize-height", type=int, default=0, metavar="N", help="resize to this height")
+    add("--resize-width", type=int, default=0, metavar="N", help="resize to this width")
+    add("--gray", "-gray", action="store_true", help="one channel, not three")
+    add("--shuffle", "-shuffle", action="store_true", help="records in random order")
+    add("--seed", type=int, default=1, metavar="N", help="seed of --shuffle (default: 1)")
+    add(
+        "--encoded",
+        "-encoded",
+        action="store_true",
+        help="keep image files compressed, as they are; compress those anew that are resized or "
+        "change their channels",
+    )
+    kinds = sorted(ENCODINGS)
+    add("--encode-type", metavar="TYPE", choices=kinds, help=f"compress as {', '.join(kinds)}")
+    add("--check-size", action="store_true", help="refuse images of different sizes")
+    add("--skip-bad", action="store_true", help="leave out images that cannot be read, and say so")
+    # Caffe's spellings
+    for name in ("resize_height", "resize_width"):
+        add(f"-{name}", f"--{name}", type=int, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    add("-encode_type", "--encode_type", choices=kinds, help=argparse.SUPPRESS, default=None)
+    add("-check_size", "--check_size", action="store_true", help=argparse.SUPPRESS)
+    add("--backend", "-backend", choices=["lmdb"], help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert; 0 when all images are in, or with --skip-bad all that can be read."""
+    height, width = args.resize_height, args.resize_width
+    if min(height, width) < 0 or bool(height) != bool(width):
+        given = f"--resize-height {height} --resize-width {width}"
+        raise CaffeliteError(Problem(given, expected="both, 1 or more each"))
+    source, entries = read_labelled(args.list)
+    mistakes = Mistakes(source)
+    roots = Roots(args.root, os.path.dirname(args.list))
+    found = _find(entries, roots, mistakes)
+    mistakes.stop_unless(args.skip_bad)
+    if args.shuffle:
+        place = np.random.default_rng(args.seed).permutation(len(entries))
+        found = sorted((int(place[i]), entry, path) for i, entry, path in found)
+    shapes: Counter[tuple[int, ...]] = Counter()
+    with DatabaseWriter(args.target) as database:
+        for number, entry, path in progress(found, "images"):
+            try:
+                datum, shape = _datum(path, entry[1], args)
+            except DataError as error:
+                if "cannot be imported" in str(error):
+                    raise
+                mistakes.add(entry, error.problems[0].message)
+                continue
+            if args.check_size and shapes and shape not in shapes:
+                mistakes.add(entry, f"the image is {_show(shape)}", _show(next(iter(shapes))))
+                continue
+            shapes[shape] += 1
+            if args.skip_bad or not mistakes.count:
+                database.put(_key(number, entry[0]), datum)
+        mistakes.stop_unless(args.skip_bad)
+        if not shapes:
+            raise DataError(*mistakes.problems, f'"{args.target}": no image is left to write')
+    if mistakes.count:
+        mistakes.tell()
+    print(f"{args.target}: {shapes.total():,} images of {_summary(shapes)}")
+    if len(shapes) > 1:
+        print(
+            "images differ in size, which a Data layer takes with crop_size only: "
+            "--resize-height and --resize-width make them equal",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _summary(shapes: Counter[tuple[int, ...]]) -> str:
+    return _show(next(iter(shapes))) if len(shapes) == 1 else f"{len(shapes)} sizes"
+
+
+class Mistakes:
+    """What is wrong with the lines of a list; the first of them in full."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.count = 0
+        self.problems: list[Problem] = []
+
+    def add(self, entry: Entry, message: str, expected: str | None = None) -> None:
+        """Note a mistake in a line, with a caret below its path."""
+        self.count += 1
+        if self.count <= SHOWN:
+            name, _, number = entry
+            col = self.source.lines[number].index(name) + 1
+            span = Span(self.source, number + 1, col, len(name))
+            self.problems.append(Problem(message, span, expected))
+
+    def stop_unless(self, skip: bool) -> None:
+        """Raise what was found, unless it is to be passed over."""
+        if not self.count or skip:
+            return
+        self.problems.sort(key=_line)
+        more = self.count - len(self.problems)
+        last = f"and {more} more; " if more else ""
+        hint = f"{last}nothing is written; --skip-bad leaves such images out"
+        raise DataError(*self.problems, Problem(hint))
+
+    def tell(self) -> None:
+        """Say what was passed over."""
+        complain(DataError(*self.problems))
+        print(f"{self.count} images left out", file=sys.stderr)
+
+
+def _line(problem: Problem) -> int:
+    return problem.span.line if problem.span else 0
+
+
+def _find(entries: list[Entry], roots: Roots, mistakes: Mistakes) -> list[tuple[int, Entry, str]]:
+    """(number of the record, entry, path) of each image that is there. What is missing is known before the first is converted."""
+    found = []
+    for i, entry in enumerate(entries):
+        name, label, _ = entry
+        path = roots.find(name)
+        if path is None or not os.path.isfile(path):
+            mistakes.add(entry, f'there is no image "{roots.root}{name}"')
+        elif not -(2**31) <= label < 2**31:
+            mistakes.add(entry, f"label {label} is too large", "a whole number of 32 bits")
+        elif len(_key(0, name)) > MAX_KEY:
+            mistakes.add(entry, "the path is too long", f"{MAX_KEY - 9} bytes at most")
+        else:
+            found.append((i, entry, path))
+    return found
+
+
+def _key(number: int, name: str) -> bytes:
+    return f"{number:08d}_{name}".encode("utf-8", "surrogateescape")
+
+
+def _datum(path: str, label: int, args: argparse.Namespace) -> tuple[Datum, tuple[int, ...]]:
+    """The record of one image, and the image's shape (C, H, W)."""
+    color, height, width = not args.gray, args.resize_height, args.resize_width
+    if args.encoded or args.encode_type:
+        data, shape = encoded_image(path, color, height, width, args.encode_type)
+        return Datum(data=data, label=label, encoded=True), shape
+    image: Array = read_image(path, color, height, width)
+    channels, height, width = image.shape
+    return (
+        Datum(
+            channels=channels,
+            height=height,
+            width=width,
+            data=image.tobytes(),
+            label=label,
+            encoded=False,
+        ),
+        image.shape,
+    )
+
+
+def _show(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,161 @@
+"""Write a net or a solver of Caffe's old formats (V0, V1, solver_type) in today's.
+
+  caffelite upgrade old_train.prototxt train.net
+  caffelite upgrade old_solver.prototxt train.solver
+  caffelite upgrade old.caffemodel new.caffemodel
+  caffelite upgrade new.caffemodel definition.net
+
+Whether IN is a net or a solver is seen from what is in it. Names that end in
+.caffemodel, .binaryproto or .pb are binary files, all others text. OUT is in
+canonical form: one field a line, fields in the order of their numbers. Text
+that is made from a binary file holds the definition, without the learned
+parameters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from typing import Union
+
+from caffelite.errors import CaffeliteError, Problem, SchemaError, SnapshotError
+from caffelite.files import bind_block, is_solver
+from caffelite.schema import legacy
+from caffelite.schema.binary import decode, encode, read_bytes, write_atomically
+from caffelite.schema.message import M
+from caffelite.schema.net import NetParameter
+from caffelite.schema.solver import SolverParameter, SolverState
+from caffelite.schema.unknown import unknown_fields
+from caffelite.schema.wire import foreign
+from caffelite.text import parse, read_source
+
+Definition = Union[NetParameter, SolverParameter]
+BINARY = (".caffemodel", ".binaryproto", ".pb")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `caffelite upgrade`."""
+    parser.add_argument("source", metavar="IN", help="net or solver file, text or binary")
+    parser.add_argument("target", metavar="OUT", help="file to write, text or binary by its ending")
+    parser.add_argument(
+        "--force", action="store_true", help="replace OUT if it is there; it may be IN itself"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Upgrade one file; 0."""
+    source, target = args.source, args.target
+    _refuse_overwriting(source, target, args.force)
+    message, notes = (_read_binary if source.endswith(BINARY) else _read_text)(source)
+    upgraded: NetParameter | SolverParameter
+    if isinstance(message, SolverParameter):
+        kind = "solver"
+        upgraded, done = legacy.upgrade_solver(message)
+    else:
+        kind = "net"
+        upgraded, done = legacy.upgrade_net(message)
+    for line in done or ["already up to date"]:
+        print(f"{source}: {line}")
+    if target.endswith(BINARY):
+        data = encode(upgraded)
+    else:
+        if source.endswith(BINARY):
+            notes += _without_parameters(upgraded)
+        data = str(upgraded).encode("utf-8", "surrogateescape")
+    for line in notes:
+        print(f"{source}: {line}")
+    write_atomically(target, data)
+    print(f"{target}: {kind} written")
+    return 0
+
+
+def _refuse_overwriting(source: str, target: str, force: bool) -> None:
+    if os.path.isdir(target):
+        raise CaffeliteError(Problem(f"{target}: this is a folder", expected="a file to write"))
+    if force or not os.path.lexists(target):
+        return
+    if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
+        problem = Problem(f"{target}: IN and OUT are the same file", hint="--force replaces it")
+    else:
+        problem = Problem(f"{target}: there is such a file already", hint="--force replaces it")
+    raise CaffeliteError(problem)
+
+
+def _read_text(path: str) -> tuple[Definition, list[str]]:
+    source = read_source(path)
+    block = parse(source)
+    if not block.fields:
+        raise SchemaError(Problem(f"{path}: there is no field in this file", None, "a net"))
+    problems: list[Problem] = []
+    cls: type[Definition] = SolverParameter if is_solver(block) else NetParameter
+    message = bind_block(block, cls, problems)
+    if problems:
+        raise SchemaError(*problems)
+    lost = ["its comments are lost: the format has no place for them"]
+    return message, lost if has_comments(source.text) else []
+
+
+_STRING_OR_COMMENT = re.compile(r""""(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\#""")
+
+
+def has_comments(text: str) -> bool:
+    """Is there a `#` outside of strings?"""
+    return any(match[0] == "#" for match in _STRING_OR_COMMENT.finditer(text))
+
+
+def _read_binary(path: str) -> tuple[Definition, list[str]]:
+    legacy.declare()
+    data = read_bytes(path)
+    if not data:
+        raise SnapshotError(f"{path}: the file is empty")
+    what = foreign(data)
+    if what is not None:
+        hint = "give it a name that does not end in " + " or ".join(BINARY)
+        text = hint if "text" in what else None
+        raise SnapshotError(
+            Problem(f"{path}: {what}", expected="a binary net or solver", hint=text)
+        )
+    message: Definition | None = _net(data) or _solver(data)
+    if message is None:
+        decode(data, NetParameter, path, "a net")  # bytes that are no message say why
+        raise SnapshotError(
+            Problem(
+                f"{path}: this is neither a net nor a solver", expected="one with layers or net"
+            )
+        )
+    unknown = unknown_fields(data, type(message))
+    lines = [f"left out, as unknown here (a fork of Caffe's?): {', '.join(unknown)}"]
+    return message, lines if unknown else []
+
+
+def _net(data: bytes) -> NetParameter | None:
+    net = _decoded(data, NetParameter)
+    state = _decoded(data, SolverState)
+    if net is None or (state is not None and state.has("iter") and state.has("history")):
+        return None
+    return net if net.has("layer") or net.has("layers") else None
+
+
+def _solver(data: bytes) -> SolverParameter | None:
+    param = _decoded(data, SolverParameter)
+    own = ("net", "net_param", "train_net", "train_net_param", "base_lr", "max_iter")
+    return param if param is not None and any(map(param.has, own)) else None
+
+
+def _decoded(data: bytes, cls: type[M]) -> M | None:
+    try:
+        return decode(data, cls)
+    except SnapshotError:
+        return None
+
+
+def _without_parameters(message: Definition) -> list[str]:
+    """Take learned parameters out of a net that becomes text."""
+    layers = message.layer if isinstance(message, NetParameter) else []
+    learned = [layer for layer in layers if layer.has("blobs")]
+    for layer in learned:
+        layer.blobs = None  # type: ignore[assignment]
+    if not learned:
+        return []
+    return [f"the learned parameters of {len(learned)} layers are left out: OUT is text"]

@@ -1,0 +1,231 @@
+"""Shared parameters, loss weights and who gets a gradient; every net is its own text."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+from caffelite import TEST, TRAIN, Net
+from caffelite.errors import NetError
+from caffelite.files import parse_net
+
+DATA = """
+layer { name: "data" type: "Input" top: "x" top: "t"
+  input_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 2 } } }
+"""
+LOSS = 'layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss" }'
+
+
+def dense(name: str, bottom: str, top: str, outputs: int, more: str = "") -> str:
+    return f"""
+layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{top}" {more}
+  inner_product_param {{ num_output: {outputs} weight_filler {{ type: "xavier" }} }} }}
+"""
+
+
+def make(text: str, **more: object) -> Net:
+    return Net(parse_net(text, "f.net"), phase=TRAIN, seed=1, dtype=np.float64, **more)  # type: ignore[arg-type]
+
+
+def run(net: Net) -> Net:
+    """One pass forward and backward on fixed inputs."""
+    rng = np.random.default_rng(0)
+    for name in net.inputs:
+        net.blobs[name].data[...] = rng.normal(size=net.blobs[name].shape)
+    net.clear_param_diffs()
+    net.forward_backward()
+    return net
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(NetError) as caught:
+        make(text)
+    assert len(caught.value.problems) == 1
+    return str(caught.value)
+
+
+def runs_backward(net: Net) -> list[str]:
+    return [n for n, back in zip(net._layer_names, net._plan.backward) if back]
+
+
+class TestWhoRunsBackward:
+    def test_layers_before_the_parameters_are_skipped(self) -> None:
+        text = DATA + 'layer { name: "pre" type: "TanH" bottom: "x" top: "a" }'
+        net = make(text + dense("ip", "a", "y", 2) + LOSS)
+        assert runs_backward(net) == ["ip", "loss"]
+
+    def test_layers_that_lead_to_no_loss_are_skipped(self) -> None:
+        text = DATA + dense("ip", "x", "y", 2) + dense("aside", "x", "z", 5) + LOSS
+        assert runs_backward(make(text)) == ["ip", "loss"]
+
+    def test_force_backward_gives_the_inputs_their_gradient(self) -> None:
+        text = DATA + dense("ip", "x", "y", 2) + LOSS
+        net = run(make("force_backward: true" + text))
+        expected = net.blobs["y"].diff @ net.params["ip"][0].data
+        np.testing.assert_allclose(net.blobs["x"].diff, expected)
+        assert not run(make(text)).blobs["x"].diff.any()
+
+    def test_a_frozen_parameter_has_no_gradient(self) -> None:
+        frozen = "param { lr_mult: 0 } param { lr_mult: 1 }"
+        net = run(make(DATA + dense("ip", "x", "y", 2, frozen) + LOSS))
+        weight, bias = net.params["ip"]
+        assert not weight.diff.any() and bias.diff.all()
+
+    def test_layers_before_the_first_that_learns_are_skipped(self) -> None:
+        frozen = "param { lr_mult: 0 } param { lr_mult: 0 }"
+        text = DATA + dense("ip1", "x", "h", 3, frozen) + dense("ip2", "h", "y", 2) + LOSS
+        assert runs_backward(make(text)) == ["ip2", "loss"]
+
+    def test_propagate_down_false_stops_the_gradient(self) -> None:
+        text = DATA + dense("ip1", "x", "h", 3)
+        net = run(make(text + dense("ip2", "h", "y", 2, "propagate_down: false") + LOSS))
+        assert runs_backward(net) == ["ip2", "loss"]
+        assert not net.params["ip1"][0].diff.any() and net.params["ip2"][0].diff.any()
+
+    def test_propagate_down_true_asks_for_an_inputs_gradient(self) -> None:
+        net = run(make(DATA + dense("ip", "x", "y", 2, "propagate_down: true") + LOSS))
+        expected = net.blobs["y"].diff @ net.params["ip"][0].data
+        np.testing.assert_allclose(net.blobs["x"].diff, expected)
+
+    def test_a_label_cannot_be_asked_for_a_gradient(self) -> None:
+        text = """
+        layer { name: "d" type: "Input" top: "s" top: "l"
+          input_param { shape { dim: 4 dim: 3 } shape { dim: 4 } } }
+        layer { name: "loss" type: "SoftmaxWithLoss" bottom: "s" bottom: "l" top: "loss"
+          propagate_down: true propagate_down: true }
+        """
+        assert 'has no gradient for bottom "l"' in refusal(text)
+
+
+class TestLossWeights:
+    def test_the_objective_is_the_weighted_sum(self) -> None:
+        text = DATA + dense("ip", "x", "y", 2)
+        text += LOSS.replace("top:", "loss_weight: 0.5 top:")
+        text += """
+        layer { name: "abs" type: "Reduction" bottom: "y" top: "abs" loss_weight: 3
+          reduction_param { operation: SUMSQ } }
+        """
+        net = run(make(text))
+        loss, squares = net.blobs["loss"].data, net.blobs["abs"].data
+        assert net.forward_loss() == pytest.approx(0.5 * float(loss) + 3 * float(squares))
+        assert net.blobs["loss"].diff == 0.5 and net.blobs["abs"].diff == 3
+        y, t = net.blobs["y"], net.blobs["t"]
+        np.testing.assert_allclose(y.diff, 0.5 * (y.data - t.data) / 4 + 3 * 2 * y.data)
+
+    def test_a_weighted_top_of_many_values_counts_with_their_sum(self) -> None:
+        net = run(make(DATA + dense("ip", "x", "y", 2, "loss_weight: 2")))
+        assert net.forward_loss() == pytest.approx(2 * net.blobs["y"].data.sum())
+        np.testing.assert_array_equal(net.params["ip"][1].diff, [8, 8])
+
+    def test_a_weighted_top_may_be_read_by_others(self) -> None:
+        net = run(make(DATA + dense("ip", "x", "y", 2, "loss_weight: 2") + LOSS))
+        y, t = net.blobs["y"], net.blobs["t"]
+        for _ in range(2):  # the weight is there in every pass
+            net.forward_backward()
+            np.testing.assert_allclose(y.diff, 2 + (y.data - t.data) / 4)
+        total = 2 * y.data.sum() + float(net.blobs["loss"].data)
+        assert net.forward_loss() == pytest.approx(total)
+
+    def test_weight_zero_switches_a_loss_off(self) -> None:
+        net = run(make(DATA + dense("ip", "x", "y", 2) + LOSS.replace("top:", "loss_weight: 0 top:")))
+        assert net.forward_loss() == 0 and runs_backward(net) == []
+
+    def test_a_loss_without_a_top_counts(self) -> None:
+        text = DATA + dense("ip", "x", "y", 2)
+        named, unnamed = run(make(text + LOSS)), run(make(text + LOSS.replace('top: "loss"', "")))
+        assert named.forward_loss() == unnamed.forward_loss() > 0
+
+
+SHARED = 'param { name: "w" } param { name: "b" }'
+
+
+class TestSharing:
+    def test_sharers_have_one_array_and_sum_their_gradients(self) -> None:
+        """A siamese pair: each branch alone gives its part of the gradient."""
+        data = DATA.replace('top: "t"', 'top: "t" top: "x2"').replace(
+            "dim: 2 } }", "dim: 2 } shape { dim: 4 dim: 3 } }"
+        )
+        difference = 'layer { name: "d" type: "EuclideanLoss" bottom: "y" bottom: "y2" top: "d" }'
+
+        def pair(first: str, second: str) -> Net:
+            text = data + dense("ip", "x", "y", 2, first) + dense("ip2", "x2", "y2", 2, second)
+            return make(text + difference)
+
+        shared = pair(SHARED, SHARED)
+        apart = pair("", "")
+        for mine, theirs in zip(shared.params["ip"], apart.params["ip2"]):
+            theirs.data[...] = mine.data
+        apart.params["ip"][0].data[...] = shared.params["ip"][0].data
+        run(shared), run(apart)
+        assert np.shares_memory(shared.params["ip"][0].data, shared.params["ip2"][0].data)
+        for k in range(2):
+            parts = apart.params["ip"][k].diff + apart.params["ip2"][k].diff
+            np.testing.assert_allclose(shared.params["ip"][k].diff, parts)
+        assert shared.arena.data.size < apart.arena.data.size
+
+    def test_strict_sharing_needs_one_shape(self) -> None:
+        text = DATA + dense("a", "x", "y", 2, 'param { name: "w" }')
+        message = refusal(text + dense("b", "t", "z", 3, 'param { name: "w" }'))
+        assert '"w", is 3 x 2 (6), but in layer "a" it is 2 x 3 (6)' in message
+        assert "share_mode: PERMISSIVE" in message
+
+    def test_permissive_sharing_needs_one_count(self) -> None:
+        permissive = 'param { name: "w" share_mode: PERMISSIVE }'
+        text = DATA + dense("a", "x", "y", 2, 'param { name: "w" }')
+        net = make(text + dense("b", "t", "z", 3, permissive))
+        first, second = net.params["a"][0], net.params["b"][0]
+        assert (first.shape, second.shape) == ((2, 3), (3, 2))
+        second.data[...] = np.arange(6).reshape(3, 2)
+        np.testing.assert_array_equal(first.data.ravel(), np.arange(6))
+        second.diff[...] = 1
+        assert first.diff.sum() == 6
+        assert "expected the same count" in refusal(text + dense("b", "t", "z", 4, permissive))
+
+    def test_lr_mult_is_the_owners_unless_only_the_sharer_names_it(self) -> None:
+        def mults(first: str, second: str) -> tuple[float, float]:
+            text = DATA + dense("a", "x", "y", 2, f'param {{ name: "w" {first} }}')
+            net = make(text + dense("b", "x", "z", 2, f'param {{ name: "w" {second} }}'))
+            return net.arena.params[0].lr_mult, net.arena.params[0].decay_mult
+
+        assert mults("lr_mult: 2", "") == (2, 1)
+        assert mults("", "lr_mult: 3 decay_mult: 0") == (3, 0)
+        assert mults("lr_mult: 2", "lr_mult: 2") == (2, 1)
+        with pytest.raises(NetError, match='has lr_mult 3, but in layer "a" 2'):
+            mults("lr_mult: 2", "lr_mult: 3")
+
+    def test_freezing_by_a_sharer_freezes_both(self) -> None:
+        text = DATA + dense("a", "x", "h", 3, 'param { name: "w" } param { lr_mult: 0 }')
+        text += dense("b", "h", "y", 2)
+        text += dense("c", "x", "z", 3, 'param { name: "w" lr_mult: 0 } param { lr_mult: 0 }')
+        net = run(make(text + LOSS))
+        assert not net.params["a"][0].diff.any() and net.params["b"][0].diff.any()
+
+
+class TestDoubts:
+    """What is allowed, but hardly meant, is said in the log."""
+
+    def test_a_message_that_the_layer_does_not_read(self, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.WARNING, "caffelite"):
+            make(DATA + dense("ip", "x", "y", 2, "pooling_param { kernel_size: 2 }"))
+        (record,) = caplog.messages
+        assert record.startswith(
+            'f.net:5:62: warning: layer "ip" (InnerProduct) does not use pooling_param'
+        )
+        assert "expected inner_product_param" in record
+
+    def test_two_layers_of_one_name(self, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.WARNING, "caffelite"):
+            make(DATA + dense("ip", "x", "y", 2) + dense("ip", "y", "z", 2))
+        (record,) = caplog.messages
+        assert 'warning: there are two layers "ip"' in record and "the first is on line 5" in record
+
+    def test_variants_for_two_phases_may_have_one_name(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level(logging.WARNING, "caffelite"):
+            text = DATA + dense("ip", "x", "y", 2, "include { phase: TRAIN }")
+            net = parse_net(text + dense("ip", "x", "y", 3, "include { phase: TEST }"))
+        assert not caplog.messages
+        assert Net(net, TEST).blobs["y"].shape == (4, 3)

@@ -1,0 +1,138 @@
+"""Which layers are there, and whose blob is whose."""
+
+from __future__ import annotations
+
+import pytest
+
+from caffelite.errors import NetError
+from caffelite.files import parse_net
+from caffelite.graph import Graph, build_graph, included, rule_holds, state_for
+from caffelite.schema.common import Phase
+from caffelite.schema.net import LayerParameter, NetState, NetStateRule
+
+DATA = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 } } }\n'
+
+
+def graph(text: str, phase: Phase = Phase.TEST, level: int = 0, stages: str = "") -> Graph:
+    net = parse_net(text, "f.net")
+    return build_graph(net, state_for(net, phase, level, stages.split()))
+
+
+def names(built: Graph) -> list[str]:
+    return [node.spec.name for node in built.nodes]
+
+
+def relu(bottom: str, top: str, more: str = "") -> str:
+    return f'layer {{ name: "{top}" type: "ReLU" bottom: "{bottom}" top: "{top}" {more} }}\n'
+
+
+def refusal(text: str) -> list[str]:
+    """The first lines of the problems, without their places."""
+    with pytest.raises(NetError) as caught:
+        graph(text)
+    return [problem.message for problem in caught.value.problems]
+
+
+class TestRules:
+    @pytest.mark.parametrize(
+        ("rule", "state", "holds"),
+        [
+            ({}, {}, True),
+            ({"phase": "TRAIN"}, {"phase": "TRAIN"}, True),
+            ({"phase": "TRAIN"}, {"phase": "TEST"}, False),
+            ({"min_level": 2}, {"level": 2}, True),
+            ({"min_level": 2}, {"level": 1}, False),
+            ({"max_level": 2}, {"level": 2}, True),
+            ({"max_level": 2}, {"level": 3}, False),
+            ({"max_level": -1}, {}, False),
+            ({"stage": ["a"]}, {"stage": ["a", "b"]}, True),
+            ({"stage": ["a", "b"]}, {"stage": ["a"]}, False),
+            ({"not_stage": ["a"]}, {"stage": ["b"]}, True),
+            ({"not_stage": ["a", "c"]}, {"stage": ["b", "c"]}, False),
+            ({"phase": "TEST", "min_level": 1}, {"phase": "TEST", "level": 0}, False),
+        ],
+    )
+    def test_a_rule_holds_when_all_it_says_does(
+        self, rule: dict[str, object], state: dict[str, object], holds: bool
+    ) -> None:
+        assert rule_holds(NetStateRule(**rule), NetState(**state)) is holds
+
+    def test_one_include_rule_is_enough(self) -> None:
+        layer = LayerParameter(include=[{"phase": "TRAIN"}, {"stage": ["x"]}])
+        assert included(layer, NetState(phase="TRAIN"))
+        assert included(layer, NetState(phase="TEST", stage=["x"]))
+        assert not included(layer, NetState(phase="TEST"))
+
+    def test_one_exclude_rule_is_enough(self) -> None:
+        layer = LayerParameter(exclude=[{"phase": "TRAIN"}, {"stage": ["x"]}])
+        assert not included(layer, NetState(phase="TRAIN"))
+        assert not included(layer, NetState(phase="TEST", stage=["x"]))
+        assert included(layer, NetState(phase="TEST"))
+
+    def test_an_empty_include_rule_always_holds(self) -> None:
+        assert included(LayerParameter(include=[{}]), NetState())
+        assert not included(LayerParameter(exclude=[{}]), NetState())
+
+    def test_phase_level_and_stages_come_on_top_of_the_nets_own_state(self) -> None:
+        text = 'state { level: 3 stage: "own" }' + DATA
+        text += relu("data", "a", 'include { min_level: 3 stage: "own" stage: "new" }')
+        assert names(graph(text, stages="new")) == ["data", "a"]
+        assert names(graph(text)) == ["data"]
+        assert names(graph(text, level=1, stages="new")) == ["data"]
+
+    def test_names_are_resolved_after_filtering(self) -> None:
+        text = DATA + relu("data", "a", "include { phase: TRAIN }")
+        text += relu("data", "a", "include { phase: TEST }")
+        text += relu("a", "b")
+        assert names(graph(text, Phase.TRAIN)) == names(graph(text, Phase.TEST))
+
+
+class TestVersions:
+    def test_an_in_place_layer_makes_a_new_version(self) -> None:
+        built = graph(DATA + relu("data", "data") + relu("data", "b"))
+        data, again, last = built.nodes
+        assert data.tops[0] is not again.tops[0]
+        assert again.tops[0].previous is data.tops[0] is again.bottoms[0]
+        assert last.bottoms == again.tops == [built.blobs["data"]]
+
+    def test_a_reader_before_the_rewrite_reads_the_old_version(self) -> None:
+        built = graph(DATA + relu("data", "a") + relu("data", "data") + relu("data", "b"))
+        data, before, rewrite, after = built.nodes
+        assert before.bottoms == data.tops
+        assert after.bottoms == rewrite.tops
+
+    def test_outputs_are_what_nobody_reads(self) -> None:
+        assert graph(DATA + relu("data", "a") + relu("data", "b")).outputs == ["a", "b"]
+        assert graph(DATA + relu("data", "data")).outputs == ["data"]
+
+    def test_every_reader_of_a_version_is_known(self) -> None:
+        text = DATA + relu("data", "a")
+        text += 'layer { name: "s" type: "Eltwise" bottom: "data" bottom: "data" top: "s" }'
+        data, a, s = graph(text).nodes
+        assert data.tops[0].readers == [(a, 0), (s, 0), (s, 1)]
+
+    def test_a_loss_without_a_top_gets_one(self) -> None:
+        loss = 'layer { name: "l" type: "EuclideanLoss" bottom: "data" bottom: "data" }'
+        assert len(graph(DATA + loss).nodes[1].tops) == 1
+
+
+class TestMistakes:
+    """What is said of each, with its place, is in cli/mistakes.txt."""
+
+    def test_a_mistake_is_told_once_and_what_follows_from_it_not_at_all(self) -> None:
+        text = DATA + relu("nope", "a") + relu("nope", "b") + relu("a", "c") + relu("b", "d")
+        assert refusal(text) == ['layer "a" reads "nope", which no layer before it makes']
+        unknown = 'layer { name: "u" type: "Unknown" bottom: "data" top: "u" }'
+        assert refusal(DATA + unknown + relu("u", "v")) == ['unknown layer type "Unknown"']
+
+    def test_all_mistakes_are_told(self) -> None:
+        text = DATA + relu("dat", "a") + relu("data", "b") + relu("a", "b")
+        assert refusal(text) == [
+            'layer "a" reads "dat", which no layer before it makes',
+            'layer "b" makes "b", which layer "b" has made already',
+        ]
+
+    def test_a_net_without_layers_in_a_phase_is_refused(self) -> None:
+        text = DATA.replace(" top", " include { phase: TRAIN } top")
+        assert refusal(text) == ["the net has no layers in phase TEST"]
+        assert refusal('name: "x"') == ["the net has no layers"]

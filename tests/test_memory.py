@@ -1,0 +1,166 @@
+"""In-place layers and blobs with several readers: the same numbers as the net written out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from caffelite import TRAIN, Net
+from caffelite.files import parse_net
+
+DATA = """
+layer { name: "data" type: "Input" top: "x" top: "t"
+  input_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 3 } } }
+"""
+
+
+def dense(name: str, bottom: str, top: str) -> str:
+    return f"""
+layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{top}"
+  inner_product_param {{ num_output: 3 weight_filler {{ type: "xavier" }} }} }}
+"""
+
+
+def layer(kind: str, name: str, bottoms: str, tops: str, more: str = "") -> str:
+    ends = [f'bottom: "{b}"' for b in bottoms.split()] + [f'top: "{t}"' for t in tops.split()]
+    return f'layer {{ name: "{name}" type: "{kind}" {" ".join(ends)} {more} }}\n'
+
+
+def trained(text: str, passes: int = 2) -> Net:
+    net = Net(parse_net("force_backward: true" + DATA + text), TRAIN, seed=3, dtype=np.float64)
+    rng = np.random.default_rng(0)
+    values = {name: rng.normal(size=net.blobs[name].shape) for name in net.inputs}
+    for _ in range(passes):
+        for name, value in values.items():
+            net.blobs[name].data[...] = value
+        net.clear_param_diffs()
+        net.forward_backward()
+    return net
+
+
+def assert_same(one: Net, other: Net) -> None:
+    assert one.forward_loss() != 0
+    for name, blobs in one.params.items():
+        for a, b in zip(blobs, other.params[name]):
+            np.testing.assert_allclose(a.diff, b.diff, rtol=1e-12, atol=1e-15)
+            assert a.diff.any()
+    np.testing.assert_allclose(one.blobs["x"].diff, other.blobs["x"].diff, rtol=1e-12)
+
+
+LOSS = layer("EuclideanLoss", "loss", "y t", "loss")
+
+IN_PLACE = {
+    "a chain of them": (
+        layer("TanH", "n1", "h", "h") + layer("ReLU", "n2", "h", "h") + dense("ip2", "h", "y"),
+        layer("TanH", "n1", "h", "a") + layer("ReLU", "n2", "a", "b") + dense("ip2", "b", "y"),
+    ),
+    "another layer reads the old values before": (
+        dense("ip2", "h", "s") + layer("ReLU", "n", "h", "h") + layer("Eltwise", "e", "h s", "y"),
+        dense("ip2", "h", "s") + layer("ReLU", "n", "h", "a") + layer("Eltwise", "e", "a s", "y"),
+    ),
+    "other layers read the new values": (
+        layer("Sigmoid", "n", "h", "h") + dense("ip2", "h", "s") + layer("Eltwise", "e", "h s", "y"),
+        layer("Sigmoid", "n", "h", "a") + dense("ip2", "a", "s") + layer("Eltwise", "e", "a s", "y"),
+    ),
+    "the layer before needs its top": (
+        layer("Sigmoid", "n", "h", "h") + layer("ReLU", "m", "h", "h") + dense("ip2", "h", "y"),
+        layer("Sigmoid", "n", "h", "a") + layer("ReLU", "m", "a", "b") + dense("ip2", "b", "y"),
+    ),
+    "dropout over a layer that needs its top": (
+        layer("Sigmoid", "n", "h", "h") + layer("Dropout", "m", "h", "h") + dense("ip2", "h", "y"),
+        layer("Sigmoid", "n", "h", "a") + layer("Dropout", "m", "a", "b") + dense("ip2", "b", "y"),
+    ),
+    "a layer that needs its bottom": (
+        layer("AbsVal", "n", "h", "h") + dense("ip2", "h", "y"),
+        layer("AbsVal", "n", "h", "a") + dense("ip2", "a", "y"),
+    ),
+    "the last layer before the loss": (
+        dense("ip2", "h", "y") + layer("TanH", "n", "y", "y"),
+        dense("ip2", "h", "a") + layer("TanH", "n", "a", "y"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("inside", "outside"), IN_PLACE.values(), ids=IN_PLACE.keys())
+def test_in_place_is_the_same_as_written_out(inside: str, outside: str) -> None:
+    start = dense("ip1", "x", "h")
+    assert_same(trained(start + inside + LOSS), trained(start + outside + LOSS))
+
+
+def test_a_weighted_blob_may_be_rewritten() -> None:
+    weighted = dense("ip1", "x", "h").replace("top:", "loss_weight: 2 top:")
+    inside = weighted + layer("ReLU", "n", "h", "h") + dense("ip2", "h", "y") + LOSS
+    outside = weighted + layer("ReLU", "n", "h", "a") + dense("ip2", "a", "y") + LOSS
+    assert trained(inside).forward_loss() == trained(outside).forward_loss()
+    assert_same(trained(inside), trained(outside))
+
+
+def test_in_place_takes_no_memory_where_nobody_misses_the_old_values() -> None:
+    net = trained(dense("ip1", "x", "y") + layer("ReLU", "n", "y", "y") + LOSS)
+    ip, relu = (net._nodes[i].tops[0] for i in (1, 2))
+    assert net._data[ip] is net._data[relu]
+
+
+class TestInPlaceOnAnInput:
+    TEXT = layer("TanH", "n", "x", "x") + dense("ip", "x", "y") + LOSS
+
+    def test_the_input_is_filled_and_shown_under_its_name(self) -> None:
+        net = Net(parse_net("force_backward: true" + DATA + self.TEXT), TRAIN, dtype=np.float64)
+        x = np.linspace(-1, 1, 12).reshape(4, 3)
+        for _ in range(2):
+            net.forward(x=x)
+            np.testing.assert_allclose(net.blobs["x"].data, np.tanh(x))
+        net.backward()
+        through = net.blobs["y"].diff @ net.params["ip"][0].data
+        np.testing.assert_allclose(net.blobs["x"].diff, through * (1 - np.tanh(x) ** 2))
+
+    def test_others_may_read_it_before(self) -> None:
+        aside = layer("Power", "p", "x", "p")
+        rest = dense("ip", "x", "s") + layer("Eltwise", "e", "s p", "y") + LOSS
+        net = Net(parse_net(DATA + aside + layer("TanH", "n", "x", "x") + rest), TRAIN)
+        x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
+        for _ in range(2):
+            net.forward(x=x)
+            np.testing.assert_array_equal(net.blobs["p"].data, x)
+
+
+FAN_OUT = {
+    "three readers": (
+        dense("a", "h", "a") + dense("b", "h", "b") + layer("Eltwise", "e", "a b h", "y"),
+        layer("Split", "s", "h", "h1 h2 h3")
+        + dense("a", "h1", "a")
+        + dense("b", "h2", "b")
+        + layer("Eltwise", "e", "a b h3", "y"),
+    ),
+    "one reader twice": (
+        layer("Eltwise", "e", "h h", "y", "eltwise_param { operation: PROD }"),
+        layer("Split", "s", "h", "h1 h2")
+        + layer("Eltwise", "e", "h1 h2", "y", "eltwise_param { operation: PROD }"),
+    ),
+    "one of the readers wants no gradient": (
+        dense("a", "h", "y") + dense("b", "h", "b") + layer("Silence", "q", "b", "").strip(),
+        layer("Split", "s", "h", "h1 h2")
+        + dense("a", "h1", "y")
+        + dense("b", "h2", "b")
+        + layer("Silence", "q", "b", "").strip(),
+    ),
+}
+
+
+@pytest.mark.parametrize(("plain", "split"), FAN_OUT.values(), ids=FAN_OUT.keys())
+def test_fan_out_is_the_same_as_with_split_layers(plain: str, split: str) -> None:
+    start = dense("ip1", "x", "h")
+    one, other = trained(start + plain + LOSS), trained(start + split + LOSS)
+    for name in one.params:
+        for a, b in zip(one.params[name], other.params[name]):
+            np.testing.assert_allclose(a.diff, b.diff, rtol=1e-12)
+    np.testing.assert_allclose(one.blobs["h"].diff, other.blobs["h"].diff, rtol=1e-12)
+    assert one.blobs["h"].diff.any()
+
+
+def test_a_steady_pass_makes_no_new_blobs() -> None:
+    net = trained(dense("ip1", "x", "h") + dense("a", "h", "a") + layer("Eltwise", "e", "a h", "y") + LOSS)
+    before = {name: (blob.data, blob.diff) for name, blob in net.blobs.items()}
+    net.forward_backward()
+    for name, blob in net.blobs.items():
+        assert blob.data is before[name][0] and blob.diff is before[name][1]
