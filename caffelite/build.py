@@ -80,7 +80,8 @@ def build_plan(
             problems.extend(error.problems)
     if problems:
         raise NetError(*problems)
-    find_gradients(plan, force_backward)
+    if all(node.sound for node in graph.nodes):  # else the text has been refused already
+        find_gradients(plan, force_backward)
     return plan
 
 

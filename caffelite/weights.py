@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Union
@@ -205,13 +206,28 @@ class Report:
     """In both, but of different shapes: which. These keep their values too."""
 
     def __str__(self) -> str:
-        lines = [f"{len(self.copied)} layers copied"]
-        if self.skipped:
-            lines.append(f"in the file only: {', '.join(self.skipped)}")
-        if self.missing:
-            lines.append(f"in the net only: {', '.join(self.missing)}")
-        lines += [f"left out: {name}: {why}" for name, why in self.mismatched.items()]
+        """A table: what became of the layers, how many, which."""
+        rows = [
+            ("copied", "", self.copied),
+            ("skipped", "only in the file", self.skipped),
+            ("missing", "only in the net, left as they are", self.missing),
+        ]
+        lines = []
+        for word, note, names in rows:
+            if names or word == "copied":
+                text = ", ".join(names) + (f" ({note})" if note else "")
+                lines += _row(word, str(len(names)), text)
+        for i, (name, why) in enumerate(self.mismatched.items()):
+            head = ("", "") if i else ("mismatched", str(len(self.mismatched)))
+            lines += _row(*head, f"{name}: {why}")
         return "\n".join(lines)
+
+
+def _row(word: str, count: str, text: str, width: int = 76) -> list[str]:
+    head = f"{word:<10} {count:>4}  "
+    lines = textwrap.wrap(text, width - len(head), break_on_hyphens=False) or [""]
+    rest = [" " * len(head) + line for line in lines[1:]]
+    return [(head + lines[0]).rstrip(), *rest]
 
 
 def copy_weights(
@@ -307,7 +323,10 @@ def _mismatch_problems(report: Report) -> list[Problem]:
         Problem(f'{where}layer "{name}" does not fit the net: {why}')
         for name, why in report.mismatched.items()
     ]
-    hint = "to learn such a layer afresh, rename it in the net, or give skip_mismatch=True"
+    hint = (
+        "to learn such a layer afresh, rename it in the net, or pass it over: --skip-mismatch, in "
+        "Python skip_mismatch=True"
+    )
     problems[-1] = Problem(problems[-1].message, hint=hint)
     return problems
 

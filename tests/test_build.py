@@ -129,7 +129,9 @@ class TestLossWeights:
         assert net.forward_loss() == pytest.approx(total)
 
     def test_weight_zero_switches_a_loss_off(self) -> None:
-        net = run(make(DATA + dense("ip", "x", "y", 2) + LOSS.replace("top:", "loss_weight: 0 top:")))
+        net = run(
+            make(DATA + dense("ip", "x", "y", 2) + LOSS.replace("top:", "loss_weight: 0 top:"))
+        )
         assert net.forward_loss() == 0 and runs_backward(net) == []
 
     def test_a_loss_without_a_top_counts(self) -> None:

@@ -59,8 +59,12 @@ IN_PLACE = {
         dense("ip2", "h", "s") + layer("ReLU", "n", "h", "a") + layer("Eltwise", "e", "a s", "y"),
     ),
     "other layers read the new values": (
-        layer("Sigmoid", "n", "h", "h") + dense("ip2", "h", "s") + layer("Eltwise", "e", "h s", "y"),
-        layer("Sigmoid", "n", "h", "a") + dense("ip2", "a", "s") + layer("Eltwise", "e", "a s", "y"),
+        layer("Sigmoid", "n", "h", "h")
+        + dense("ip2", "h", "s")
+        + layer("Eltwise", "e", "h s", "y"),
+        layer("Sigmoid", "n", "h", "a")
+        + dense("ip2", "a", "s")
+        + layer("Eltwise", "e", "a s", "y"),
     ),
     "the layer before needs its top": (
         layer("Sigmoid", "n", "h", "h") + layer("ReLU", "m", "h", "h") + dense("ip2", "h", "y"),
@@ -159,7 +163,9 @@ def test_fan_out_is_the_same_as_with_split_layers(plain: str, split: str) -> Non
 
 
 def test_a_steady_pass_makes_no_new_blobs() -> None:
-    net = trained(dense("ip1", "x", "h") + dense("a", "h", "a") + layer("Eltwise", "e", "a h", "y") + LOSS)
+    net = trained(
+        dense("ip1", "x", "h") + dense("a", "h", "a") + layer("Eltwise", "e", "a h", "y") + LOSS
+    )
     before = {name: (blob.data, blob.diff) for name, blob in net.blobs.items()}
     net.forward_backward()
     for name, blob in net.blobs.items():

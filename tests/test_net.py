@@ -80,9 +80,7 @@ class TestMaking:
             '"y"', '"z"'
         )
         bigger = Net(parse_net(more), TEST, seed=1)
-        np.testing.assert_array_equal(
-            bigger.params["ip2"][0].data, small().params["ip2"][0].data
-        )
+        np.testing.assert_array_equal(bigger.params["ip2"][0].data, small().params["ip2"][0].data)
         assert (bigger.params["ip0"][0].data != bigger.params["ip2"][0].data).all()
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -148,9 +146,7 @@ class TestForward:
     def test_a_stretch_of_the_layers(self) -> None:
         net = small()
         assert list(net.forward(x=X, end="ip1")) == ["h"]
-        np.testing.assert_allclose(
-            net.blobs["h"].data, X @ net.params["ip1"][0].data.T, rtol=1e-5
-        )
+        np.testing.assert_allclose(net.blobs["h"].data, X @ net.params["ip1"][0].data.T, rtol=1e-5)
         net.blobs["h"].data[...] = 1
         net.forward(start="ip2")
         np.testing.assert_allclose(
@@ -306,7 +302,9 @@ class TestFiles:
 
 
 def test_a_loss_has_its_weight_as_gradient() -> None:
-    loss = 'layer { name: "l" type: "EuclideanLoss" bottom: "y" bottom: "y" top: "l" loss_weight: 3 }'
+    loss = (
+        'layer { name: "l" type: "EuclideanLoss" bottom: "y" bottom: "y" top: "l" loss_weight: 3 }'
+    )
     net = Net(parse_net(TEXT + loss), caffelite.TRAIN)
     assert net.blobs["l"].diff == 3
     net.forward(x=X)

@@ -1,7 +1,7 @@
 """The nets and solvers that come with caffelite: they are right as they stand in the folders.
 
-Data files are made small and in the right form in a folder of their own, so that `check` has nothing
-to excuse and every net that trains takes a real step.
+Data files are made small and in the right form in a folder of their own, so that `check` has
+nothing to excuse and every net that trains takes a real step.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 from caffelite import Net
 from caffelite.build import plan_net
 from caffelite.cli.check import check_file
-from caffelite.files import load_net
+from caffelite.files import load_net, parse_net
 from caffelite.graph import state_for
 from caffelite.layers.base import Context
 from caffelite.schema.binary import write_blob
@@ -52,11 +52,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         idx(mnist / f"{part}-labels-idx1-ubyte.gz", rng.integers(0, 10, 120, np.uint8))
     lmdb = pytest.importorskip("lmdb")
     for part in ("train", "test"):
-        with lmdb.open(str(cifar / f"cifar10_{part}_lmdb"), map_size=1 << 22) as env:
-            with env.begin(write=True) as transaction:
-                for i in range(20):
-                    datum = Datum(channels=3, height=32, width=32, data=rng.bytes(3072), label=i % 10)
-                    transaction.put(b"%05d" % i, encode(datum))
+        name = str(cifar / f"cifar10_{part}_lmdb")
+        with lmdb.open(name, map_size=1 << 22) as env, env.begin(write=True) as transaction:
+            for i in range(20):
+                datum = Datum(channels=3, height=32, width=32, data=rng.bytes(3072), label=i % 10)
+                transaction.put(b"%05d" % i, encode(datum))
     write_blob(cifar / "mean.binaryproto", np.full((1, 3, 32, 32), 120, np.float32))
     shutil.copy(ROOT / "LICENSE", folder / "README.md")  # char_lstm's text: any will do
     return folder
@@ -73,11 +73,12 @@ def hdf5(data: Path) -> None:
     """HDF5 files, made by the very lines that hdf5_logreg.net tells its readers to use."""
     pytest.importorskip("h5py")
     head = (ROOT / "nets" / "hdf5_logreg.net").read_text(encoding="utf-8").split("\nname:")[0]
-    lines = [line[1:] for line in head.splitlines() if line.startswith("#   ")]
-    recipe = textwrap.dedent("\n".join(lines[1:-1]))  # not the picture above, the command below
+    recipe = re.search(r"^#   import .*?(?=^#$)", head, re.MULTILINE | re.DOTALL)
+    assert recipe
+    lines = textwrap.dedent(recipe[0].replace("\n#", "\n")[1:])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(data)
-        exec(recipe, {})
+        exec(lines, {})
 
 
 def path(name: str) -> Path:
@@ -88,21 +89,22 @@ def path(name: str) -> Path:
 
 DEPLOY = ("deploy",)
 PUBLISHED = [
-    # net, phase, stages, learned parameters (without BatchNorm's statistics), where the number is from
-    ("lenet", TRAIN, (), 431_080, "the size of Caffe's lenet_iter_10000.caffemodel, 1.7 MB of float32"),
+    # net, phase, stages, parameters without BatchNorm's statistics, where the number is from
+    ("lenet", TRAIN, (), 431_080, "Caffe's lenet.caffemodel: 1.7 MB of float32"),
     ("lenet", TEST, DEPLOY, 431_080, "the same"),
     ("cifar10_quick", TRAIN, (), 145_578, "Caffe's cifar10_quick"),
     ("cifar10_full", TRAIN, (), 89_578, "Caffe's cifar10_full"),
-    ("caffenet", TEST, (), 60_965_224, "AlexNet with groups: 61 M; Caffe's model of 243,862,418 bytes"),
+    ("caffenet", TEST, (), 60_965_224, "bvlc_reference_caffenet.caffemodel: 244 MB of float32"),
     ("squeezenet_v1.1", TEST, (), 1_235_496, "torchvision's squeezenet1_1"),
-    ("googlenet", TEST, (), 6_998_552, "Szegedy et al. 2014: 7 M; bvlc_googlenet without auxiliaries"),
-    ("googlenet", TRAIN, (), 13_378_280, "bvlc_googlenet.caffemodel, 53.5 MB of float32"),
+    ("googlenet", TEST, (), 6_998_552, "Szegedy et al.: 7 M, without auxiliary classifiers"),
+    ("googlenet", TRAIN, (), 13_378_280, "bvlc_googlenet.caffemodel: 53.5 MB of float32"),
     ("resnet18", TEST, (), 11_689_512, "torchvision's resnet18"),
-    ("resnet50", TEST, (), 25_557_032 + 64, "torchvision's resnet50, and the release's bias of conv1"),
-    ("mobilenet_v1", TEST, (), 4_231_976, "Howard et al. 2017: 4.2 M; Keras's MobileNet, trainable"),
-    ("siamese", TRAIN, (), 431_080 + 2 * 10 + 2, "Caffe's mnist_siamese: LeNet and a layer to the plane"),
-    ("autoencoder", TRAIN, (), 2_837_314, "784-1000-500-250-30 and back: the arithmetic of the paper"),
-    # The last two are nobody's: the arithmetic, written out.
+    ("resnet50", TEST, (), 25_557_032 + 64, "torchvision's resnet50; the release biases conv1"),
+    ("mobilenet_v1", TEST, (), 4_231_976, "Howard et al.: 4.2 M; Keras's MobileNet, trainable"),
+    ("siamese", TRAIN, (), 431_080 + 2 * 10 + 2, "Caffe's mnist_siamese: LeNet, then 10 to 2"),
+    ("autoencoder", TRAIN, (), 2_837_314, "784-1000-500-250-30 and back, weights and biases"),
+    ("hdf5_logreg", TRAIN, (), 4 * 2 + 2, "weights and biases"),
+    # Two that are nobody else's: the arithmetic, written out.
     (
         "char_lstm",
         TRAIN,
@@ -120,7 +122,6 @@ PUBLISHED = [
         + 21 * (2 * 4 * 4 + 16 * 16),
         "3x3 convolutions, scale and shift, scores, bilinear filters",
     ),
-    ("hdf5_logreg", TRAIN, (), 4 * 2 + 2, "arithmetic"),
 ]
 
 
@@ -133,7 +134,10 @@ def learned(file: Path, phase: Phase, stages: tuple[str, ...] = ()) -> int:
 
 
 @pytest.mark.usefixtures("hdf5")
-@pytest.mark.parametrize(("name", "phase", "stages", "count", "source"), PUBLISHED)
+@pytest.mark.parametrize(
+    ("name", "phase", "stages", "count", "source"),
+    [pytest.param(*row, id="-".join([row[0], row[1].name, *row[2]])) for row in PUBLISHED],
+)
 def test_the_parameters_are_as_many_as_published(
     name: str, phase: Phase, stages: tuple[str, ...], count: int, source: str
 ) -> None:
@@ -188,21 +192,133 @@ TRAINED = ["lenet", "cifar10_quick", "cifar10_full", "siamese", "autoencoder", "
 @pytest.mark.parametrize("name", [*TRAINED, "hdf5_logreg"])
 def test_a_step_down_the_gradient_lowers_the_loss(name: str) -> None:
     """Of the very batch that the gradient was taken on."""
-    net = Net(path(name), TRAIN, seed=3)
+    text = re.sub(r"batch_size: \d+", "batch_size: 10", path(name).read_text(encoding="utf-8"))
+    net = Net(parse_net(text), TRAIN, seed=3)
+    start = {layer.name: layer.state() for layer in net.layers if layer.source}
     losses = []
     for _ in range(2):
-        net.layers[0].restore({})  # begin the data again
-        for layer in net.layers:
-            if layer.source:
-                layer.restore(START.setdefault((name, layer.name), layer.state()))
-        losses.append(sum(float(v.sum()) for k, v in net.forward().items() if k != "l2_error"))
+        for layer, state in start.items():
+            net.layer_dict[layer].restore(state)
+        tops = net.forward()
+        losses.append(sum(float(tops[k]) * net.blob_loss_weights[k] for k in tops))
         net.clear_param_diffs()
         net.backward()
-        squares = 0.0
-        for blobs in net.params.values():
-            for blob in blobs:
-                assert np.isfinite(blob.diff).all() and blob.diff.any(), name
-                squares += float(np.vdot(blob.diff, blob.diff))
-        for blob in {id(b.data): b for bs in net.params.values() for b in bs}.values():
+        blobs = {b.diff.ctypes.data: b for bs in net.params.values() for b in bs}  # shared: once
+        for blob in blobs.values():
+            assert np.isfinite(blob.diff).all()
+            # A bias that moves both points of a siamese pair alike has no gradient.
+            assert blob.diff.any() or (name == "siamese" and blob.diff.ndim == 1)
+        squares = sum(float(np.vdot(b.diff, b.diff)) for b in blobs.values())
+        for blob in blobs.values():  # to first order, one per cent of the loss
             blob.data[...] -= 0.01 * losses[0] / squares * blob.diff
-    assert losses[1] < losses[0]
+    assert 0.9 * losses[0] < losses[1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "shape"),
+    [
+        ("lenet", "prob", (1, 10)),
+        ("cifar10_quick", "prob", (1, 10)),
+        ("cifar10_full", "prob", (1, 10)),
+        ("siamese", "feat", (1, 2)),
+        ("autoencoder", "decode1neuron", (1, 784)),
+        ("char_lstm", "prob", (1, 1, 256)),
+    ],
+)
+def test_the_stage_deploy_asks_for_no_data(
+    name: str, output: str, shape: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    net = Net(path(name), TEST, stages=["deploy"], seed=1)
+    assert net.inputs == (["data", "cont"] if name == "char_lstm" else ["data"])
+    assert net.outputs == [output]
+    net.blobs["data"].data[...] = 1
+    top = net.forward()[output]
+    assert top.shape == shape and np.isfinite(top).all()
+    if output == "prob":
+        np.testing.assert_allclose(top.sum(), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "shape"),
+    [
+        ("caffenet", 227, (1, 1000)),
+        ("squeezenet_v1.1", 99, (1, 1000, 1, 1)),
+        ("googlenet", 224, (1, 1000)),
+        ("resnet18", 224, (1, 1000)),
+        ("resnet50", 224, (1, 1000)),
+        ("mobilenet_v1", 96, (1, 1000, 1, 1)),
+        ("fcn8s_small", 75, (1, 21, 75, 75)),
+    ],
+)
+def test_a_large_net_gives_probabilities(name: str, side: int, shape: tuple[int, ...]) -> None:
+    """Where the text allows other sizes of input, at a smaller one."""
+    net = Net(path(name), TEST, seed=1)
+    if side < 224:
+        net.blobs["data"].reshape(1, 3, side, side)
+    for layer in net.layers:
+        if layer.type == "BatchNorm":  # as if training had seen mean 0 and variance 1
+            for blob, value in zip(layer.params, (0, 1, 1)):
+                blob.data[...] = value
+    net.blobs["data"].data[...] = np.random.default_rng(0).normal(size=(1, 3, side, side))
+    prob = net.forward()["prob"]
+    assert prob.shape == shape
+    np.testing.assert_allclose(prob.sum(axis=1), 1, rtol=1e-4)
+    assert prob.max() > prob.min()
+
+
+def test_googlenet_trains_with_three_losses() -> None:
+    net = Net(path("googlenet"), TRAIN, seed=1)
+    net.blobs["data"].data[...] = np.random.default_rng(0).normal(size=(1, 3, 224, 224))
+    losses = net.forward()
+    weights = net.blob_loss_weights
+    assert [(k, round(weights[k], 3)) for k in losses] == [
+        ("loss1/loss1", 0.3),
+        ("loss2/loss2", 0.3),
+        ("loss3/loss3", 1),
+    ]
+    assert all(0 < float(loss) < 50 for loss in losses.values())
+
+
+def test_fcn_learns_from_labelled_pixels_only() -> None:
+    net = Net(path("fcn8s_small"), TRAIN, seed=1)
+    for name, channels in (("data", 3), ("label", 1)):
+        net.blobs[name].reshape(2, channels, 37, 50)
+    net.blobs["data"].data[...] = np.random.default_rng(0).normal(size=(2, 3, 37, 50))
+    net.blobs["label"].data[...] = 255
+    net.blobs["label"].data[0, 0, :10] = 7
+    loss = float(net.forward()["loss"])
+    assert 1 < loss < 20
+    net.clear_param_diffs()
+    net.backward()
+    assert not net.blobs["up3_cut"].diff[1].any() and not net.blobs["up3_cut"].diff[0, :, 10:].any()
+    for name, blobs in net.params.items():
+        fixed = name.startswith(("up", "bn"))
+        assert all(blob.diff.any() != fixed for blob in blobs), name
+
+
+def test_siamese_pairs_are_alike_where_their_labels_are() -> None:
+    net = Net(path("siamese"), TEST, seed=1)
+    equal = 0
+    for _ in range(3):
+        net.forward()
+        a, b, sim = (net.blobs[k].data for k in ("label", "label_p", "sim"))
+        np.testing.assert_array_equal(sim, a == b)
+        equal += int(sim.sum())
+    assert 0 < equal < 150  # of 300: the two readers have orders of their own
+    feat, other = net.params["feat"], net.params["feat_p"]
+    assert all(np.shares_memory(x.data, y.data) for x, y in zip(feat, other))
+
+
+def test_lenet_takes_weights_that_caffe_trained_and_reads_digits() -> None:
+    """60 digits that Caffe trained on; the layers find their weights by name."""
+    pytest.importorskip("lmdb")
+    text = path("lenet").read_text(encoding="utf-8")
+    folder = ROOT / "tests" / "reference" / "data"
+    source = (
+        f'type: "Data" data_param {{ source: "{folder}/digits_lmdb" batch_size: 60 backend: LMDB }}'
+    )
+    text = re.sub(r'type: "IdxData"', source, text)
+    text = re.sub(r"idx_data_param \{[^}]*\}", "", text)
+    net = Net(parse_net(text), f"{MODEL}.caffemodel", TEST)
+    assert float(net.forward()["accuracy"]) > 0.95

@@ -39,7 +39,8 @@ OURS = "caffelite"
 BLOCK = 0.1
 """Seconds that one turn should take at least."""
 TOLERANCE = 1e-3
-"""A difference in the losses beyond this (relative, for large ones) means different nets."""
+"""A difference in losses or outputs beyond this (relative where they are above 1) means that the
+contenders do not compute the same."""
 
 
 class Skipped(Exception):
@@ -137,6 +138,9 @@ def prepare(folder: str, job: dict[str, Any]) -> dict[str, Any]:
     for answer in map(json.loads, out.splitlines()):
         if "skip" in answer:
             raise Skipped(answer["skip"])
+        if "note" in answer:
+            print(answer["note"], file=sys.stderr)
+            continue
         found[answer.pop("pass")] = answer
     if child.returncode:
         raise Skipped(f"{job['net']} could not be prepared; the message is above")
@@ -267,7 +271,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 facts = prepare(folder, job)
-                for which in passes:
+                for which in (p for p in passes if p in facts):
                     result = {"net": os.path.relpath(net), "pass": which, **facts[which]}
                     result |= measure(folder, which, job)
                     results.append(result)

@@ -199,7 +199,8 @@ def prepare(folder: str, job: dict[str, Any]) -> None:
         solver = trainer(param) if which == "train" else None
         net = solver.net if solver else tester(param)
         if solver and not any(net.blob_loss_weights.values()):
-            skip(f"{job['net']} has no loss to train: --forward-only")
+            say(note=f"{job['net']} has no loss to train: the forward pass only")
+            continue
         description, values = describe(net)
         sources = [top for layer in net.layers if layer.source for top in net.top_names[layer.name]]
         description["dropout"] = ratios

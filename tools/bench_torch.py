@@ -217,13 +217,15 @@ def softmax(twin: Twin, layer: Layer, p: dict[str, Any], w: Params) -> Callable[
 
 @translates("SoftmaxWithLoss", "SigmoidCrossEntropyLoss", "EuclideanLoss", "Silence")
 def loss(twin: Twin, layer: Layer, p: dict[str, Any], w: Params) -> Callable[..., Any]:
-    if layer["set"] - {"axis"} or p.get("axis", 1) != 1 or len(layer["top"]) > 1:
-        raise Unknown("with loss_param, an axis or a second top")
+    if layer["set"] - {"axis", "ignore_label"} or p.get("axis", 1) != 1 or len(layer["top"]) > 1:
+        raise Unknown("normalised in a way of its own, with an axis or a second top")
+    ignore = p["ignore_label"] if "ignore_label" in layer["set"] else -100
     if layer["type"] == "SoftmaxWithLoss":
-        return lambda x, label: F.cross_entropy(x, label.reshape(len(x), *x.shape[2:]))
+        entropy = F.cross_entropy
+        return lambda x, y: entropy(x, y.reshape(len(x), *x.shape[2:]), ignore_index=ignore)
     if layer["type"] == "SigmoidCrossEntropyLoss":
-        entropy = F.binary_cross_entropy_with_logits
-        return lambda x, target: entropy(x, target, reduction="sum") / len(x)
+        logits = F.binary_cross_entropy_with_logits
+        return lambda x, target: logits(x, target, reduction="sum") / len(x)
     if layer["type"] == "Silence":
         return lambda *x: ()
     return lambda x, target: F.mse_loss(x, target, reduction="sum") / (2 * len(x))
@@ -372,7 +374,9 @@ def main(folder: str, which: str) -> None:
             with torch.inference_mode():
                 blobs = twin.forward(batch)
             got = np.concatenate([blobs[name].numpy().ravel() for name in net["outputs"]])
-        difference = max(difference, float(np.abs(got - arrays[f"expected/{k}"]).max()))
+        expected = arrays[f"expected/{k}"]
+        off = np.abs(got - expected) / np.maximum(1, np.abs(expected))
+        difference = max(difference, float(off.max()))
     twin.dropout = net["dropout"]
     take = batches(twin, arrays)
 

@@ -1,7 +1,8 @@
 """Put the images that a text file lists into an LMDB database for Data layers.
 
   caffelite convert-images train.txt train_lmdb --root images/ --shuffle
-  caffelite convert-images train.txt train_lmdb --resize-height 256 --resize-width 256
+  caffelite convert-images train.txt train_lmdb \\
+      --resize-height 256 --resize-width 256
 
 Each line of LIST is a path and a label: cats/1.jpg 0. Paths are looked for
 under --root, from the current folder first, then from LIST's. As Caffe's
@@ -23,6 +24,7 @@ from caffelite.cli.console import complain
 from caffelite.cli.progress import progress
 from caffelite.data.images import read_image
 from caffelite.data.listing import Roots, read_labelled
+from caffelite.data.optional import need
 from caffelite.data.recode import ENCODINGS, encoded_image
 from caffelite.data.writer import MAX_KEY, DatabaseWriter
 from caffelite.errors import CaffeliteError, DataError, Problem, Source, Span
@@ -71,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if min(height, width) < 0 or bool(height) != bool(width):
         given = f"--resize-height {height} --resize-width {width}"
         raise CaffeliteError(Problem(given, expected="both, 1 or more each"))
+    need("PIL.Image", "Pillow", "reading images")  # said once, not for each image
     source, entries = read_labelled(args.list)
     mistakes = Mistakes(source)
     roots = Roots(args.root, os.path.dirname(args.list))
@@ -85,8 +88,6 @@ def run(args: argparse.Namespace) -> int:
             try:
                 datum, shape = _datum(path, entry[1], args)
             except DataError as error:
-                if "cannot be imported" in str(error):
-                    raise
                 mistakes.add(entry, error.problems[0].message)
                 continue
             if args.check_size and shapes and shape not in shapes:
@@ -152,7 +153,8 @@ def _line(problem: Problem) -> int:
 
 
 def _find(entries: list[Entry], roots: Roots, mistakes: Mistakes) -> list[tuple[int, Entry, str]]:
-    """(number of the record, entry, path) of each image that is there. What is missing is known before the first is converted."""
+    """(number of the record, entry, path) of each image that is there. What is missing is known
+    before the first is converted."""
     found = []
     for i, entry in enumerate(entries):
         name, label, _ = entry

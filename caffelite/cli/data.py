@@ -99,7 +99,7 @@ def _download_all(dataset: Dataset, mirrors: list[str], folder: Path) -> None:
             with Bar(file.name) as bar:
                 new = download(file, mirrors, folder, bar)
         except NoConnection as error:
-            names = ", ".join(file.name for file in dataset.files)
+            names = ", ".join(f.name for f in dataset.files if not (folder / f.name).exists())
             raise DataError(
                 f"{error}; the files can also be put into {folder} by hand: {names}"
             ) from None

@@ -13,6 +13,8 @@ import sys
 import time
 from types import FrameType
 
+import numpy as np
+
 from caffelite.cli.console import (
     add_device_arguments,
     add_plugin_argument,
@@ -82,7 +84,9 @@ def run(args: argparse.Namespace) -> int:
     screen.on_note(_opening(solver))
     log.start(solver)
     began, first = time.perf_counter(), solver.iter
-    with Interrupts(solver, screen), log, screen_of(screen):
+    # a loss that is not finite is told by the solver, in words
+    quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+    with Interrupts(solver, screen), log, screen_of(screen), quiet:
         solver.solve()
         if solver.stop_requested:
             state = solver.snapshot()

@@ -46,7 +46,7 @@ class Case:
     """One layer in text, its inputs, and what must come out.
 
     `text` is the layer without its name, bottoms and tops: `type: "ReLU" relu_param { … }`; the
-    bottoms are the keys of `inputs` in order, the tops `tops` (default: those of `outputs`, or "y").
+    bottoms are the keys of `inputs` in order, the tops `tops` (default: of `outputs`, or "y").
     A value is a nested list, an array or `random(…)`. `params` gives the learned parameters; those
     not given are drawn at random (uniform in [-1, 1)). `outputs` may name some tops only.
     """

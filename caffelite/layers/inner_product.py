@@ -46,7 +46,8 @@ class InnerProduct(Layer):
             params=[[[1.0, 2.0, 3.0], [0.0, -1.0, 2.0]], [0.5, -1.0]],
         ),
         Case(
-            'type: "InnerProduct" inner_product_param { num_output: 2 transpose: true bias_term: false }',
+            'type: "InnerProduct" '
+            "inner_product_param { num_output: 2 transpose: true bias_term: false }",
             {"x": [[1.0, 2.0, 3.0]]},
             {"y": [[14.0, 4.0]]},
             params=[[[1.0, 0.0], [2.0, -1.0], [3.0, 2.0]]],

@@ -42,16 +42,19 @@ class LabelReader:
         self._index = np.empty(self._base.size, np.intp)
         # seen without a sign, a negative label is a huge one: one comparison finds both
         self._unsigned = self._label.view(np.uintp)
+        self._limit = np.array(self.classes, np.uintp)
+        self._bad = np.empty(self._base.size, bool)
+        self._shaped = self._label.reshape(labels)
         self.valid: Array | None = None
         """Where the label counts, when some are ignored; else None."""
 
     def read(self, labels: Array) -> Array:
         """The flat index, into (outer, C, inner), of each place's labelled score."""
-        np.copyto(self._label, labels.reshape(-1), casting="unsafe")
+        self._shaped[...] = labels
         if self.ignore is not None:
             self.valid = self._label != self.ignore
             self._label[~self.valid] = 0
-        if self._label.size and np.maximum.reduce(self._unsigned) >= self.classes:
+        if np.count_nonzero(np.greater_equal(self._unsigned, self._limit, self._bad)):
             self._refuse(labels)
         if self.inner == 1:
             np.add(self._label, self._base, self._index)
@@ -71,7 +74,7 @@ class LabelReader:
         return self._base.size if self.valid is None else int(np.count_nonzero(self.valid))
 
     def _refuse(self, labels: Array) -> None:
-        bad = int(np.flatnonzero(self._unsigned >= self.classes)[0])
+        bad = int(np.flatnonzero(self._bad)[0])
         value = float(labels.reshape(-1)[bad])
         shown = int(value) if value.is_integer() else value
         low, high = labels.min(), labels.max()

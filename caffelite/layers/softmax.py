@@ -29,24 +29,35 @@ def around(shape: Shape, axis: int) -> tuple[int, int, int]:
 class SoftmaxKernel:
     """softmax over the middle axis of (outer, C, inner), without large allocations."""
 
+    _ones: Array | None
+
     def __init__(self, sizes: tuple[int, int, int], dtype: np.dtype) -> None:
-        outer, _, inner = sizes
+        outer, classes, inner = sizes
         # rows of (outer, C) are what NumPy is fastest at, so a last axis of 1 is dropped
         self.sizes = sizes if inner != 1 else sizes[:2]
         self._row = np.empty((outer, 1, inner) if inner != 1 else (outer, 1), dtype)
+        self._flat_row = self._row.reshape((outer, inner) if inner != 1 else (outer,))
+        self._sums, self._ones = self._row, None
+        if inner == 1 and classes <= 32:
+            # A product with ones gives each row's sum at each of its places; to divide by that is
+            # much faster than to divide short rows by one number each.
+            self._sums = np.empty(self.sizes, dtype)
+            self._ones = np.ones((classes, classes), dtype)
 
     def __call__(self, x: Array, y: Array) -> None:
         if x.shape != self.sizes:
             x = x.reshape(self.sizes)
         if y.shape != self.sizes:
             y = y.reshape(self.sizes)
-        row = self._row
         # e^(x - max) cannot overflow, and the quotient is the same
-        np.maximum.reduce(x, axis=1, out=row, keepdims=True)
-        np.subtract(x, row, y)
+        np.maximum.reduce(x, axis=1, out=self._flat_row)
+        np.subtract(x, self._row, y)
         np.exp(y, y)
-        np.add.reduce(y, axis=1, out=row, keepdims=True)
-        np.divide(y, row, y)
+        if self._ones is None:
+            np.add.reduce(y, axis=1, out=self._flat_row)
+        else:
+            np.dot(y, self._ones, self._sums)
+        np.divide(y, self._sums, y)
 
 
 @register

@@ -71,6 +71,7 @@ class SoftmaxWithLoss(LossLayer):
         self._floor = np.array(FLT_MIN, self.dtype)
         self._scale = np.array(0, self.dtype)  # arrays of one value: faster than numbers
         self._n = self._count()
+        self._share = np.full(self._picked.size, -1 / self._n, self.dtype)
 
     def _count(self) -> float:
         outer, _, inner = self._sizes
@@ -87,7 +88,8 @@ class SoftmaxWithLoss(LossLayer):
         if reader.valid is not None:
             np.multiply(picked, reader.valid, picked)
             self._n = self._count()
-        top[0][()] = -float(np.add.reduce(picked)) / self._n
+            self._share.fill(-1 / self._n)
+        np.dot(picked, self._share, top[0])
         if len(top) > 1:
             top[1].reshape(-1)[:] = self._flat
 

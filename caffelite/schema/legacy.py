@@ -101,8 +101,7 @@ def _refuse_mixtures(net: NetParameter) -> None:
                 f'{len(net.get(many))} "{many}"{where}',
                 net.span(few),
                 expected=f'"{many}" throughout',
-                hint="write the old layers in a file of their own, run `caffelite upgrade` on it "
-                "and put the result here",
+                hint="`caffelite upgrade` rewrites old layers, if they are alone in a file",
             )
         )
     v0 = [layer for layer in old if layer.has("layer")]

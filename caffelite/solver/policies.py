@@ -116,17 +116,19 @@ def learning_rate(param: SolverParameter) -> Rate:
             Problem("the solver has no base_lr", param.span(), "the learning rate, base_lr: 0.01")
         )
     if param.lr_policy not in POLICIES:
-        problems.append(
-            Problem(
-                f'unknown lr_policy "{param.lr_policy}"'
-                if param.has("lr_policy")
-                else "the solver has no lr_policy",
-                param.span("lr_policy"),
-                "one of " + ", ".join(POLICIES),
-                did_you_mean(param.lr_policy, POLICIES)
-                or 'for a constant learning rate lr_policy: "fixed"',
+        named = param.has("lr_policy")
+        if named or not param.given("lr_policy"):
+            problems.append(
+                Problem(
+                    f'unknown lr_policy "{param.lr_policy}"'
+                    if named
+                    else "the solver has no lr_policy",
+                    param.span("lr_policy"),
+                    "one of " + ", ".join(POLICIES),
+                    did_you_mean(param.lr_policy, POLICIES)
+                    or 'for a constant learning rate lr_policy: "fixed"',
+                )
             )
-        )
         raise SolverError(*problems)
     policy, needs = POLICIES[param.lr_policy]
     for name in needs:

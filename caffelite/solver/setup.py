@@ -115,8 +115,12 @@ def test_nets(
 ) -> list[Net]:
     """The nets to test, allocated; they use the trained net's parameters."""
     nets = []
+    train, _ = train_source(param)
     for i, (source, span) in enumerate(test_sources(param)):
-        net, base = _load(source, span, folder)
+        if isinstance(source, str) and source == train:  # read once, and warned of once
+            net, base = trained.param, trained.folder
+        else:
+            net, base = _load(source, span, folder)
         state = param.test_state[i] if i < len(param.test_state) else NetState()
         nets.append(
             Net(
