@@ -53,10 +53,8 @@ class Arena:
             self._views[param] = ParamBlob(self, where, view)
         self._views.update(lent)
         self.blobs: list[list[Blob]] = []
-        self.learns: list[list[bool]] = []
         for pairs in plan.layer_params:
             self.blobs.append([self._as_shaped(param, shape) for param, shape in pairs])
-            self.learns.append([param.lr_mult != 0 for param, _ in pairs])
 
     def _as_shaped(self, param: Param, shape: tuple[int, ...]) -> Blob:
         blob = self._views[param]

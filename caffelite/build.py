@@ -48,6 +48,8 @@ class Plan:
     """Does the layer have a backward pass to run?"""
     wanted: list[list[bool]] = field(default_factory=list)
     """For each layer and bottom: is that gradient wanted?"""
+    learns: list[list[bool]] = field(default_factory=list)
+    """For each layer and parameter: is that gradient wanted?"""
 
 
 def plan_net(net: NetParameter, state: NetState, context: Context) -> Plan:
@@ -91,6 +93,7 @@ def _infer(node: Node, layer: Layer, plan: Plan) -> bool:
     bottom = [plan.shapes[v] for v in node.bottoms]
     layer.setup(bottom)
     infer_shapes(node, layer, plan.shapes)
+    _check_rewritten_inputs(node, layer, plan.shapes)
     weights = list(node.spec.loss_weight)
     if weights and len(weights) != len(node.tops):
         layer.fail(
@@ -104,6 +107,22 @@ def _infer(node: Node, layer: Layer, plan: Plan) -> bool:
         if weight:
             plan.loss_weights[version] = weight
     return True
+
+
+def _check_rewritten_inputs(node: Node, layer: Layer, shapes: dict[Version, Shape]) -> None:
+    """An input is filled under its name, so a layer that rewrites it must keep its shape."""
+    for i, version in enumerate(node.tops):
+        old = version.previous
+        while old is not None and old.previous is not None:
+            old = old.previous
+        if old is not None and old.maker.spec.type == "Input" and shapes[old] != shapes[version]:
+            layer.fail(
+                f'the input "{version.name}" is {show(shapes[old])}, but this top of the same name '
+                f"is {show(shapes[version])}",
+                "top",
+                index=i,
+                expected="a name of its own for a top of another shape",
+            )
 
 
 def infer_shapes(node: Node, layer: Layer, shapes: dict[Version, Shape]) -> None:
@@ -178,7 +197,7 @@ def find_gradients(plan: Plan, force: bool) -> None:
 
     Forward: a blob needs a gradient if its maker learns or reads one that needs it.
     `propagate_down` adds or drops a bottom, but does not by itself make a layer run backward.
-    Backward: only what leads to a loss is of use."""
+    Backward: only what leads to a loss is of use. With `force`, all that has a gradient."""
     nodes = plan.graph.nodes
     needs: set[Version] = set()
     for node, layer, params in zip(nodes, plan.layers, plan.layer_params):
@@ -211,5 +230,6 @@ def find_gradients(plan: Plan, force: bool) -> None:
         if force:
             plan.backward[i] = True
             plan.wanted[i] = [layer.propagates(k) for k in range(len(node.bottoms))]
-        learns = any(p.lr_mult for p, _ in plan.layer_params[i])
-        plan.backward[i] = plan.backward[i] and (any(plan.wanted[i]) or learns)
+        params = [param for param, _ in plan.layer_params[i]]
+        plan.learns.append([p.lr_mult != 0 or (force and not p.declared.fixed) for p in params])
+        plan.backward[i] = plan.backward[i] and any([*plan.wanted[i], *plan.learns[i]])

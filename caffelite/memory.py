@@ -32,13 +32,19 @@ def place(plan: Plan) -> Placement:
     """Let an in-place layer overwrite its bottom where nobody misses the old values.
 
     It may when the layer can (`in_place`), no other layer reads the old version, and neither this
-    layer's backward pass reads it nor that of the layer that made it. Otherwise the new version
-    gets memory of its own: the results are right either way."""
+    layer's backward pass reads it nor that of the layer that made it. A version with a loss weight
+    never shares: its gradient has to stay. Otherwise the new version gets memory of its own: the
+    results are right either way."""
     owner: dict[Version, Version] = {}
     for node in plan.graph.nodes:
         for version in node.tops:
             old = version.previous
-            shares = old is not None and _may_overwrite(plan, node, old)
+            shares = (
+                old is not None
+                and version not in plan.loss_weights
+                and plan.shapes[version] == plan.shapes[old]
+                and _may_overwrite(plan, node, old)
+            )
             owner[version] = owner[old] if shares and old is not None else version
     return Placement(owner, plan.graph.blobs)
 
@@ -71,18 +77,28 @@ class GradientFlow:
     def steps(self) -> list[list[Step]]:
         """For each layer what its part of the backward pass does."""
         for version, weight in self.plan.loss_weights.items():
-            if self.placement.last[version.name] is not version:  # else the blob has it already
-                self._diff(version).fill(weight)
+            diff = self._diff(version)
+            if diff is not self.blobs[version.name].diff:  # else the blob has it already
+                diff.fill(weight)
         return [self._node_steps(node) for node in self.plan.graph.nodes]
 
     def _diff(self, version: Version) -> Array:
         owner = self.placement.owner[version]
         if owner not in self._diffs:
-            if self.placement.shown(version):
+            if self.placement.shown(version) and not self._gives_way(version):
                 self._diffs[owner] = self.blobs[version.name].diff
             else:
                 self._diffs[owner] = np.zeros_like(self.data[owner])
         return self._diffs[owner]
+
+    def _gives_way(self, version: Version) -> bool:
+        """Does the name show the gradient of the input that this version rewrote? (Unless that is
+        an output, whose gradient is set there from outside.)"""
+        first = version
+        while first.previous is not None:
+            first = first.previous
+        hides_input = first.maker.cls.source and not self.placement.shown(first)
+        return hides_input and bool(version.readers or version in self.plan.loss_weights)
 
     def _wanting(self, version: Version) -> list[tuple[Node, int]]:
         """The readers that pass a gradient to this version, in the order they run backward."""

@@ -74,7 +74,7 @@ class Net:
         self._last = self._plan.graph.blobs
         self.layers: list[Layer] = self._plan.layers
         self.arena = Arena(self._plan, self.dtype, self.streams, share)
-        for layer, blobs, learns in zip(self.layers, self.arena.blobs, self.arena.learns):
+        for layer, blobs, learns in zip(self.layers, self.arena.blobs, self._plan.learns):
             layer.params, layer.learns = blobs, learns
         self._placement = place(self._plan)
         self._data: dict[Version, Array] = {}

@@ -231,3 +231,16 @@ class TestDoubts:
             net = parse_net(text + dense("ip", "x", "y", 3, "include { phase: TEST }"))
         assert not caplog.messages
         assert Net(net, TEST).blobs["y"].shape == (4, 3)
+
+
+def test_force_backward_gives_the_gradients_of_frozen_parameters_too() -> None:
+    text = (
+        'force_backward: true layer { name: "x" type: "Input" top: "x" input_param { shape '
+        '{ dim: 2 dim: 3 } } } layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" '
+        "param { lr_mult: 0 } param { lr_mult: 0 } inner_product_param { num_output: 2 } }"
+    )
+    net = Net(parse_net(text), TRAIN, seed=1)
+    net.forward(x=np.ones((2, 3)))
+    net.backward(y=np.ones((2, 2)))
+    assert net.params["ip"][0].diff.tolist() == [[2, 2, 2]] * 2
+    assert net.params["ip"][1].diff.tolist() == [2, 2]

@@ -20,7 +20,6 @@ from collections import Counter
 import numpy as np
 
 from caffelite.blob import Array
-from caffelite.cli.console import complain
 from caffelite.cli.progress import progress
 from caffelite.data.images import read_image
 from caffelite.data.listing import Roots, read_labelled
@@ -138,14 +137,18 @@ class Mistakes:
             return
         self.problems.sort(key=_line)
         more = self.count - len(self.problems)
-        last = f"and {more} more; " if more else ""
-        hint = f"{last}nothing is written; --skip-bad leaves such images out"
-        raise DataError(*self.problems, Problem(hint))
+        hint = "nothing is written; --skip-bad leaves such images out"
+        last = self.problems[-1]
+        self.problems[-1] = Problem(
+            last.message, last.span, last.expected, f"and {more} more; {hint}" if more else hint
+        )
+        raise DataError(*self.problems)
 
     def tell(self) -> None:
         """Say what was passed over."""
-        complain(DataError(*self.problems))
-        print(f"{self.count} images left out", file=sys.stderr)
+        print(DataError(*self.problems), file=sys.stderr)
+        images = "image" if self.count == 1 else "images"
+        print(f"{self.count} {images} left out", file=sys.stderr)
 
 
 def _line(problem: Problem) -> int:
@@ -160,7 +163,8 @@ def _find(entries: list[Entry], roots: Roots, mistakes: Mistakes) -> list[tuple[
         name, label, _ = entry
         path = roots.find(name)
         if path is None or not os.path.isfile(path):
-            mistakes.add(entry, f'there is no image "{roots.root}{name}"')
+            where = f' in "{roots.root}"' if roots.root else ""
+            mistakes.add(entry, f'there is no image "{name}"{where}')
         elif not -(2**31) <= label < 2**31:
             mistakes.add(entry, f"label {label} is too large", "a whole number of 32 bits")
         elif len(_key(0, name)) > MAX_KEY:

@@ -132,10 +132,11 @@ def test_bad_images_are_all_shown_and_nothing_is_written(listed: Path, capsys: C
     Path("img/a 4.png").unlink()
     assert convert() == 1
     said = capsys.readouterr().err
-    assert 'list.txt:2:1: there is no image "img/a 1.png"' in said
+    assert 'list.txt:2:1: there is no image "a 1.png" in "img/"' in said
     assert "| ^~~~~~~\n" in said
     assert "list.txt:5:1:" in said
     assert "--skip-bad" in said
+    assert said.endswith("\n2 mistakes\n")
     Path("img/a 1.png").write_bytes(b"no image")
     Path("img/a 4.png").write_bytes(Path("img/a 0.png").read_bytes()[:60])
     assert convert() == 1
