@@ -230,6 +230,7 @@ def find_gradients(plan: Plan, force: bool) -> None:
         if force:
             plan.backward[i] = True
             plan.wanted[i] = [layer.propagates(k) for k in range(len(node.bottoms))]
-        params = [param for param, _ in plan.layer_params[i]]
-        plan.learns.append([p.lr_mult != 0 or (force and not p.declared.fixed) for p in params])
+        plan.learns.append(
+            [p.lr_mult != 0 or (force and not p.declared.fixed) for p, _ in plan.layer_params[i]]
+        )
         plan.backward[i] = plan.backward[i] and any([*plan.wanted[i], *plan.learns[i]])

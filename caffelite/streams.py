@@ -12,12 +12,22 @@ from typing import Any
 
 import numpy as np
 
+_default_seed: int | None = None
+
+
+def set_random_seed(seed: int) -> None:
+    """Set the seed of nets and solvers that are made from now on without one of their own."""
+    global _default_seed
+    _default_seed = seed if seed >= 0 else None
+
 
 class Streams:
     """The random streams of one run. `seed` None or negative takes one from the system."""
 
     def __init__(self, seed: int | None = None) -> None:
         if seed is None or seed < 0:
+            seed = _default_seed
+        if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         self.seed = seed
         self._streams: dict[str, np.random.Generator] = {}

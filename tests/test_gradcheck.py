@@ -119,7 +119,7 @@ def test_a_net_s_parameters_and_inputs_are_checked_and_it_is_left_as_it_was() ->
     before = [net.arena.data.copy(), net.blobs["x"].data.copy()]
     results = check(net)
     names = [r.name for r in results]
-    assert names == ["x", "ip1[0]", "ip1[1]", "ip2[1]", "frozen[1]"]
+    assert names == ["x", "ip1[0]", "ip1[1]", "ip2[1]", "frozen[0]", "frozen[1]"]
     assert all(r.ok and r.worst.error < 1e-6 for r in results), "\n".join(map(str, results))
     assert np.array_equal(net.arena.data, before[0])
     assert np.array_equal(net.blobs["x"].data, before[1])

@@ -17,7 +17,7 @@ WAY: list[tuple[str, ...]] = [
     ("errors",),
     ("text",),
     ("schema",),
-    ("blob", "streams", "paths"),
+    ("blob", "streams", "paths", "mode"),
     ("fillers", "kernels"),
     ("engines", "data"),
     ("layers",),
