@@ -18,6 +18,7 @@ outputs = window.output_shape(spatial).
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,7 @@ def conv_backward_weights(
 
 def conv_backward_bias(dout: Array, dbias: Array) -> None:
     """Add the sum of dout over images and positions to dbias."""
-    planes = dout.reshape(*dout.shape[:2], -1)
+    planes = dout.reshape(*dout.shape[:2], math.prod(dout.shape[2:]))
     dbias += planes.sum(axis=2).sum(axis=0)
 
 

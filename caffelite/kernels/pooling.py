@@ -49,7 +49,7 @@ def max_pool_forward(
     maximum. Without a backward pass to come, `taps` may be None.
     """
     if is_whole_plane(window, x.shape[2:]):
-        flat = x.reshape(*x.shape[:2], -1)
+        flat = x.reshape(*x.shape[:2], window.taps)
         np.max(flat, axis=2, out=out[:, :, 0, 0])
         if taps is not None:
             taps[:, :, 0, 0] = flat.argmax(axis=2)
@@ -132,7 +132,7 @@ def ave_pool_forward(
 ) -> None:
     """Write out = the sum of each window divided by its `window_sizes`."""
     if is_whole_plane(window, x.shape[2:]):
-        np.mean(x.reshape(*x.shape[:2], -1), axis=2, out=out[:, :, 0, 0])
+        np.mean(x.reshape(*x.shape[:2], window.taps), axis=2, out=out[:, :, 0, 0])
         return
     workspace = workspace or shared_workspace()
     phases = phases_of(window, x.shape[2:], out.shape[2:])

@@ -197,10 +197,11 @@ class DetectionOutput(Layer):
     def _detect(self, loc: Array, conf: Array, priors: Array) -> Array:
         """All detections, (number, 7)."""
         images, p = loc.shape[0], self.param
-        boxes, variances = priors.reshape(2, -1, 1, 4)
-        codes = loc.reshape(images, -1, self._boxes, 4)
+        count = priors.size // 8
+        boxes, variances = priors.reshape(2, count, 1, 4)
+        codes = loc.reshape(images, count, self._boxes, 4)
         decoded = decode(codes, boxes, variances, p.code_type, p.variance_encoded_in_target)
-        scores = conf.reshape(images, -1, self._classes)
+        scores = conf.reshape(images, count, self._classes)
         rows: list[Array] = []
         for image in range(images):
             rows += self._of_image(image, decoded[image], scores[image])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from caffelite.blob import Array, Shape
-from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
+from caffelite.blob import Array
+from caffelite.layers.base import Arrays, Diffs, Shapes, param_of, register
 from caffelite.layers.cases import Case, random
 from caffelite.layers.dropout import check_ratio
+from caffelite.layers.fully_connected import FullyConnected
 from caffelite.schema.common import FillerParameter, Phase
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
@@ -27,7 +26,7 @@ class DropConnectParameter(LayerMessage, field="dropconnect_param", number=20020
 
 
 @register
-class DropConnect(Layer):
+class DropConnect(FullyConnected):
     """TRAIN: y = x·(W∘m)ᵀ / (1 - p) + b; each sample has its own m, whose elements are 0 with
     probability p = `dropout_ratio`, else 1. TEST: y = x·Wᵀ + b, which is the mean of the above.
 
@@ -43,7 +42,7 @@ class DropConnect(Layer):
     DropConnect).
     """
 
-    backward_reads = ("bottom",)
+    group = "dropconnect_param"
     extension = "caffelite's own (Wan et al. 2013), field 20020"
     param: DropConnectParameter = param_of(DropConnectParameter)
     cases = (
@@ -69,40 +68,12 @@ class DropConnect(Layer):
     )
 
     def setup(self, bottom: Shapes) -> None:
-        p = self.param
-        if p.num_output < 1:
-            self.fail(
-                "num_output is 0" if p.has("num_output") else "num_output is missing",
-                "dropconnect_param",
-                "num_output",
-                expected="the number of outputs, dropconnect_param { num_output: 10 }",
-            )
-        check_ratio(self, p.dropout_ratio, "dropconnect_param", "dropout_ratio")
-        _, k = self._sizes(bottom[0])
-        self.inputs = k
-        self.declare((p.num_output, k), p.weight_filler)
-        if p.bias_term:
-            self.declare((p.num_output,), p.bias_filler)
-
-    def _sizes(self, shape: Shape) -> tuple[Shape, int]:
-        """The leading axes and K."""
-        axis = self.axis(self.param.axis, len(shape), "dropconnect_param", "axis")
-        return shape[:axis], math.prod(shape[axis:])
-
-    def reshape(self, bottom: Shapes) -> list[Shape]:
-        lead, k = self._sizes(bottom[0])
-        if k != self.inputs:
-            self.fail(
-                f'bottom "{self.spec.bottom[0]}" is {show(bottom[0])}: {k} inputs a sample, '
-                f"but the weights are for {self.inputs}",
-                "bottom",
-            )
-        return [(*lead, self.param.num_output)]
+        check_ratio(self, self.param.dropout_ratio, self.group, "dropout_ratio")
+        super().setup(bottom)
 
     def prepare(self) -> None:
-        lead, k = self._sizes(self.bottom_shapes[0])
-        samples, outputs = math.prod(lead), self.param.num_output
-        self._rows, self._columns = (samples, k), (samples, outputs)
+        self._rows, self._columns = self.matrices
+        (samples, k), (_, outputs) = self.matrices
         self._step = np.empty((outputs, k), self.dtype)
         self._is_dropping = self.phase == Phase.TRAIN and self.param.dropout_ratio > 0
         if self._is_dropping:

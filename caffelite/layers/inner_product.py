@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from caffelite.blob import Array, Shape
-from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
+from caffelite.blob import Array
+from caffelite.layers.base import Arrays, Diffs, Shapes, param_of, register
 from caffelite.layers.cases import Case, random
+from caffelite.layers.fully_connected import FullyConnected
 from caffelite.schema.common import FillerParameter
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
@@ -26,7 +25,7 @@ class InnerProductParameter(LayerMessage, field="inner_product_param", number=11
 
 
 @register
-class InnerProduct(Layer):
+class InnerProduct(FullyConnected):
     """y = x·Wᵀ + b, for each of M samples.
 
     Shapes: x is (…, K) with the axes from `axis` on flattened into K and those before into M;
@@ -36,7 +35,7 @@ class InnerProduct(Layer):
     Source: https://caffe.berkeleyvision.org/tutorial/layers/innerproduct.html
     """
 
-    backward_reads = ("bottom",)
+    group = "inner_product_param"
     param: InnerProductParameter = param_of(InnerProductParameter)
     cases = (
         Case(
@@ -63,41 +62,13 @@ class InnerProduct(Layer):
     )
 
     def setup(self, bottom: Shapes) -> None:
-        p = self.param
-        if p.num_output < 1:
-            self.fail(
-                "num_output is 0" if p.has("num_output") else "num_output is missing",
-                "inner_product_param",
-                "num_output",
-                expected="the number of outputs, inner_product_param { num_output: 10 }",
-            )
-        _, k = self._sizes(bottom[0])
-        self.inputs = k
-        self.declare((k, p.num_output) if p.transpose else (p.num_output, k), p.weight_filler)
-        if p.bias_term:
-            self.declare((p.num_output,), p.bias_filler)
-
-    def _sizes(self, shape: Shape) -> tuple[Shape, int]:
-        """The leading axes and K."""
-        axis = self.axis(self.param.axis, len(shape), "inner_product_param", "axis")
-        return shape[:axis], math.prod(shape[axis:])
-
-    def reshape(self, bottom: Shapes) -> list[Shape]:
-        lead, k = self._sizes(bottom[0])
-        if k != self.inputs:
-            self.fail(
-                f'bottom "{self.spec.bottom[0]}" is {show(bottom[0])}: {k} inputs a sample, '
-                f"but the weights are for {self.inputs}",
-                "bottom",
-            )
-        return [(*lead, self.param.num_output)]
+        self.transposed = self.param.transpose
+        super().setup(bottom)
 
     def prepare(self) -> None:
-        lead, _ = self._sizes(self.bottom_shapes[0])
-        self._rows = (math.prod(lead), self.inputs)
-        self._columns = (self._rows[0], self.param.num_output)
+        self._rows, self._columns = self.matrices
         weight = self.params[0].data
-        self._weight = weight.T if self.param.transpose else weight
+        self._weight = weight.T if self.transposed else weight
         self._weight_t = self._weight.T
         self._bias: Array | None = self.params[1].data if self.param.bias_term else None
         self._weight_step = np.empty_like(weight)
@@ -118,7 +89,7 @@ class InnerProduct(Layer):
         )
         if self.learns[0]:
             step, diff = self._weight_step, self.params[0].diff
-            if self.param.transpose:
+            if self.transposed:
                 np.dot(x.T, dy, step)
             else:
                 np.dot(dy.T, x, step)

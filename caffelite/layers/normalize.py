@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from caffelite.blob import Shape
-from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register
+from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
 from caffelite.layers.cases import Case, random
 from caffelite.schema.common import FillerParameter
 from caffelite.schema.message import field
@@ -73,6 +73,12 @@ class Normalize(Layer):
         )
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
+        if not self.param.channel_shared and bottom[0][1:2] != self.declared[0].shape:
+            self.fail(
+                f'bottom "{self.spec.bottom[0]}" is {show(bottom[0])}, but there are '
+                f"{self.declared[0].shape[0]} scales",
+                "bottom",
+            )
         self._sizes = (*bottom[0][:2], math.prod(bottom[0][2:]))
         self._summed = (1, 2) if self.param.across_spatial else (1,)
         return [bottom[0]]

@@ -177,7 +177,8 @@ class Recurrent(Layer):
         start = self.walk_back(bottom[1][:, :, None], top[0], top_diff[0], end)
 
         rows = self.t * self.n
-        dz, x = self.dz.reshape(rows, -1), bottom[0].reshape(rows, self.inputs)
+        dz = self.dz.reshape(rows, self.gates * self.h)
+        x = bottom[0].reshape(rows, self.inputs)
         self.learn(0, dz.T, x)
         if self.learns[1]:
             self.params[1].diff.__iadd__(np.add.reduce(dz, 0))
@@ -190,7 +191,7 @@ class Recurrent(Layer):
             self.learn(2, over_time.T, x_static)
             dstatic = bottom_diff[2]
             if dstatic is not None:
-                np.dot(over_time, self.params[2].data, dstatic.reshape(self.n, -1))
+                np.dot(over_time, self.params[2].data, dstatic.reshape(self.n, self.static_inputs))
         if self.exposed:
             for blob, first in zip(bottom_diff[2 + self.static :], start):
                 if blob is not None:

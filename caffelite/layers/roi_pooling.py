@@ -100,13 +100,13 @@ class ROIPooling(Layer):
         images, channels, height, width = x.shape
         first = np.arange(channels) * (height * width)
         for r, roi in enumerate(rois):
-            image = int(roi[0])
-            if not 0 <= image < images:
+            if not 0 <= roi[0] < images:  # told so that nan is refused too
                 self.fail(
-                    f"region {r} is of image {image}, but there are {images}",
+                    f"region {r} is of image {roi[0]:g}, but there are {images}",
                     "bottom",
                     expected=f"image numbers from 0 to {images - 1}",
                 )
+            image = int(roi[0])
             corners = roi[1:] * self.dtype.type(self.param.spatial_scale)
             x1, y1, x2, y2 = (np.sign(corners) * np.floor(np.abs(corners) + 0.5)).astype(int)
             rows = self._bins(y1, y2, self.param.pooled_h, height)
