@@ -116,7 +116,8 @@ class ROIPooling(Layer):
                     if end_row <= top_row or right <= left:
                         y[r, :, i, j], source[r, :, i, j] = 0, -1
                         continue
-                    block = x[image, :, top_row:end_row, left:right].reshape(channels, -1)
+                    block = x[image, :, top_row:end_row, left:right]
+                    block = block.reshape(channels, (end_row - top_row) * (right - left))
                     best = np.argmax(block, 1)
                     y[r, :, i, j] = block[np.arange(channels), best]
                     row, column = np.divmod(best, right - left)
