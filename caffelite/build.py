@@ -12,7 +12,7 @@ from caffelite.blob import Shape
 from caffelite.errors import CaffeliteError, NetError, Problem
 from caffelite.fillers import check_filler
 from caffelite.graph import Graph, Node, Version, build_graph, plural
-from caffelite.layers.base import Context, Declared, Layer, show
+from caffelite.layers.base import MOST, Context, Declared, Layer, show
 from caffelite.schema.net import DimCheckMode, NetParameter, NetState, ParamSpec
 
 
@@ -50,6 +50,11 @@ class Plan:
     """For each layer and bottom: is that gradient wanted?"""
     learns: list[list[bool]] = field(default_factory=list)
     """For each layer and parameter: is that gradient wanted?"""
+
+    @property
+    def count(self) -> int:
+        """How many numbers are learned: shared ones once, BatchNorm's statistics not at all."""
+        return sum(math.prod(p.shape) for p in self.params if not p.declared.fixed)
 
 
 def plan_net(net: NetParameter, state: NetState, context: Context) -> Plan:
@@ -129,7 +134,14 @@ def infer_shapes(node: Node, layer: Layer, shapes: dict[Version, Shape]) -> None
     """Ask the layer for its tops' shapes and note them."""
     layer.bottom_shapes = [shapes[v] for v in node.bottoms]
     layer.top_shapes = [tuple(s) for s in layer.reshape(layer.bottom_shapes)][: len(node.tops)]
-    for version, shape in zip(node.tops, layer.top_shapes):
+    for i, (version, shape) in enumerate(zip(node.tops, layer.top_shapes)):
+        if math.prod(shape) > MOST:
+            layer.fail(
+                f'top "{version.name}" would be {show(shape)}',
+                "top",
+                index=i,
+                expected=f"at most {MOST} values",
+            )
         shapes[version] = shape
 
 

@@ -26,6 +26,7 @@ from caffelite.blob import Array
 from caffelite.errors import CaffeliteError, Problem
 
 if TYPE_CHECKING:
+    from caffelite.graph import Version
     from caffelite.net import Net
 
 TOLERANCE = 1e-5
@@ -195,8 +196,8 @@ class _Bench:
         self.states = [layer.state() for layer in net.layers]
         net.forward()
         self.weights = _top_gradients(net, rng)
-        self.start = {name: net.blobs[name].data.copy() for name in self.weights}
-        terms = (np.abs(d * self.start[name]).sum() for name, d in self.weights.items())
+        self.start = {version: net._data[version].copy() for version in self.weights}
+        terms = (np.abs(d * self.start[version]).sum() for version, d in self.weights.items())
         self.magnitude = 1.0 + float(sum(terms))
 
     def rewind(self) -> None:
@@ -211,7 +212,8 @@ class _Bench:
         self.net.forward()
         # counted from the start: less is lost to rounding
         tops = (
-            (d, self.net.blobs[name].data - self.start[name]) for name, d in self.weights.items()
+            (d, self.net._data[version] - self.start[version])
+            for version, d in self.weights.items()
         )
         return float(sum(np.vdot(d, change) for d, change in tops))
 
@@ -221,26 +223,25 @@ class _Bench:
         self.rewind()
         net.clear_param_diffs()
         net.forward()
-        for name, d in self.weights.items():
-            net.blobs[name].diff[...] = d
+        for version, d in self.weights.items():
+            if version not in net._plan.loss_weights:  # a loss has its weight there already
+                net.blobs[version.name].diff[...] = d
         net.backward()
         checked = [*_inputs_with_gradient(net), *self.learned]
         return {name: self.blobs[name].diff.copy() for name in checked}
 
 
-def _top_gradients(net: Net, rng: np.random.Generator) -> dict[str, Array]:
-    """The gradient at each blob that f adds up: a loss's weight; at other outputs that a gradient
-    comes from, random."""
+def _top_gradients(net: Net, rng: np.random.Generator) -> dict[Version, Array]:
+    """The gradient at each version of a blob that f adds up: a loss's weight; at other outputs
+    that a gradient comes from, random."""
     plan = net._plan
-    found: dict[str, Array] = {}
-    for name, version in plan.graph.blobs.items():
-        shape = net.blobs[name].shape
-        maker = version.maker
-        if version in plan.loss_weights:
-            found[name] = np.full(shape, plan.loss_weights[version])
-        elif name in net.outputs and plan.backward[maker.index]:
+    found = {v: np.full(plan.shapes[v], weight) for v, weight in plan.loss_weights.items()}
+    for name in net.outputs:
+        version = plan.graph.blobs[name]
+        if version not in found and plan.backward[version.maker.index]:
             # the second top of a loss passes nothing back
-            found[name] = rng.standard_normal(shape) * (not maker.cls.loss)
+            is_loss = version.maker.cls.loss
+            found[version] = rng.standard_normal(plan.shapes[version]) * (not is_loss)
     return found
 
 

@@ -14,6 +14,8 @@ from caffelite.build import Plan
 from caffelite.graph import Node, Version
 
 Step = Callable[[], Any]
+Datas = Mapping[Version, Array]
+Blobs = Mapping[str, Blob]
 
 
 @dataclass
@@ -26,6 +28,33 @@ class Placement:
     def shown(self, version: Version) -> bool:
         """Are these the arrays that `net.blobs[name]` shows?"""
         return self.owner[self.last[version.name]] is self.owner[version]
+
+    def at(self, name: str, index: int) -> Version:
+        """The version that a blob has after the layer `index`."""
+        version = self.last[name]
+        while version.maker.index > index and version.previous is not None:
+            version = version.previous
+        return version
+
+    def before(self, part: list[Node], data: Datas, blobs: Blobs) -> None:
+        """A part of the net reads what `net.blobs` shows, as if all in-place layers shared memory:
+        what was written there goes to the version that only a layer rewriting it reads."""
+        start = part[0].index
+        read = {v for node in part for v in node.bottoms if len(v.readers) == 1}
+        for version in read:
+            if version.maker.index < start and not self.shown(version):
+                _copy_if_fits(data[version], blobs[version.name].data)
+
+    def after(self, part: list[Node], data: Datas, blobs: Blobs) -> None:
+        """A part of the net leaves in `net.blobs` what it made, though later layers rewrite it."""
+        for version in {self.at(v.name, part[-1].index) for node in part for v in node.tops}:
+            if not self.shown(version):
+                _copy_if_fits(blobs[version.name].data, data[version])
+
+
+def _copy_if_fits(to: Array, values: Array) -> None:
+    if to.shape == values.shape:
+        np.copyto(to, values)
 
 
 def place(plan: Plan) -> Placement:
@@ -51,7 +80,7 @@ def place(plan: Plan) -> Placement:
 
 def _may_overwrite(plan: Plan, node: Node, old: Version) -> bool:
     layer, maker = plan.layers[node.index], plan.layers[old.maker.index]
-    if not layer.in_place or len(old.readers) > 1 or old in plan.loss_weights:
+    if not layer.in_place or len(old.readers) > 1 or old in plan.loss_weights or maker.lasting:
         return False
     kept = plan.backward[node.index] and "bottom" in layer.backward_reads
     return not kept and not (plan.backward[old.maker.index] and "top" in maker.backward_reads)
@@ -67,8 +96,8 @@ class GradientFlow:
         self,
         plan: Plan,
         placement: Placement,
-        data: Mapping[Version, Array],
-        blobs: Mapping[str, Blob],
+        data: Datas,
+        blobs: Blobs,
     ) -> None:
         self.plan, self.placement, self.data, self.blobs = plan, placement, data, blobs
         self._diffs: dict[Version, Array] = {}
@@ -77,12 +106,24 @@ class GradientFlow:
     def steps(self) -> list[list[Step]]:
         """For each layer what its part of the backward pass does."""
         for version, weight in self.plan.loss_weights.items():
-            diff = self._diff(version)
+            diff = self.diff(version)
             if diff is not self.blobs[version.name].diff:  # else the blob has it already
                 diff.fill(weight)
         return [self._node_steps(node) for node in self.plan.graph.nodes]
 
-    def _diff(self, version: Version) -> Array:
+    def opening(self, start: int) -> list[Step]:
+        """What goes before a pass that begins at the layer `start`: where the layer that writes a
+        gradient first is not run, but others that add to it are, it starts anew."""
+        found: list[Step] = []
+        for version in self.plan.shapes:
+            wanting = [node.index for node, _ in self._wanting(version)]
+            if wanting and wanting[-1] <= start < wanting[0]:
+                weight = self.plan.loss_weights.get(version, 0)
+                found.append(partial(self.diff(version).fill, weight))
+        return found
+
+    def diff(self, version: Version) -> Array:
+        """The gradient at a version."""
         owner = self.placement.owner[version]
         if owner not in self._diffs:
             if self.placement.shown(version) and not self._gives_way(version):
@@ -122,7 +163,7 @@ class GradientFlow:
             if (node, i) not in wanting:
                 bottom_diffs.append(None)
                 continue
-            diff, first = self._diff(version), wanting[0] == (node, i)
+            diff, first = self.diff(version), wanting[0] == (node, i)
             weight = self.plan.loss_weights.get(version)
             if first and weight:
                 # a loss that other layers read: its weight comes first, theirs are added
@@ -136,7 +177,7 @@ class GradientFlow:
         run = partial(
             layer.backward,
             [self.data[v] for v in node.tops],
-            [self._diff(v) for v in node.tops],
+            [self.diff(v) for v in node.tops],
             [self.data[v] for v in node.bottoms],
             bottom_diffs,
         )
@@ -151,7 +192,7 @@ class GradientFlow:
     def _show_input(self, node: Node) -> list[Step]:
         """The gradient of an input is shown under its name, even if a layer rewrote the blob."""
         return [
-            partial(np.copyto, self.blobs[v.name].diff, self._diff(v))
+            partial(np.copyto, self.blobs[v.name].diff, self.diff(v))
             for v in node.tops
             if not self.placement.shown(v) and self._wanting(v)
         ]

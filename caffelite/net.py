@@ -6,6 +6,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
@@ -92,6 +93,11 @@ class Net:
     def params(self) -> Mapping[str, Sequence[Blob]]:
         """Layer name to its parameters; layers without any are left out."""
         return MappingProxyType({x.name: tuple(x.params) for x in self.layers if x.params})
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers are learned."""
+        return self._plan.count
 
     @property
     def inputs(self) -> list[str]:
@@ -255,10 +261,14 @@ class Net:
         if first == 0 and end is None:
             self.forward_loss()
         else:
+            part = self._nodes[first : last + 1]
+            self._placement.before(part, self._data, self.blobs)
             for index in range(first, last + 1):
                 self._forward_steps[index]()
-        names = [v.name for v in self._nodes[last].tops] if end else self.outputs
-        return {name: self._blob(name).data for name in dict.fromkeys([*names, *(blobs or [])])}
+            self._placement.after(part, self._data, self.blobs)
+        names = [*([] if end else self.outputs), *(blobs or [])]
+        tops = {v.name: self._data[v] for v in self._nodes[last].tops} if end else {}
+        return tops | {name: self._blob(name).data for name in names}
 
     def backward(
         self,
@@ -279,11 +289,12 @@ class Net:
         self._in_order(last, first, start, end)
         for name, values in top_diffs.items():
             self._set_diff(name, values, first)
-        for index in range(first, last - 1, -1):
-            for step in self._backward_steps[index]:
-                step()
-        names = [v.name for v in self._nodes[last].bottoms] if end else self.inputs
-        return {name: self._blob(name).diff for name in dict.fromkeys([*names, *(diffs or [])])}
+        opening = self._flow.opening(first) if start else []
+        for step in chain(opening, *reversed(self._backward_steps[last : first + 1])):
+            step()
+        names = [*([] if end else self.inputs), *(diffs or [])]
+        bottoms = {v.name: self._flow.diff(v) for v in self._nodes[last].bottoms} if end else {}
+        return bottoms | {name: self._blob(name).diff for name in names}
 
     def forward_backward(self) -> float:
         """Forward, then backward; the loss."""
@@ -294,8 +305,8 @@ class Net:
     def _plan_backward(self) -> list[list[Step]]:
         if self._stale:
             self._infer()
-        flow = GradientFlow(self._plan, self._placement, self._data, self.blobs)
-        steps = flow.steps()
+        self._flow = GradientFlow(self._plan, self._placement, self._data, self.blobs)
+        steps = self._flow.steps()
         self._flat_backward = [step for part in reversed(steps) for step in part]
         return steps
 
@@ -325,8 +336,9 @@ class Net:
 
     def _set_diff(self, name: str, values: Any, first: int) -> None:
         """A gradient from outside, before a pass that begins at the layer `first`."""
-        blob, array = self._blob(name), np.asarray(values)
-        if not self._plan.backward[self._last[name].maker.index]:
+        self._blob(name)
+        version, array = self._placement.at(name, first), np.asarray(values)
+        if not self._plan.backward[version.maker.index]:
             raise NetError(
                 Problem(
                     f'no gradient goes back from "{name}": no loss depends on it, or nothing '
@@ -334,7 +346,7 @@ class Net:
                     hint="force_backward: true in the net computes all gradients",
                 )
             )
-        for node, i in self._last[name].readers:
+        for node, i in version.readers:
             if node.index <= first and self._plan.wanted[node.index][i]:
                 raise NetError(
                     Problem(
@@ -343,11 +355,12 @@ class Net:
                         expected="an output, or a `start` below that layer",
                     )
                 )
-        if array.shape not in (blob.shape, ()):
+        diff = self._flow.diff(version)
+        if array.shape not in (diff.shape, ()):
             raise NetError(
-                Problem(f'"{name}" is {show(blob.shape)}, but its gradient {show(array.shape)}')
+                Problem(f'"{name}" is {show(diff.shape)}, but its gradient {show(array.shape)}')
             )
-        blob.diff[...] = array
+        diff[...] = array
 
     def _in_order(self, first: int, last: int, start: str | None, end: str | None) -> None:
         if first > last:
@@ -391,10 +404,7 @@ class Net:
 
     def present(self) -> NetParameter:
         """The NetParameter of what is here: the layers of this phase."""
-        param = NetParameter(name=self.name, layer=[node.spec for node in self._nodes])
-        if self.param.force_backward:
-            param.force_backward = True
-        return param
+        return self._plan.graph.net_parameter(self.param.force_backward)
 
     def __repr__(self) -> str:
         return f"<Net {self.name!r} {self.phase.name}, {len(self.layers)} layers>"

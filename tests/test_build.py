@@ -244,3 +244,11 @@ def test_force_backward_gives_the_gradients_of_frozen_parameters_too() -> None:
     net.backward(y=np.ones((2, 2)))
     assert net.params["ip"][0].diff.tolist() == [[2, 2, 2]] * 2
     assert net.params["ip"][1].diff.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("dim", [1 << 16, 1 << 40])
+def test_a_blob_too_large_to_count_is_refused_before_memory_is_asked_for(dim: int) -> None:
+    shape = f"shape {{ dim: {dim} dim: {dim} }}"
+    text = f'layer {{ name: "in" type: "Input" top: "x" input_param {{ {shape} }} }}'
+    assert f"{dim} x {dim} ({dim * dim})" in refusal(text)
+    assert "parameter 0 would be 4294967295 x 3" in refusal(DATA + dense("ip", "x", "y", 2**32 - 1))

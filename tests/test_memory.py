@@ -170,3 +170,61 @@ def test_a_steady_pass_makes_no_new_blobs() -> None:
     net.forward_backward()
     for name, blob in net.blobs.items():
         assert blob.data is before[name][0] and blob.diff is before[name][1]
+
+
+def test_a_backward_pass_from_the_middle_is_the_same_each_time() -> None:
+    """`a` has a reader above the start, which would have written its gradient first."""
+    text = """
+        force_backward: true
+        layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 } } }
+        layer { name: "a" type: "Power" bottom: "x" top: "a" power_param { scale: 2 } }
+        layer { name: "b" type: "Power" bottom: "a" top: "b" power_param { scale: 3 } }
+        layer { name: "c" type: "Eltwise" bottom: "a" bottom: "b" top: "c" }
+    """
+    net = Net(parse_net(text), TRAIN, dtype=np.float64)
+    for _ in range(2):
+        net.forward()
+        net.blobs["b"].diff[...] = 1
+        assert net.backward(start="b")["x"].tolist() == [6, 6]
+
+
+def test_a_constant_stays_where_a_layer_works_in_place_on_it() -> None:
+    text = """
+        layer { name: "two" type: "DummyData" top: "x"
+                dummy_data_param { shape { dim: 1 } data_filler { value: 2 } } }
+        layer { name: "times" type: "Power" bottom: "x" top: "x" power_param { scale: 3 } }
+    """
+    net = Net(parse_net(text), TRAIN)
+    assert [net.forward()["x"].tolist() for _ in range(3)] == [[6], [6], [6]]
+
+
+PARTS = """
+    force_backward: true
+    layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 } } }
+    layer { name: "plus" type: "Power" bottom: "x" top: "h" power_param { shift: 1 } }
+    layer { name: "cube" type: "Power" bottom: "h" top: "h" power_param { power: 3 } }
+    layer { name: "minus" type: "Power" bottom: "h" top: "h" power_param { shift: -1 } }
+    layer { name: "twice" type: "Power" bottom: "h" top: "y" power_param { scale: 2 } }
+"""
+
+
+def test_a_part_of_the_forward_pass_leaves_what_it_made_under_the_blobs_name() -> None:
+    net = Net(parse_net(PARTS), TRAIN)
+    for end, values in (("plus", [2, 3]), ("cube", [8, 27]), ("minus", [7, 26])):
+        net.blobs["x"].data[...] = [1, 2]
+        assert net.forward(end=end)["h"].tolist() == values
+        assert net.blobs["h"].data.tolist() == values
+
+
+def test_a_part_of_the_forward_pass_reads_what_stands_under_the_blobs_name() -> None:
+    net = Net(parse_net(PARTS), TRAIN)
+    net.forward(end="plus")
+    net.blobs["h"].data[...] = [2, 3]
+    assert net.forward(start="cube")["y"].tolist() == [14, 52]
+
+
+def test_a_part_of_the_backward_pass_takes_and_gives_the_gradient_where_it_is() -> None:
+    net = Net(parse_net(PARTS), TRAIN)
+    net.forward(x=np.array([1, 2]))
+    assert net.backward(y=1, end="cube")["h"].tolist() == [2 * 3 * 2**2, 2 * 3 * 3**2]
+    assert net.backward(start="plus", h=5)["x"].tolist() == [5, 5]

@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 
-import numpy as np
-
 from caffelite.build import plan_net
 from caffelite.cli.console import add_plugin_argument, complain, load_plugins
 from caffelite.errors import CaffeliteError, Problem
@@ -114,9 +112,8 @@ def _check_state(net: NetParameter, state: NetState, folder: str) -> tuple[list[
         plan = plan_net(net, state, Context(state.phase, folder=folder))
     except CaffeliteError as error:
         return error.problems, ""
-    count = sum(int(np.prod(param.shape)) for param in plan.params)
     stages = f" ({', '.join(state.stage)})" if state.stage else ""
-    line = f"{state.phase.name}{stages}: {len(plan.layers)} layers, {count:,} parameters"
+    line = f"{state.phase.name}{stages}: {len(plan.layers)} layers, {plan.count:,} parameters"
     return [], f"{line}, outputs {', '.join(plan.graph.outputs) or 'none'}"
 
 

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 def overview() -> list[str]:
     """A line for each type."""
     width = max(map(len, registry)) + 2
-    room = max(40, min(100, shutil.get_terminal_size((100, 24)).columns) - width - 2)
+    room = max(40, columns() - width - 2)
     lines = []
     for extension in (False, True):
         lines.append("Beyond Caffe 1.0:" if extension else "Caffe 1.0:")
@@ -70,19 +70,37 @@ def page(cls: type[Layer]) -> list[str]:
     """The manual page of one type."""
     lines = [cls.type, "=" * len(cls.type), ""]
     if cls.extension:
-        lines += [*textwrap.wrap(f"Not in Caffe 1.0: {cls.extension}", 90), ""]
-    lines += (inspect.getdoc(cls) or "").split("\n")
+        lines += [*textwrap.wrap(f"Not in Caffe 1.0: {cls.extension}", columns()), ""]
+    lines += reflow(inspect.getdoc(cls) or "", columns())
     lines += ["", f"bottoms: {amount(cls.bottoms)}; tops: {amount(cls.tops)}"]
     if cls.loss:
-        lines.append(
-            "A loss: its first top counts in the objective, with weight 1 unless loss_weight "
-            "says otherwise."
-        )
+        loss = "A loss: its first top counts in the objective, with weight 1 unless loss_weight "
+        lines += textwrap.wrap(loss + "says otherwise.", columns())
     for field, message in cls.messages().items():
         lines += ["", f"{field} {{", *fields(message), "}"]
     if cls.cases:
         lines += ["", "Example", "", *example(cls)]
     return lines
+
+
+def columns() -> int:
+    """How wide a page is: at most 100, and 100 where the output is no terminal."""
+    return min(100, shutil.get_terminal_size((100, 24)).columns)
+
+
+def reflow(text: str, width: int) -> list[str]:
+    """Documentation with its lines broken anew where they are too long. A line that is indented,
+    or begins like "Shapes:" or with a formula, begins a line here too."""
+    if all(len(line) <= width for line in text.split("\n")):
+        return text.split("\n")
+    whole: list[str] = []
+    for line in text.split("\n"):
+        begins = not line or re.match(r"\s|[A-Z][\w, ]{0,40}:|[∂y]\S* ?[=/]|[-*] ", line)
+        if begins or not whole or not whole[-1]:
+            whole.append(line)
+        else:
+            whole[-1] += f" {line}"
+    return [part for line in whole for part in textwrap.wrap(line, width) or [""]]
 
 
 def amount(limits: tuple[int, int | None]) -> str:
@@ -99,7 +117,7 @@ def fields(message: type[Message], indent: str = "  ") -> list[str]:
     specs = sorted(message.specs.values(), key=lambda s: s.number)
     names = [f"{spec.name}: {kind(spec)}" for spec in specs]
     width = max(map(len, names), default=0) + 2
-    room = max(30, 96 - width)
+    room = max(30, columns() - width - len(indent))
     lines = []
     for spec, name in zip(specs, names):
         notes = [spec.doc]
@@ -139,5 +157,5 @@ def example(cls: type[Layer]) -> list[str]:
     lines = ["  layer {", *(f"    {x}" for x in str(net.layer[-1]).rstrip().split("\n")), "  }"]
     values = [*case.inputs.items(), *zip((f"parameter {i}" for i in range(9)), case.params)]
     for name, value in [*values, *case.outputs.items()]:
-        lines.append(f"  {name} = {case.shown(value)}")
+        lines += case.shown(value, before=f"  {name} = ").split("\n")
     return [line.rstrip() for line in lines]

@@ -103,10 +103,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _opening(solver: Solver) -> str:
     net = solver.net
-    count = sum(blob.count for blobs in net.params.values() for blob in blobs)
     return (
-        f"{solver.type} on {net.name or 'a net'}: {len(net.layers)} layers, {count:,} parameters, "
-        f"seed {solver.streams.seed}"
+        f"{solver.type} on {net.name or 'a net'}: {len(net.layers)} layers, "
+        f"{net.parameter_count:,} parameters, seed {solver.streams.seed}"
     )
 
 

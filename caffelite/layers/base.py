@@ -21,6 +21,7 @@ Chance comes from `self.rng` only, so that a seed repeats a run.
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn, TypeVar, Union, cast
@@ -44,6 +45,8 @@ Diffs = Sequence[Union[Array, None]]
 
 ANY = None
 """In `bottoms` and `tops`: no upper limit."""
+MOST = 2**31 - 1
+"""The most values that a blob may hold, as in Caffe."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,8 @@ class Layer:
     """Does the first top count in the objective, with weight 1 unless the text says otherwise?"""
     source: ClassVar[bool] = False
     """Does it make data from nothing? (Then there is no gradient to pass.)"""
+    lasting: ClassVar[bool] = False
+    """Do the tops keep their values from pass to pass? (Then no layer may overwrite them.)"""
     dynamic: ClassVar[bool] = False
     """Do the tops' shapes depend on the bottoms' values? (Then see `reshape_to`.)"""
     extension: ClassVar[str] = ""
@@ -163,6 +168,11 @@ class Layer:
     ) -> None:
         """Ask for a parameter; without a filler it starts at zero. A `fixed` one is not learned."""
         extents = tuple(int(n) for n in shape)
+        if math.prod(extents) > MOST:
+            self.fail(
+                f"parameter {len(self.declared)} would be {show(extents)}",
+                expected=f"at most {MOST} values",
+            )
         self.declared.append(Declared(extents, filler or FillerParameter(), fixed))
 
     @property
@@ -245,7 +255,7 @@ def show(shape: Shape) -> str:
     """A shape for people: "64 x 3 x 28 x 28 (150528)"."""
     if not shape:
         return "a scalar"
-    return f"{' x '.join(map(str, shape))} ({int(np.prod(shape))})"
+    return f"{' x '.join(map(str, shape))} ({math.prod(shape)})"
 
 
 registry: dict[str, type[Layer]] = {}

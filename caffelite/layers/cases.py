@@ -86,14 +86,13 @@ class Case:
         return "\n".join([*lines, self.layer_text()])
 
     @staticmethod
-    def shown(value: Any) -> str:
-        """A value of the case for people to read."""
+    def shown(value: Any, before: str = "") -> str:
+        """A value of the case for people to read, after the text `before`."""
         if isinstance(value, Random):
             shape = " x ".join(map(str, value.shape))
-            return f"{shape} random values from {value.low:g} to {value.high:g}"
-        return np.array2string(np.asarray(value), precision=4, separator=", ").replace(
-            "\n", "\n    "
-        )
+            return f"{before}{shape} random values from {value.low:g} to {value.high:g}"
+        array = np.asarray(value)
+        return before + np.array2string(array, precision=4, separator=", ", prefix=before)
 
     def arrays(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """The inputs' values."""

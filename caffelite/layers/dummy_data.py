@@ -38,6 +38,7 @@ class DummyData(Layer):
     bottoms = (0, 0)
     tops = (1, ANY)
     source = True
+    lasting = True
     backward_reads = ()
     param: DummyDataParameter = param_of(DummyDataParameter)
     cases = (

@@ -98,9 +98,10 @@ class LSTMUnit(Layer):
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         cell, gates, cont = bottom
+        four = (*cell[:2], *(4 * h for h in cell[2:]))
         wanted = [
             ("1 x N x H", len(cell) == 3 and cell[0] == 1),
-            (f"{show((*cell[:2], 4 * cell[-1]))}", gates == (*cell[:2], 4 * cell[-1])),
+            (show(four), gates == four),
             (f"{show(cell[:2])}", cont == cell[:2]),
         ]
         for name, shape, (expected, right) in zip(self.spec.bottom, bottom, wanted):

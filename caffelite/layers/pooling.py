@@ -110,7 +110,8 @@ class Pooling(Layer):
     beyond the image is left out. A second top (MAX only) is the mask: h·W + w of each maximum.
 
     Unlike what one would expect, AVE counts pads in what it divides by, but not what hangs over the
-    lower or right pad; and CEIL, not FLOOR, is the default.
+    lower or right pad; and CEIL, not FLOOR, is the default. The maximum of a window with a NaN is
+    NaN, where Caffe on a CPU passes over it.
 
     Gradient: MAX and STOCHASTIC pass ∂L/∂y to the value that was taken (of equal ones the first,
     row by row), AVE passes an equal part to each value; of the expected draw ∂y/∂x is

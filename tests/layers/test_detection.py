@@ -50,10 +50,11 @@ def test_refused(text: str, inputs: dict[str, np.ndarray], message: str) -> None
         Bench(Case(text, inputs))
 
 
-def test_a_region_of_no_image_is_refused() -> None:
+@pytest.mark.parametrize("image", [1.0, -0.5, np.nan])
+def test_a_region_of_no_image_is_refused(image: float) -> None:
     text = 'type: "ROIPooling" roi_pooling_param { pooled_h: 2 pooled_w: 2 }'
-    bench = Bench(Case(text, {"x": IMAGE, "r": [[1.0, 0, 0, 1, 1]]}))
-    with pytest.raises(NetError, match="region 0 is of image 1, but there are 1"):
+    bench = Bench(Case(text, {"x": IMAGE, "r": [[image, 0, 0, 1, 1]]}))
+    with pytest.raises(NetError, match=f"region 0 is of image {image:g}, but there are 1"):
         bench.forward()
 
 
