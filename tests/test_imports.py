@@ -25,6 +25,7 @@ WAY: list[tuple[str, ...]] = [
     ("graph",),
     ("build",),
     ("arena", "memory", "weights"),
+    ("executor",),
     ("net",),
     ("gradcheck",),
     ("snapshot",),

@@ -20,6 +20,7 @@ import caffelite
 from caffelite.cli.console import add_plugin_argument, complain, load_plugins
 from caffelite.cli.train import show_report
 from caffelite.errors import CaffeliteError, Problem
+from caffelite.layers.spiral_data import SpiralData
 from caffelite.plot.boundary import decision_regions, draw_regions
 from caffelite.plot.curves import draw_curves
 from caffelite.plot.logs import Log, read_log
@@ -82,7 +83,7 @@ def draw(args: argparse.Namespace) -> None:
     if report.skipped or report.missing or report.mismatched:
         show_report(LineMonitor(), str(weights), report)
     regions = decision_regions(net, args.blob, grid=args.grid)
-    if seed is None and any(getattr(layer, "points", None) is not None for layer in net.layers):
+    if seed is None and any(isinstance(x, SpiralData) and x.param.seed < 0 for x in net.layers):
         print(
             f"no .solverstate or log beside {weights}: "
             "these points are drawn anew, not those of training",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -75,16 +76,21 @@ def test_the_points_are_those_of_training(
     tool: ModuleType, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Equal seeds, equal points, so equal pictures; without the seed it says so."""
-    save_weights(here / "spiral_iter_10.caffemodel")
+    save_weights(here / "w.caffemodel")
+    text = (ROOT / "nets" / "spiral.net").read_text()
+    unseeded = re.sub(r"\n +seed: 1 .*", "", text)
+    assert unseeded != text
+    (here / "spiral.net").write_text(unseeded)
+    command = ["spiral.net", "w.caffemodel", "--grid", "20", "--log", "spiral.jsonl"]
     pictures = []
     for seed in (1, 1, 2):
         write_log(here / "spiral.jsonl", seed)
-        assert tool.main(["--grid", "20"]) == 0
+        assert tool.main(command) == 0
         pictures.append((here / "spiral_boundary.png").read_bytes())
     assert pictures[0] == pictures[1] != pictures[2]
     assert not capsys.readouterr().err
     (here / "spiral.jsonl").unlink()
-    assert tool.main(["--grid", "20"]) == 0
+    assert tool.main(command[:-2]) == 0
     assert "drawn anew" in capsys.readouterr().err
 
 
