@@ -205,7 +205,7 @@ def test_many_floats_of_a_datum() -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(), (3,), (2, 0), (1, 2, 3, 4, 2)])
 def test_blob_files(tmp_path: Path, shape: tuple[int, ...], dtype: type) -> None:
-    array = np.arange(np.prod(shape), dtype=dtype).reshape(shape) / 7
+    array = np.asarray(np.arange(np.prod(shape)).reshape(shape) / 7, dtype)
     write_blob(tmp_path / "b.binaryproto", array)
     again = read_blob(tmp_path / "b.binaryproto")
     assert again.shape == shape
