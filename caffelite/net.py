@@ -17,7 +17,7 @@ from caffelite.blob import Array, Blob
 from caffelite.build import plan_net
 from caffelite.errors import NetError, Problem, did_you_mean
 from caffelite.executor import Executor
-from caffelite.files import load_net
+from caffelite.files import load_net, modern_net
 from caffelite.graph import state_for
 from caffelite.layers.base import Context, Layer, show
 from caffelite.schema.common import Phase
@@ -57,7 +57,9 @@ class Net(Executor):
         if phase is None:
             raise TypeError("Net needs a phase: caffelite.TRAIN or caffelite.TEST")
         if isinstance(source, NetParameter):
-            self.param, self.folder = source, folder or ""
+            # a message that was read as text is up to date; one that was built may be old
+            old = ("layers" in source.specs and source.has("layers")) or source.has("input")
+            self.param, self.folder = modern_net(source, "net") if old else source, folder or ""
         else:
             self.param = load_net(source)
             self.folder = folder or os.path.dirname(os.fspath(source))
@@ -242,6 +244,16 @@ class Net(Executor):
         return names.index(name)
 
     # Parameters from and to files and other nets.
+
+    def set_input_arrays(self, data: Any, labels: Any) -> None:
+        """Hand samples to the first MemoryData layer."""
+        for layer in self.layers:
+            if layer.type == "MemoryData":
+                layer.set_input_arrays(data, labels)  # type: ignore[attr-defined]
+                return
+        raise NetError(
+            Problem("the net has no MemoryData layer", expected="one to take the arrays")
+        )
 
     def copy_from(self, path: str, skip_mismatch: bool = False) -> weights.Report:
         """Take parameters from a .caffemodel or .h5 by layer name."""
