@@ -7,7 +7,8 @@ however many parameters there are; each parameter is a view, shaped as its layer
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,22 +17,23 @@ from caffelite.build import Param, Plan
 from caffelite.fillers import fill
 from caffelite.streams import Streams
 
-if TYPE_CHECKING:
-    from caffelite.net import Net
-
 ALIGN = 16
 """Parameters start at multiples of this many values (64 bytes of float32), as vector units like
 it. The gaps between them are zero and stay so."""
 
 
+Lender = Mapping[str, Sequence[Blob]]
+"""The parameters of another net, by layer name."""
+
+
 class Arena:
     """The parameters of a plan, allocated and filled, or shared with another net's.
 
-    `share` lends the parameters of its layers to layers of the same name, as a test net uses
-    those of the net in training."""
+    `share` lends parameters to the layers of the same names, as a test net uses those of the net
+    in training."""
 
     def __init__(
-        self, plan: Plan, dtype: np.dtype, streams: Streams, share: Net | None = None
+        self, plan: Plan, dtype: np.dtype, streams: Streams, share: Lender | None = None
     ) -> None:
         lent = _lent(plan, share)
         self.params = [p for p in plan.params if p not in lent]
@@ -99,13 +101,12 @@ class ParamBlob(Blob):
         return self.arena.diff[self.where].reshape(self.shape)
 
 
-def _lent(plan: Plan, share: Net | None) -> dict[Param, Blob]:
+def _lent(plan: Plan, share: Lender | None) -> dict[Param, Blob]:
     if share is None:
         return {}
-    theirs = share.params
     lent: dict[Param, Any] = {}
     for param in plan.params:
-        blobs = theirs.get(param.layer.name, [])
+        blobs = share.get(param.layer.name, [])
         if param.index >= len(blobs):
             continue
         blob = blobs[param.index]

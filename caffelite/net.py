@@ -72,7 +72,9 @@ class Net(Executor):
         self.state = state_for(self.param, self.phase, level, list(stages or []))
         context = Context(self.phase, kind, self.streams, prefix, self.folder)
         plan = plan_net(self.param, self.state, context)
-        super().__init__(plan, Arena(plan, kind, self.streams, share), kind)
+        super().__init__(
+            plan, Arena(plan, kind, self.streams, share.params if share else None), kind
+        )
         if weights:
             self.copy_from(weights)
 
