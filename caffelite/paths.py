@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from caffelite.errors import CaffeliteError, Problem, Span, did_you_mean
@@ -13,11 +14,20 @@ def find_path(name: str, folder: str, span: Span | None = None, what: str = "fil
     candidates = [Path(name), Path(folder) / name]
     for path in candidates:
         if path.exists():
-            return str(path)
+            return os.path.normpath(path)  # nets/x.net rather than solvers/../nets/x.net
     near = candidates[-1].parent
     siblings = [p.name for p in near.iterdir()] if near.is_dir() else []
-    close = did_you_mean(Path(name).name, siblings)
+    hint = did_you_mean(Path(name).name, siblings) or _download(name)
     tried = " and ".join(dict.fromkeys(str(p.absolute()) for p in candidates))
     raise CaffeliteError(
-        Problem(f'there is no {what} "{name}"', span, f"a {what}; looked for {tried}", close)
+        Problem(f'there is no {what} "{name}"', span, f"a {what}; looked for {tried}", hint)
     )
+
+
+def _download(name: str) -> str | None:
+    """How to get a file of a data set that is published under this name."""
+    path = Path(name)
+    for mark, data_set in (("-ubyte", "mnist"), ("cifar10_", "cifar10")):
+        if mark in path.name:
+            return f"`caffelite data {data_set} {path.parent}` downloads it"
+    return None
