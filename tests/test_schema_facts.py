@@ -34,7 +34,7 @@ COMPLETE = [
 ]
 """Messages of which every field must be there, whatever else is left out."""
 
-NOT_DECLARED = {"PythonParameter"}
+NOT_DECLARED: set[str] = set()
 """Messages of Caffe that caffelite does not know."""
 
 

@@ -277,6 +277,9 @@ def register(cls: L) -> L:
     return cls
 
 
+PYTHON_HINT = "write it as a layer of your own: @caffelite.register, and --plugin FILE.py"
+
+
 def find(spec: LayerParameter) -> type[Layer]:
     """The class for `spec.type`; an unknown one is refused with a suggestion."""
     if spec.type in registry:
@@ -295,6 +298,6 @@ def find(spec: LayerParameter) -> type[Layer]:
             f'unknown layer type "{spec.type}"',
             spec.span("type"),
             "one of the types that `caffelite layers` lists",
-            did_you_mean(spec.type, registry),
+            PYTHON_HINT if spec.type == "Python" else did_you_mean(spec.type, registry),
         )
     )
