@@ -311,3 +311,19 @@ def test_a_loss_has_its_weight_as_gradient() -> None:
     net.blobs["l"].diff[...] = 5  # stays: as in Caffe, it is the user's to change
     net.backward()
     assert net.blobs["l"].diff == 5
+
+
+def test_a_field_of_the_data_that_has_moved_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    text = (
+        'layer {{ name: "d" type: "{}" top: "x" {} {{ source: "s" batch_size: 1 scale: 0.5 }} '
+        "transform_param {{ mirror: true }} }}"
+    )
+    for kind, message, warned in (
+        ("Data", "data_param", True),
+        ("ImageData", "image_data_param", True),
+        ("WindowData", "window_data_param", False),  # the one that reads its own scale
+    ):
+        caplog.clear()
+        parse_net(text.format(kind, message))
+        assert ("scale in" in caplog.text) == warned
+        assert "mirror in" not in caplog.text

@@ -223,20 +223,27 @@ def with_max_iter(param: SolverParameter, net: Net) -> SolverParameter:
 def from_data(
     param: SolverParameter, counted: SolverParameter, train: Net, tests: list[Net], iters: list[int]
 ) -> list[str]:
-    """What has been counted from the data, as lines to show."""
+    """What has been counted from the data, and what a test leaves out, as lines to show."""
     lines = []
     if param.has("max_epoch") and (data := _data(train)) is not None:
         lines.append(
             f"max_epoch: {param.max_epoch} is {counted.max_iter:,} iterations: "
             f'{data.size:,} samples of layer "{data.layer}", {data.batch * param.iter_size:,} each'
         )
-    for i, (net, count) in enumerate(zip(tests, [] if param.test_iter else iters)):
-        if (data := _data(net)) is not None:
+    for i, (net, count) in enumerate(zip(tests, iters)):
+        if (data := _data(net)) is None:
+            continue
+        if not param.test_iter:
             line = f"test net #{i}: test_iter is {count:,}, all {data.size:,} samples of its data"
             twice = count * data.batch - data.size
             if twice:
                 line += f", {twice} of them twice: the last batch is filled up"
             lines.append(line)
+        elif 0 < count * data.batch < data.size:
+            lines.append(
+                f"test net #{i}: test_iter: {count:,} covers {count * data.batch:,} of the "
+                f"{data.size:,} samples; leave test_iter out for all"
+            )
     return lines
 
 
