@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 
 from caffelite.build import plan_net
 from caffelite.cli.console import add_plugin_argument, complain, load_plugins
@@ -123,9 +124,9 @@ def check_solver(param: SolverParameter, folder: str) -> tuple[list[Problem], li
     problems: list[Problem] = []
     lines: list[str] = []
 
-    def attempt(check: object, *args: object) -> None:
+    def attempt(check: Callable[..., object], *args: object) -> None:
         try:
-            check(*args)  # type: ignore[operator]
+            check(*args)
         except CaffeliteError as error:
             problems.extend(error.problems)
 
