@@ -5,7 +5,7 @@ gradient. Still no arrays, so `caffelite check` can do all this for a net of any
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from caffelite.blob import Shape
@@ -61,12 +61,12 @@ def plan_net(net: NetParameter, state: NetState, context: Context) -> Plan:
     """Wire a net and plan it. Raises NetError with every mistake, of wiring and of shapes."""
     problems: list[Problem] = []
     graph = build_graph(net, state, problems)
-    return build_plan(graph, lambda node: context, net.force_backward, problems)
+    return build_plan(graph, context, net.force_backward, problems)
 
 
 def build_plan(
     graph: Graph,
-    context: Callable[[Node], Context],
+    context: Context,
     force_backward: bool = False,
     wiring: Iterable[Problem] = (),
 ) -> Plan:
@@ -77,7 +77,7 @@ def build_plan(
     problems = list(wiring)
     shared: dict[str, Param] = {}
     for node in graph.nodes:
-        layer = node.cls(node.spec, context(node))
+        layer = node.cls(node.spec, context)
         plan.layers.append(layer)
         plan.layer_params.append([])
         try:

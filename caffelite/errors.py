@@ -112,11 +112,17 @@ class DataError(CaffeliteError):
     """A data source is missing, damaged, or not what the layer expects."""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A suggestion for a misspelt name: case is forgiven first, then small slips."""
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The name that a misspelt one is likely to be: case is forgiven first, then small slips."""
     names = list(known)
     folded = {name.casefold(): name for name in reversed(names)}
     if word.casefold() in folded and folded[word.casefold()] != word:
-        return f'did you mean "{folded[word.casefold()]}"?'
+        return folded[word.casefold()]
     close = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.6)
-    return f'did you mean "{folded[close[0]]}"?' if close else None
+    return folded[close[0]] if close else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """The `closest` name as a suggestion."""
+    name = closest(word, known)
+    return f'did you mean "{name}"?' if name else None

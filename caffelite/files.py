@@ -126,7 +126,7 @@ def _moved_fields(layer: LayerParameter) -> list[Problem]:
         if not home.name.endswith("_data_param") and home.name != "data_param":
             continue
         for spec, _ in message.set_fields():
-            moved = spec.deprecated and spec.doc == "see transform_param"
+            moved = spec.deprecated and spec.name in legacy.TRANSFORM_FIELDS
             if moved and (home.name, spec.name) != ("window_data_param", "scale"):
                 found.append(
                     Problem(
@@ -182,7 +182,7 @@ def _other_word(message: Message, name: str) -> str | None:
     """What other libraries call a solver's field."""
     if not isinstance(message, SolverParameter) or name not in _OTHER_WORDS:
         return None
-    message._meant.add(_OTHER_WORDS[name])
+    message.meant(_OTHER_WORDS[name])
     return f"here it is called {_OTHER_WORDS[name]}"
 
 

@@ -45,24 +45,24 @@ class RunState:
 def paths(param: SolverParameter, solver_path: str, iteration: int) -> tuple[str, str]:
     """The names of a snapshot's two files. Without `snapshot_prefix` they start like the solver
     file's name; a prefix that is a folder is followed by that name."""
-    prefix, ending = _prefix(param, solver_path)
-    base = f"{prefix}_iter_{iteration}"
+    start, ending = prefix(param, solver_path)
+    base = f"{start}_iter_{iteration}"
     return f"{base}.caffemodel{ending}", f"{base}.solverstate{ending}"
 
 
 def best_path(param: SolverParameter, solver_path: str) -> str:
     """The name of the file that `keep_best` writes."""
-    prefix, ending = _prefix(param, solver_path)
-    return f"{prefix}_best.caffemodel{ending}"
+    start, ending = prefix(param, solver_path)
+    return f"{start}_best.caffemodel{ending}"
 
 
-def _prefix(param: SolverParameter, solver_path: str) -> tuple[str, str]:
+def prefix(param: SolverParameter, solver_path: str) -> tuple[str, str]:
     """What the names of all files of a run start with, and what they end with."""
     stem = Path(solver_path).stem if solver_path else "caffelite"
-    prefix = param.snapshot_prefix or stem
-    if prefix.endswith(("/", os.sep)) or os.path.isdir(prefix):
-        prefix = os.path.join(prefix, stem)
-    return prefix, ".h5" if param.snapshot_format == SnapshotFormat.HDF5 else ""
+    start = param.snapshot_prefix or stem
+    if start.endswith(("/", os.sep)) or os.path.isdir(start):
+        start = os.path.join(start, stem)
+    return start, ".h5" if param.snapshot_format == SnapshotFormat.HDF5 else ""
 
 
 def check_prefix(param: SolverParameter) -> None:

@@ -32,11 +32,11 @@ class LiveMonitor(LineMonitor):
     def _line(self, line: str) -> None:
         self.console.print(Text(line))
 
-    def start(self) -> None:
+    def __enter__(self) -> None:
         """Show the live line."""
         self._live.start()
 
-    def stop(self) -> None:
+    def __exit__(self, *failure: object) -> None:
         """Take it away; the lines above it stay."""
         self._live.stop()
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
-from pathlib import Path
 from typing import Any, TextIO, cast
 
 import numpy as np
 
+from caffelite import snapshot
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver.base import Solver
 from caffelite.solver.monitor import Monitor, Output
@@ -20,9 +19,7 @@ def log_path(param: SolverParameter, solver_path: str) -> str:
     """PREFIX.jsonl, beside the snapshots; none if the solver writes no snapshots either."""
     if not (param.snapshot or param.snapshot_after_train):
         return ""
-    prefix = param.snapshot_prefix or Path(solver_path).stem
-    if prefix.endswith("/") or os.path.isdir(prefix):
-        prefix = os.path.join(prefix, Path(solver_path).stem)
+    prefix, _ = snapshot.prefix(param, solver_path)
     return f"{prefix}.jsonl"
 
 
@@ -54,9 +51,6 @@ class LogMonitor(Monitor):
             seed=solver.streams.seed,
             max_iter=solver.param.max_iter,
         )
-
-    def __enter__(self) -> None:
-        pass
 
     def __exit__(self, *failure: object) -> None:
         if self._file is not None:

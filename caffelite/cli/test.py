@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import argparse
 
-import numpy as np
-
-from caffelite.blob import Array
 from caffelite.cli.console import (
     add_device_arguments,
     add_plugin_argument,
@@ -21,6 +18,7 @@ from caffelite.errors import CaffeliteError, Problem
 from caffelite.net import Net
 from caffelite.schema.common import Phase
 from caffelite.solver.monitor import LineMonitor, Output
+from caffelite.solver.testing import data_size, mean_outputs
 
 DEFAULT_ITERATIONS = 50
 
@@ -62,22 +60,18 @@ def run(args: argparse.Namespace) -> int:
     count = iterations(net, args.iterations)
     if not net.outputs:
         raise CaffeliteError(Problem(f"{args.model} has no outputs in phase {args.phase}"))
-    sums: dict[str, Array] = {}
-    loss = 0.0
-    for batch in range(count):
-        loss += net.forward_loss()
-        for name in net.outputs:
-            values = net.blobs[name].data.astype(np.float64)
-            for value in values.ravel():
-                print(f"Batch {batch}, {name} = {value:g}")
-            sums[name] = sums[name] + values if name in sums else values
-    if net.blob_loss_weights and any(net.blob_loss_weights.values()):
-        print(f"Loss: {loss / count:g}")
-    weights = net.blob_loss_weights
-    for name, total in sums.items():
-        for line in Output(name, total / count, weights[name]).lines("", 0):
-            print(line.partition(": ")[2])
+    outputs, loss = mean_outputs(net, count, _print_batch)
+    if any(net.blob_loss_weights.values()):
+        print(f"Loss: {loss:g}")
+    for output in outputs:
+        print("\n".join(output.lines()))
     return 0
+
+
+def _print_batch(batch: int, outputs: list[Output]) -> None:
+    for output in outputs:
+        for value in output.values.ravel():
+            print(f"Batch {batch}, {output.name} = {value:g}")
 
 
 def iterations(net: Net, asked: int | None) -> int:
@@ -86,8 +80,5 @@ def iterations(net: Net, asked: int | None) -> int:
         if asked < 1:
             raise CaffeliteError(Problem(f"--iterations {asked}", expected="1 or more"))
         return asked
-    for layer in net.layers:
-        size, batch = getattr(layer, "epoch_size", None), getattr(layer, "batch_size", None)
-        if size and batch:
-            return -(-int(size) // int(batch))
-    return DEFAULT_ITERATIONS
+    data = data_size(net)
+    return data.batches if data is not None else DEFAULT_ITERATIONS

@@ -67,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
             )
         )
     param = load_solver(args.solver)
-    path = args.log or log_path(param, args.solver)
-    log = LogMonitor(path, param.max_iter, resumed=bool(args.snapshot))
+    log_file = args.log or log_path(param, args.solver)
+    log = LogMonitor(log_file, param.max_iter, resumed=bool(args.snapshot))
     screen = LiveMonitor(param) if sys.stdout.isatty() else LineMonitor(file=sys.stdout)
     note_device(args)
     solver = solver_class(param)(param, Several([screen, log]), path=args.solver)
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     began, first = time.perf_counter(), solver.iter
     # a loss that is not finite is told by the solver, in words
     quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-    with Interrupts(solver, screen), log, screen_of(screen), quiet:
+    with Interrupts(solver, screen), log, screen, quiet:
         solver.solve()
         if solver.stop_requested:
             state = solver.snapshot()
@@ -114,21 +114,6 @@ def show_report(screen: Monitor, path: str, report: Report) -> None:
     screen.on_note(f"{path}:")
     for line in str(report).splitlines():
         screen.on_note(f"    {line}")
-
-
-class screen_of:
-    """Start and stop a live screen around a run."""
-
-    def __init__(self, screen: Monitor) -> None:
-        self.screen = screen
-
-    def __enter__(self) -> None:
-        if isinstance(self.screen, LiveMonitor):
-            self.screen.start()
-
-    def __exit__(self, *failure: object) -> None:
-        if isinstance(self.screen, LiveMonitor):
-            self.screen.stop()
 
 
 class Interrupts:

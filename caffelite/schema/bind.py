@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, TypeVar
 
-from caffelite.errors import Problem, SchemaError, Span, did_you_mean
+from caffelite.errors import Problem, SchemaError, Span, closest, did_you_mean
 from caffelite.schema.message import INT_RANGES, FieldSpec, Message
 from caffelite.text import Block, Field, Scalar
 
@@ -84,9 +84,10 @@ def bind_into(block: Block, cls: type[M], problems: list[Problem]) -> M:
 
 def _unknown(message: Message, item: Field) -> Problem:
     cls = type(message)
-    hint = did_you_mean(item.name, cls.specs)
-    if hint:
-        message._meant.add(hint.split('"')[1])
+    meant = closest(item.name, cls.specs)
+    hint = f'did you mean "{meant}"?' if meant else None
+    if meant:
+        message.meant(meant)
     for ask in hints:
         hint = hint or ask(message, item.name)
     names = [n for n, s in cls.specs.items() if not s.deprecated]

@@ -127,13 +127,17 @@ _DATA_PARAMS = {
 }
 
 
+TRANSFORM_FIELDS = ("scale", "mean_file", "crop_size", "mirror")
+"""What the messages of data layers once said and transform_param says now."""
+
+
 def _move_transform(layer: V1LayerParameter) -> bool:
     """scale, mean_file, crop_size and mirror of a data layer go to transform_param."""
     name = _DATA_PARAMS.get(layer.type)
     if name is None or not layer.has(name):
         return False
     param = layer.get(name)
-    moved = [f for f in ("scale", "mean_file", "crop_size", "mirror") if param.has(f)]
+    moved = [f for f in TRANSFORM_FIELDS if param.has(f)]
     for field in moved:
         take(param, field, layer.transform_param, field)
         setattr(param, field, None)

@@ -236,6 +236,10 @@ class Message:
         """Is the field set, or did the text at least try to: with a bad value, or misspelt?"""
         return self.has(name) or name in self._spans or name in self._meant
 
+    def meant(self, name: str) -> None:
+        """Note that the text meant this field, though it called it something else."""
+        self._meant.add(name)
+
     @property
     def flawed(self) -> bool:
         """Did its text hold a mistake, so that it says less than its author meant?"""

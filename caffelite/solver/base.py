@@ -18,9 +18,10 @@ from caffelite.net import Net
 from caffelite.schema.solver import SolverMode, SolverParameter
 from caffelite.solver import setup, stopping
 from caffelite.solver.fields import check_rule, field_notes
-from caffelite.solver.monitor import LineMonitor, Monitor, Output
+from caffelite.solver.monitor import LineMonitor, Monitor
 from caffelite.solver.policies import learning_rate
 from caffelite.solver.stopping import Watch
+from caffelite.solver.testing import mean_outputs, outputs_of
 from caffelite.streams import Streams
 
 Rate = Array
@@ -246,20 +247,10 @@ class Solver:
 
     def test(self, index: int = 0) -> dict[str, Array]:
         """Run one test net over its batches; the mean of every output."""
-        net, count = self.test_nets[index], self.test_iter[index]
-        sums: dict[str, Array] = {}
-        loss = 0.0
-        for _ in range(count):
-            loss += net.forward_loss()
-            for name in net.outputs:
-                values = net.blobs[name].data
-                sums[name] = sums[name] + values if name in sums else values.astype(np.float64)
-        means = {name: total / count for name, total in sums.items()}
-        weights = net.blob_loss_weights
-        outputs = [Output(name, mean, weights[name]) for name, mean in means.items()]
-        shown = loss / count if self.param.test_compute_loss else None
+        outputs, loss = mean_outputs(self.test_nets[index], self.test_iter[index])
+        shown = loss if self.param.test_compute_loss else None
         self.monitor.on_test(self.iter, index, shown, outputs)
-        return means
+        return {output.name: output.values for output in outputs}
 
     def add_callback(self, on_start: Callable[[], Any], on_gradient: Callable[[], Any]) -> None:
         """Call `on_start` before each iteration, `on_gradient` before each update."""
@@ -325,12 +316,6 @@ class Solver:
         if self.param.lr_policy == "step":
             return self.iter // self.param.stepsize
         return sum(1 for value in self.param.stepvalue if value <= self.iter)
-
-
-def outputs_of(net: Net) -> list[Output]:
-    """The net's outputs as they stand."""
-    weights = net.blob_loss_weights
-    return [Output(name, net.blobs[name].data, weights[name]) for name in net.outputs]
 
 
 def diagnose(net: Net, iteration: int, loss: float, rate: float) -> Problem:

@@ -20,21 +20,19 @@ class Output:
     values: Array
     weight: float = 0.0
 
-    def lines(self, net: str, start: int) -> list[str]:
-        """ "Test net output #0: loss = 0.69 (* 1 = 0.69 loss)", one for each value."""
+    def lines(self) -> list[str]:
+        """ "loss = 0.69 (* 1 = 0.69 loss)", one for each value."""
         lines = []
-        for i, value in enumerate(np.ravel(self.values)):
+        for value in np.ravel(self.values):
             term = f" (* {self.weight:g} = {self.weight * value:g} loss)" if self.weight else ""
-            lines.append(f"{net} net output #{start + i}: {self.name} = {value:g}{term}")
+            lines.append(f"{self.name} = {value:g}{term}")
         return lines
 
 
 def output_lines(net: str, outputs: list[Output]) -> list[str]:
-    """The lines for all outputs, numbered through."""
-    lines: list[str] = []
-    for output in outputs:
-        lines += output.lines(net, len(lines))
-    return lines
+    """ "Test net output #0: loss = 0.69 (* 1 = 0.69 loss)": all outputs, numbered through."""
+    lines = [line for output in outputs for line in output.lines()]
+    return [f"{net} net output #{i}: {line}" for i, line in enumerate(lines)]
 
 
 class Monitor:
@@ -42,6 +40,12 @@ class Monitor:
 
     interval = 0
     """Every how many iterations it wants `on_iteration`; 0: never."""
+
+    def __enter__(self) -> None:
+        """The run begins."""
+
+    def __exit__(self, *failure: object) -> None:
+        """The run has ended, however."""
 
     def on_iteration(self, iteration: int, loss: float, rate: float) -> None:
         """An iteration's loss, averaged over `average_loss`, every `interval` iterations."""

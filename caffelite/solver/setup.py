@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
 from typing import Any
 
 from caffelite.errors import Problem, SolverError, Span
@@ -14,6 +13,7 @@ from caffelite.paths import find_path
 from caffelite.schema.common import Phase
 from caffelite.schema.net import NetParameter, NetState
 from caffelite.schema.solver import SolverParameter
+from caffelite.solver.testing import data_size
 from caffelite.streams import Streams
 
 MAX_ITER = "how many iterations to run, max_iter: 1000"
@@ -173,8 +173,8 @@ def test_iterations(param: SolverParameter, nets: list[Net]) -> list[int]:
 
 
 def _whole_set(net: Net, param: SolverParameter) -> int:
-    if (found := _data(net)) is not None:
-        return -(-found.size // found.batch)
+    if (found := data_size(net)) is not None:
+        return found.batches
     raise SolverError(
         Problem(
             "the solver has no test_iter, and the test net's data has no known size",
@@ -184,27 +184,10 @@ def _whole_set(net: Net, param: SolverParameter) -> int:
     )
 
 
-@dataclass(frozen=True)
-class _Data:
-    """How much data a net's first data layer of known size has."""
-
-    layer: str
-    size: int
-    batch: int
-
-
-def _data(net: Net) -> _Data | None:
-    for name, layer in net.layer_dict.items():
-        size, batch = getattr(layer, "epoch_size", None), getattr(layer, "batch_size", None)
-        if size and batch:
-            return _Data(name, int(size), int(batch))
-    return None
-
-
 def with_max_iter(param: SolverParameter, net: Net) -> SolverParameter:
     """A copy in which `max_epoch` has become `max_iter`: as many iterations as use every sample
     of the training data that often."""
-    data = _data(net)
+    data = data_size(net)
     if data is None:
         raise SolverError(
             Problem(
@@ -225,13 +208,13 @@ def from_data(
 ) -> list[str]:
     """What has been counted from the data, and what a test leaves out, as lines to show."""
     lines = []
-    if param.has("max_epoch") and (data := _data(train)) is not None:
+    if param.has("max_epoch") and (data := data_size(train)) is not None:
         lines.append(
             f"max_epoch: {param.max_epoch} is {counted.max_iter:,} iterations: "
             f'{data.size:,} samples of layer "{data.layer}", {data.batch * param.iter_size:,} each'
         )
     for i, (net, count) in enumerate(zip(tests, iters)):
-        if (data := _data(net)) is None:
+        if (data := data_size(net)) is None:
             continue
         if not param.test_iter:
             line = f"test net #{i}: test_iter is {count:,}, all {data.size:,} samples of its data"
