@@ -51,9 +51,11 @@ def check(param: SolverParameter) -> None:
             expected = 'an output of the test net to go by, watch: "accuracy"'
             problems.append(Problem(f"{name} needs watch", param.span(name), expected))
     for i, count in enumerate(param.test_iter):
-        if count < 0:
+        watched = i == param.watch_net and bool(param.patience or param.keep_best)
+        if count < watched:  # a test of no batches has no output to watch
             message = f"test_iter cannot be {count}"
-            problems.append(Problem(message, param.span("test_iter", i), "0 or more"))
+            expected = "1 or more: its output is watched" if watched else "0 or more"
+            problems.append(Problem(message, param.span("test_iter", i), expected))
     kind = param.regularization_type
     refuse("regularization_type", kind not in ("L1", "L2"), '"L2" or "L1"')
     if problems:
