@@ -142,7 +142,11 @@ def test_another_output_is_watched_from_anew(tmp_path: Path) -> None:
         ('watch: "acuracy" patience: 1', spiral(), 'no output "acuracy"'),
         ('watch: "acuracy" patience: 1', spiral(), 'did you mean "accuracy"'),
         ('watch: "loss" patience: 1 watch_net: 1', spiral(), "no test net #1"),
-        ('watch: "accuracy" patience: 1 test_iter: 0', spiral(), "1 or more: its output is watched"),
+        (
+            'watch: "accuracy" patience: 1 test_iter: 0',
+            spiral(),
+            "1 or more: its output is watched",
+        ),
         ("patience: 1", spiral(), "patience needs watch"),
         ("keep_best: true", spiral(), "keep_best needs watch"),
         (
