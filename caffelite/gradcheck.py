@@ -26,8 +26,8 @@ from caffelite.blob import Array
 from caffelite.errors import CaffeliteError, Problem
 
 if TYPE_CHECKING:
-    from caffelite.graph import Version
     from caffelite.net import Net
+    from caffelite.plan.graph import Version
 
 TOLERANCE = 1e-5
 STEPS = (1e-5, 1e-6, 1e-7)

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from caffelite import weights
-from caffelite.arena import Arena
 from caffelite.blob import Array, Blob
-from caffelite.build import plan_net
 from caffelite.errors import NetError, Problem, did_you_mean
-from caffelite.executor import Executor
 from caffelite.files import load_net, modern_net
-from caffelite.graph import state_for
 from caffelite.layers.base import Context, Layer, show
+from caffelite.plan.build import plan_net
+from caffelite.plan.graph import state_for
+from caffelite.run.arena import Arena
+from caffelite.run.executor import Executor
 from caffelite.schema.common import Phase
 from caffelite.schema.net import NetParameter
 from caffelite.streams import Streams

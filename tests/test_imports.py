@@ -19,19 +19,21 @@ WAY: list[tuple[str, ...]] = [
     ("schema",),
     ("blob", "streams", "paths", "mode"),
     ("fillers", "kernels"),
-    ("engines", "data"),
+    ("data",),
     ("layers",),
     ("files",),
-    ("graph",),
-    ("build",),
-    ("arena", "memory", "weights"),
-    ("executor",),
+    ("plan",),
+    ("weights",),
+    ("run",),
+    ("engines",),
     ("net",),
-    ("gradcheck",),
+    ("gradcheck", "testing"),
     ("snapshot",),
+    ("parallel",),
     ("solver",),
     ("",),  # caffelite itself: the public names
-    ("plot", "cli"),
+    ("pycaffe", "onnx"),
+    ("plot", "web", "guides", "cli"),
     ("__main__",),
 ]
 RANK = {room: rank for rank, rooms in enumerate(WAY) for room in rooms}
@@ -122,8 +124,8 @@ def test_kernels_need_numpy_and_blobs_alone() -> None:
 
 
 def test_a_planted_step_back_is_seen() -> None:
-    code = "def f():\n    from caffelite import net\n    from ..graph import Graph\n"
+    code = "def f():\n    from caffelite import net\n    from ..plan.graph import Graph\n"
     found = list(imports(ast.parse(code), "caffelite.text.parse", False))
-    assert found == [("caffelite.net", 2), ("caffelite.graph", 3)]
+    assert found == [("caffelite.net", 2), ("caffelite.plan.graph", 3)]
     assert len(steps_back("caffelite.text.parse", found)) == 2
     assert steps_back("caffelite.cli", found) == []

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from caffelite import Net
-from caffelite.build import plan_net
 from caffelite.cli.check import check_file
 from caffelite.files import load_net, parse_net
-from caffelite.graph import state_for
 from caffelite.layers.base import Context
+from caffelite.plan.build import plan_net
+from caffelite.plan.graph import state_for
 from caffelite.schema.binary import write_blob
 from caffelite.schema.common import Phase
 from caffelite.schema.datum import Datum

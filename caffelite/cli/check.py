@@ -10,14 +10,14 @@ import argparse
 import os
 from collections.abc import Callable
 
-from caffelite.build import plan_net
 from caffelite.cli.console import add_plugin_argument, complain, load_plugins
 from caffelite.errors import CaffeliteError, Problem
 from caffelite.files import bind_block, is_solver, load_net, modern_net
-from caffelite.graph import included, state_for
 from caffelite.layers import registry
 from caffelite.layers.base import Context
 from caffelite.paths import find_path
+from caffelite.plan.build import plan_net
+from caffelite.plan.graph import included, state_for
 from caffelite.schema.common import Phase
 from caffelite.schema.legacy import upgrade_solver
 from caffelite.schema.net import NetParameter, NetState

@@ -13,9 +13,9 @@ import numpy as np
 
 from caffelite.blob import Array
 from caffelite.errors import NetError, Problem, did_you_mean
-from caffelite.graph import Graph, Node, Version, build_graph
 from caffelite.layers.base import show
 from caffelite.net import Net
+from caffelite.plan.graph import Graph, Node, Version, build_graph
 from caffelite.schema.common import BlobShape, Phase
 from caffelite.schema.net import LayerParameter, NetParameter, NetState
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from caffelite.blob import Shape
 from caffelite.errors import CaffeliteError, NetError, Problem
 from caffelite.fillers import check_filler
-from caffelite.graph import Graph, Node, Version, build_graph, plural
 from caffelite.layers.base import MOST, Context, Declared, Layer, show
+from caffelite.plan.graph import Graph, Node, Version, build_graph, plural
 from caffelite.schema.net import DimCheckMode, NetParameter, NetState, ParamSpec
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from caffelite.errors import NetError
 from caffelite.files import parse_net
-from caffelite.graph import Graph, build_graph, included, rule_holds, state_for
+from caffelite.plan.graph import Graph, build_graph, included, rule_holds, state_for
 from caffelite.schema.common import Phase
 from caffelite.schema.net import LayerParameter, NetState, NetStateRule
 

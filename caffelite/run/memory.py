@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from caffelite.blob import Array, Blob, Shape
-from caffelite.build import Plan
-from caffelite.graph import Node, Version
+from caffelite.plan.build import Plan
+from caffelite.plan.graph import Node, Version
 
 Step = Callable[[], Any]
 Datas = Mapping[Version, Array]

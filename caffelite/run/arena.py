@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from caffelite.blob import Array, Blob
-from caffelite.build import Param, Plan
 from caffelite.fillers import fill
+from caffelite.plan.build import Param, Plan
 from caffelite.streams import Streams
 
 ALIGN = 16

@@ -8,12 +8,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from caffelite.arena import Arena
 from caffelite.blob import Array, Blob, Shape
-from caffelite.build import Plan, infer_shapes
-from caffelite.graph import Node, Version
 from caffelite.layers.base import Layer
-from caffelite.memory import GradientFlow, Step, place
+from caffelite.plan.build import Plan, infer_shapes
+from caffelite.plan.graph import Node, Version
+from caffelite.run.arena import Arena
+from caffelite.run.memory import GradientFlow, Step, place
 
 
 class Executor:

@@ -1,0 +1,1 @@
+"""From a message to a plan: layers wired, shapes inferred, parameters shared, gradients found."""
