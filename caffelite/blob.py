@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import NoReturn
 
 import numpy as np
 
@@ -18,6 +20,9 @@ class Blob:
     """
 
     __slots__ = ("_data", "_diff", "_on_reshape")
+
+    _data: Array
+    _diff: Array | None
 
     def __init__(
         self,
@@ -36,35 +41,43 @@ class Blob:
 
     @data.setter
     def data(self, values: object) -> None:
-        raise AttributeError("a blob's array cannot be replaced: write into it, data[...] = values")
+        self._refuse("data")
 
     @property
     def diff(self) -> Array:
         """The gradient of the objective with respect to `data`."""
         if self._diff is None:
-            self._diff = self._new_diff()
+            self._diff = np.zeros(self._data.shape, self._data.dtype)
         return self._diff
 
     @diff.setter
     def diff(self, values: object) -> None:
-        raise AttributeError("a blob's array cannot be replaced: write into it, diff[...] = values")
+        self._refuse("diff")
 
-    def _new_diff(self) -> Array:
-        return np.zeros(self._data.shape, self._data.dtype)
+    def _refuse(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"a blob's array cannot be replaced: write into it, {name}[...] = values"
+        )
 
     @property
     def shape(self) -> Shape:
         return tuple(self._data.shape)
 
     @property
+    def dtype(self) -> np.dtype:
+        """float32 or float64."""
+        return self._data.dtype
+
+    @property
     def count(self) -> int:
         """How many values."""
-        return int(self._data.size)
+        return math.prod(self.shape)
 
     def _old_axis(self, axis: int) -> int:
-        if self._data.ndim > 4:
-            raise ValueError(f"a blob of {self._data.ndim} axes has no num/channels/height/width")
-        return int(self._data.shape[axis]) if axis < self._data.ndim else 1
+        shape = self.shape
+        if len(shape) > 4:
+            raise ValueError(f"a blob of {len(shape)} axes has no num/channels/height/width")
+        return shape[axis] if axis < len(shape) else 1
 
     num = property(lambda self: self._old_axis(0), doc="The extent of axis 0, or 1.")
     channels = property(lambda self: self._old_axis(1), doc="The extent of axis 1, or 1.")
@@ -72,8 +85,8 @@ class Blob:
     width = property(lambda self: self._old_axis(3), doc="The extent of axis 3, or 1.")
 
     def reshape(self, *shape: int) -> None:
-        """Change the shape; the values start as zeros. Layers that read the blob follow at the
-        next forward pass."""
+        """Change the shape. The values stay if their number does, else they start as zeros.
+        Layers that read the blob follow at the next forward pass."""
         new = tuple(int(n) for n in shape)
         if any(n < 0 for n in new):
             raise ValueError(f"a blob cannot have the shape {new}")
@@ -83,9 +96,5 @@ class Blob:
             raise ValueError("this blob's shape follows from the net; reshape an input instead")
         self._on_reshape(new)
 
-    def _replace(self, data: Array, diff: Array | None) -> None:
-        """For the net alone: new memory after a reshape."""
-        self._data, self._diff = data, diff
-
     def __repr__(self) -> str:
-        return f"<Blob {' x '.join(map(str, self.shape)) or 'scalar'} {self._data.dtype}>"
+        return f"<Blob {' x '.join(map(str, self.shape)) or 'scalar'} {self.dtype}>"

@@ -28,6 +28,7 @@ from caffelite.errors import CaffeliteError, Problem
 if TYPE_CHECKING:
     from caffelite.net import Net
     from caffelite.plan.graph import Version
+    from caffelite.plan.params import Param
 
 TOLERANCE = 1e-5
 STEPS = (1e-5, 1e-6, 1e-7)
@@ -183,20 +184,19 @@ class _Bench:
         self.net = net
         self.blobs = {name: net.blobs[name] for name in net.inputs}
         self.learned: list[str] = []
-        seen: set[int] = set()
-        for layer in net.layers:
-            for i, blob in enumerate(layer.params):
-                address = blob.data.ctypes.data  # layers may share a parameter
-                if address not in seen:
+        seen: set[Param] = set()  # layers may share a parameter
+        for layer, uses in zip(net.layers, net.plan.uses):
+            for i, (blob, use) in enumerate(zip(layer.params, uses)):
+                if use.param not in seen:
                     self.blobs[f"{layer.name}[{i}]"] = blob
                     self.learned += [f"{layer.name}[{i}]"] * layer.learns[i]
-                seen.add(address)
+                seen.add(use.param)
         self.values = {name: blob.data.copy() for name, blob in self.blobs.items()}
         self.streams = net.streams.state()
         self.states = [layer.state() for layer in net.layers]
         net.forward()
         self.weights = _top_gradients(net, rng)
-        self.start = {version: net._data[version].copy() for version in self.weights}
+        self.start = {version: net.executor.look_at(version).copy() for version in self.weights}
         terms = (np.abs(d * self.start[version]).sum() for version, d in self.weights.items())
         self.magnitude = 1.0 + float(sum(terms))
 
@@ -212,7 +212,7 @@ class _Bench:
         self.net.forward()
         # counted from the start: less is lost to rounding
         tops = (
-            (d, self.net._data[version] - self.start[version])
+            (d, self.net.executor.look_at(version) - self.start[version])
             for version, d in self.weights.items()
         )
         return float(sum(np.vdot(d, change) for d, change in tops))
@@ -224,7 +224,7 @@ class _Bench:
         net.clear_param_diffs()
         net.forward()
         for version, d in self.weights.items():
-            if version not in net._plan.loss_weights:  # a loss has its weight there already
+            if version not in net.plan.loss_weights:  # a loss has its weight there already
                 net.blobs[version.name].diff[...] = d
         net.backward()
         checked = [*_inputs_with_gradient(net), *self.learned]
@@ -234,11 +234,11 @@ class _Bench:
 def _top_gradients(net: Net, rng: np.random.Generator) -> dict[Version, Array]:
     """The gradient at each version of a blob that f adds up: a loss's weight; at other outputs
     that a gradient comes from, random."""
-    plan = net._plan
+    plan = net.plan
     found = {v: np.full(plan.shapes[v], weight) for v, weight in plan.loss_weights.items()}
     for name in net.outputs:
         version = plan.graph.blobs[name]
-        if version not in found and plan.backward[version.maker.index]:
+        if version not in found and plan.needs[version.maker.index].backward:
             # the second top of a loss passes nothing back
             is_loss = version.maker.cls.loss
             found[version] = rng.standard_normal(plan.shapes[version]) * (not is_loss)
@@ -246,12 +246,12 @@ def _top_gradients(net: Net, rng: np.random.Generator) -> dict[Version, Array]:
 
 
 def _inputs_with_gradient(net: Net) -> list[str]:
-    plan = net._plan
+    plan = net.plan
     return [
         name
         for name in net.inputs
         if any(
-            plan.wanted[reader.index][i]
+            plan.needs[reader.index].bottoms[i]
             for node in plan.graph.nodes
             if node.cls.source
             for version in node.tops

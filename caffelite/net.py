@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
@@ -15,17 +14,19 @@ from caffelite import weights
 from caffelite.blob import Array, Blob
 from caffelite.errors import NetError, Problem, did_you_mean
 from caffelite.files import load_net, modern_net
-from caffelite.layers.base import Context, Layer, show
-from caffelite.plan.build import plan_net
-from caffelite.plan.graph import state_for
+from caffelite.layers.base import Context, Layer, TakesArrays, show
+from caffelite.plan.build import Plan, plan_net
+from caffelite.plan.graph import Version, state_for
 from caffelite.run.arena import Arena
+from caffelite.run.blobs import blobs_of
 from caffelite.run.executor import Executor
+from caffelite.run.program import DIFF
 from caffelite.schema.common import Phase
 from caffelite.schema.net import NetParameter
 from caffelite.streams import Streams
 
 
-class Net(Executor):
+class Net:
     """A net of one phase: `Net("f.net", caffelite.TEST)`, or with weights
     `Net("f.net", "w.caffemodel", caffelite.TEST)`.
 
@@ -72,9 +73,13 @@ class Net(Executor):
         self.state = state_for(self.param, self.phase, level, list(stages or []))
         context = Context(self.phase, kind, self.streams, prefix, self.folder)
         plan = plan_net(self.param, self.state, context)
-        super().__init__(
-            plan, Arena(plan, kind, self.streams, share.params if share else None), kind
-        )
+        self.arena = Arena(plan, kind, self.streams, share.params if share else None)
+        """All parameters, and all their gradients, each in one array."""
+        self.executor = Executor(plan, self.arena, self.streams)
+        """What runs the net."""
+        self.layers: list[Layer] = self.executor.layers
+        self.blobs: Mapping[str, Blob] = blobs_of(self.executor)
+        """The last version of each blob, in the order of their first appearance."""
         if weights:
             self.copy_from(weights)
 
@@ -86,42 +91,53 @@ class Net(Executor):
         return MappingProxyType({x.name: tuple(x.params) for x in self.layers if x.params})
 
     @property
+    def plan(self) -> Plan:
+        """What the net is made of: a value, without arrays."""
+        return self.executor.plan
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float32 or float64: the type of all arrays."""
+        return self.executor.dtype
+
+    @property
     def parameter_count(self) -> int:
         """How many numbers are learned."""
-        return self._plan.count
+        return self.plan.count
 
     @property
     def inputs(self) -> list[str]:
-        """The tops of Input layers."""
-        return [v.name for n in self._nodes if n.spec.type == "Input" for v in n.tops]
+        """The blobs that are filled from outside: the tops of Input layers."""
+        return [v.name for n in self.plan.graph.nodes if n.cls.fed for v in n.tops]
 
     @property
     def outputs(self) -> list[str]:
         """The blobs that no layer reads."""
-        return self._plan.graph.outputs
+        return self.plan.graph.outputs
 
     @property
     def _layer_names(self) -> list[str]:
-        return [node.spec.name for node in self._nodes]
+        return [layer.name for layer in self.layers]
 
     @property
     def layer_dict(self) -> OrderedDict[str, Layer]:
         """Layer name to layer."""
-        return OrderedDict(zip(self._layer_names, self.layers))
+        return OrderedDict((layer.name, layer) for layer in self.layers)
 
     @property
     def top_names(self) -> OrderedDict[str, list[str]]:
-        return OrderedDict((n.spec.name, [v.name for v in n.tops]) for n in self._nodes)
+        return OrderedDict((n.spec.name, [v.name for v in n.tops]) for n in self.plan.graph.nodes)
 
     @property
     def bottom_names(self) -> OrderedDict[str, list[str]]:
-        return OrderedDict((n.spec.name, [v.name for v in n.bottoms]) for n in self._nodes)
+        nodes = self.plan.graph.nodes
+        return OrderedDict((n.spec.name, [v.name for v in n.bottoms]) for n in nodes)
 
     @property
     def blob_loss_weights(self) -> OrderedDict[str, float]:
         """Blob name to its weight in the objective; 0 for most."""
-        weight = self._plan.loss_weights
-        return OrderedDict((name, weight.get(v, 0.0)) for name, v in self._last.items())
+        weight = self.plan.loss_weights
+        return OrderedDict((name, weight.get(v, 0.0)) for name, v in self.plan.graph.blobs.items())
 
     # Passes.
 
@@ -137,24 +153,17 @@ class Net(Executor):
         Keyword arguments fill inputs: `forward(data=x)`. Gives the outputs (or, with `end`, that
         layer's tops) and the named `blobs`, as views of the net's memory: copy what is to outlive
         the next pass."""
+        executor, asked = self.executor, list(blobs or [])
+        executor.keep([self._version(name) for name in asked])
         for name, values in inputs.items():
             self._fill(name, values)
-        if self._stale:
-            self._infer()
         first = self._find_layer(start) if start else 0
-        last = self._find_layer(end) if end else len(self._nodes) - 1
+        last = self._find_layer(end) if end else len(self.layers) - 1
         self._in_order(first, last, start, end)
-        if first == 0 and end is None:
-            self.forward_loss()
-        else:
-            part = self._nodes[first : last + 1]
-            self._placement.before(part, self._data, self.blobs)
-            for index in range(first, last + 1):
-                self._forward_steps[index]()
-            self._placement.after(part, self._data, self.blobs)
-        names = [*([] if end else self.outputs), *(blobs or [])]
-        tops = {v.name: self._data[v] for v in self._nodes[last].tops} if end else {}
-        return tops | {name: self._blob(name).data for name in names}
+        executor.forward(first, last)
+        names = [*([] if end else self.outputs), *asked]
+        tops = {v.name: executor.look_at(v) for v in self.plan.graph.nodes[last].tops if end}
+        return tops | {name: self.blobs[name].data for name in names}
 
     def backward(
         self,
@@ -168,19 +177,42 @@ class Net(Executor):
         Keyword arguments set outputs' gradients: `backward(prob=d)`; a loss has its weight there
         already. Gives the gradients of the inputs (or, with `end`, of that layer's bottoms) and of
         the blobs named in `diffs`."""
-        if self._backward_steps is None:
-            self._backward_steps = self._plan_backward()
-        first = self._find_layer(start) if start else len(self._nodes) - 1
+        executor, asked = self.executor, list(diffs or [])
+        for name in asked:
+            self._version(name)
+        first = self._find_layer(start) if start else len(self.layers) - 1
         last = self._find_layer(end) if end else 0
         self._in_order(last, first, start, end)
         for name, values in top_diffs.items():
             self._set_diff(name, values, first)
-        opening = self._flow.opening(first) if start else []
-        for step in chain(opening, *reversed(self._backward_steps[last : first + 1])):
-            step()
-        names = [*([] if end else self.inputs), *(diffs or [])]
-        bottoms = {v.name: self._flow.diff(v) for v in self._nodes[last].bottoms} if end else {}
-        return bottoms | {name: self._blob(name).diff for name in names}
+        executor.backward(first, last)
+        names = [*([] if end else self.inputs), *asked]
+        node = self.plan.graph.nodes[last]
+        bottoms = {v.name: executor.look_at(v, DIFF) for v in node.bottoms if end}
+        return bottoms | {name: self.blobs[name].diff for name in names}
+
+    def forward_loss(self) -> float:
+        """One forward pass; the weighted sum of the losses. The solver's inner loop."""
+        self.executor.forward()
+        return self.executor.loss()
+
+    def backward_all(self) -> None:
+        """One backward pass over all layers."""
+        self.executor.backward()
+
+    def forward_backward(self) -> float:
+        """Forward, then backward; the loss."""
+        loss = self.forward_loss()
+        self.backward_all()
+        return loss
+
+    def clear_param_diffs(self) -> None:
+        """Zero the gradients of all parameters, which otherwise add up from pass to pass."""
+        self.arena.clear_diff()
+
+    def reshape(self) -> None:
+        """Let all shapes follow the inputs', as the next forward pass would."""
+        self.executor.reshape()
 
     def _fill(self, name: str, values: Any) -> None:
         if name not in self.inputs:
@@ -204,9 +236,9 @@ class Net(Executor):
 
     def _set_diff(self, name: str, values: Any, first: int) -> None:
         """A gradient from outside, before a pass that begins at the layer `first`."""
-        self._blob(name)
-        version, array = self._placement.at(name, first), np.asarray(values)
-        if not self._plan.backward[version.maker.index]:
+        self._version(name)
+        version = self.executor.placement.at(name, first)
+        if not self.plan.needs[version.maker.index].backward:
             raise NetError(
                 Problem(
                     f'no gradient goes back from "{name}": no loss depends on it, or nothing '
@@ -215,7 +247,7 @@ class Net(Executor):
                 )
             )
         for node, i in version.readers:
-            if node.index <= first and self._plan.wanted[node.index][i]:
+            if node.index <= first and self.plan.needs[node.index].bottoms[i]:
                 raise NetError(
                     Problem(
                         f'the gradient of "{name}" is computed by layer "{node.spec.name}", which '
@@ -223,7 +255,7 @@ class Net(Executor):
                         expected="an output, or a `start` below that layer",
                     )
                 )
-        diff = self._flow.diff(version)
+        diff, array = self.executor.look_at(version, DIFF), np.asarray(values)
         if array.shape not in (diff.shape, ()):
             raise NetError(
                 Problem(f'"{name}" is {show(diff.shape)}, but its gradient {show(array.shape)}')
@@ -234,10 +266,11 @@ class Net(Executor):
         if first > last:
             raise NetError(Problem(f'no layers lie between start="{start}" and end="{end}"'))
 
-    def _blob(self, name: str) -> Blob:
-        if name not in self.blobs:
-            raise NetError(Problem(f'no blob "{name}"', hint=did_you_mean(name, self.blobs)))
-        return self.blobs[name]
+    def _version(self, name: str) -> Version:
+        blobs = self.plan.graph.blobs
+        if name not in blobs:
+            raise NetError(Problem(f'no blob "{name}"', hint=did_you_mean(name, blobs)))
+        return blobs[name]
 
     def _find_layer(self, name: str) -> int:
         names = self._layer_names
@@ -250,8 +283,8 @@ class Net(Executor):
     def set_input_arrays(self, data: Any, labels: Any) -> None:
         """Hand samples to the first MemoryData layer."""
         for layer in self.layers:
-            if layer.type == "MemoryData":
-                layer.set_input_arrays(data, labels)  # type: ignore[attr-defined]
+            if isinstance(layer, TakesArrays):
+                layer.set_input_arrays(data, labels)
                 return
         raise NetError(
             Problem("the net has no MemoryData layer", expected="one to take the arrays")
@@ -282,7 +315,7 @@ class Net(Executor):
 
     def present(self) -> NetParameter:
         """The NetParameter of what is here: the layers of this phase."""
-        return self._plan.graph.net_parameter(self.param.force_backward)
+        return self.plan.graph.net_parameter(self.param.force_backward)
 
     def __repr__(self) -> str:
         return f"<Net {self.name!r} {self.phase.name}, {len(self.layers)} layers>"

@@ -1,15 +1,21 @@
 """Layer: the contract that every layer keeps.
 
-A layer's life, in this order:
+A layer's life, in this order. It is planned:
 
 1. `setup(bottom)`: once, with the bottoms' shapes. Check the parameters (`fail`) and declare the
    learned ones (`declare`). No arrays: `caffelite check` does this without running anything.
-2. `reshape(bottom)`: whenever a shape changed. Check the shapes, give back the tops' shapes.
-3. `prepare()`: after each reshape, when `params`, `bottom_shapes` and `top_shapes` stand.
+2. `reshape(bottom)`: check the shapes, give back the tops' shapes.
+
+Each run of the plan takes a copy of the planned layer (`started`), which stays as it is:
+
+3. `open()`: once. Make what changes from pass to pass: open files, start streams of chance.
+4. `reshape(bottom)` again, now and whenever a shape changed.
+5. `prepare()`: after each reshape, when `params`, `bottom_shapes` and `top_shapes` stand.
    Allocate scratch here, so that a pass in a steady state allocates nothing large.
-4. `forward(bottom, top)`: write the tops' values into the arrays `top`.
-5. `backward(top, top_diff, bottom, bottom_diff)`: overwrite each array of `bottom_diff` that is
-   not None (None: nobody wants that gradient), and add to `params[i].diff` where `learns[i]`.
+6. `forward(bottom, top)`: write the tops' values into the arrays `top`.
+7. `backward(top, top_diff, bottom, bottom_diff)`: overwrite each array of `bottom_diff` that is
+   not None (None: that gradient is not needed), and add to `params[i].diff` where `learns[i]`.
+   A layer that `overwrites` writes `params[i].diff` instead while `gradients.fresh` is true.
 
 All arrays of a net have one type, float32 or float64; labels too. Bottoms may be non-contiguous
 and must not be changed; arrays that are written (tops, diffs) are C-contiguous. A layer with
@@ -21,10 +27,11 @@ Chance comes from `self.rng` only, so that a seed repeats a run.
 from __future__ import annotations
 
 import builtins
+import copy
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NoReturn, TypeVar, Union, cast
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, Union, cast, runtime_checkable
 
 import numpy as np
 
@@ -51,7 +58,7 @@ MOST = 2**31 - 1
 
 @dataclass(frozen=True)
 class Context:
-    """What a layer is told of its surroundings."""
+    """What a layer knows of its surroundings."""
 
     phase: Phase = Phase.TEST
     dtype: Any = np.float32
@@ -67,6 +74,16 @@ class Declared:
     shape: Shape
     filler: FillerParameter
     fixed: bool = False  # not learned: statistics and the like
+
+
+class Gradients:
+    """Do the gradients of a run's parameters hold anything yet? One for all of its layers."""
+
+    __slots__ = ("fresh",)
+
+    def __init__(self, fresh: bool = False) -> None:
+        self.fresh = fresh
+        """True in the first backward pass since they were cleared: write. False: add."""
 
 
 class ParamField:
@@ -101,6 +118,13 @@ class Layer:
     """Does the first top count in the objective, with weight 1 unless the text says otherwise?"""
     source: ClassVar[bool] = False
     """Does it make data from nothing? (Then there is no gradient to pass.)"""
+    fed: ClassVar[bool] = False
+    """Are the tops filled from outside, by the user? (Then `forward` has nothing to do.)"""
+    repeatable: bool = True
+    """Does a second forward pass over the same bottoms give the same tops, and change nothing
+    else? (No where chance, running statistics or a place in the data have a part.)"""
+    overwrites: ClassVar[bool] = False
+    """Does the backward pass write the parameters' gradients while `gradients.fresh` is true?"""
     lasting: ClassVar[bool] = False
     """Do the tops keep their values from pass to pass? (Then no layer may overwrite them.)"""
     dynamic: ClassVar[bool] = False
@@ -113,6 +137,8 @@ class Layer:
     """Small examples with expected values: `layers.cases.Case`."""
 
     kernels = kernels
+    streams: Streams
+    """The run's random streams; set when the layer starts."""
 
     def __init__(self, spec: LayerParameter, context: Context | None = None) -> None:
         self.spec = spec
@@ -121,10 +147,26 @@ class Layer:
         self.phase = self.context.phase
         self.dtype = np.dtype(self.context.dtype)
         self.declared: list[Declared] = []
-        self.params: list[Blob] = []
-        self.learns: list[bool] = []
+        # These stand from `started` on.
+        self.params: Sequence[Blob] = ()
+        self.learns: Sequence[bool] = ()
+        self.gradients = Gradients()
         self.bottom_shapes: list[Shape] = []
         self.top_shapes: list[Shape] = []
+
+    def started(
+        self,
+        params: Sequence[Blob],
+        learns: Sequence[bool],
+        streams: Streams,
+        gradients: Gradients | None = None,
+    ) -> Layer:
+        """A copy of this planned layer, to run."""
+        layer = copy.copy(self)
+        layer.params, layer.learns, layer.streams = params, learns, streams
+        layer.gradients = gradients or Gradients()
+        layer.open()
+        return layer
 
     # What a layer defines.
 
@@ -134,6 +176,9 @@ class Layer:
     def reshape(self, bottom: Shapes) -> list[Shape]:
         """The shapes of the tops for these shapes of the bottoms."""
         return list(bottom)
+
+    def open(self) -> None:
+        """Make what changes from pass to pass: open files, start streams of chance."""
 
     def prepare(self) -> None:
         """Allocate scratch; the shapes and parameters stand."""
@@ -178,7 +223,7 @@ class Layer:
     @property
     def rng(self) -> np.random.Generator:
         """This layer's own random stream."""
-        return self.context.streams.get(self.context.prefix + self.name)
+        return self.streams.get(self.context.prefix + self.name)
 
     def axis(self, axis: int, ndim: int, *path: str, end: bool = False) -> int:
         """A possibly negative axis as 0..ndim-1 (`end`: ndim too); refused when out of range.
@@ -249,6 +294,14 @@ class LossLayer(Layer):
 
     def propagates(self, index: int) -> bool:
         return index != 1
+
+
+@runtime_checkable
+class TakesArrays(Protocol):
+    """A layer that serves arrays which a program hands over."""
+
+    def set_input_arrays(self, data: Any, labels: Any) -> None:
+        """Serve these samples from now on."""
 
 
 def show(shape: Shape) -> str:

@@ -82,6 +82,7 @@ class BatchNorm(Layer):
     def setup(self, bottom: Shapes) -> None:
         p = self.param
         self.stored = p.use_global_stats if p.has("use_global_stats") else self.phase == Phase.TEST
+        self.repeatable = self.stored
         if self.stored:
             self.backward_reads = ()
         if p.eps < 0:

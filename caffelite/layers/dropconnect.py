@@ -69,6 +69,7 @@ class DropConnect(FullyConnected):
 
     def setup(self, bottom: Shapes) -> None:
         check_ratio(self, self.param.dropout_ratio, self.group, "dropout_ratio")
+        self.repeatable = self.phase == Phase.TEST
         super().setup(bottom)
 
     def prepare(self) -> None:

@@ -55,6 +55,7 @@ class Dropout(Layer):
     def setup(self, bottom: Shapes) -> None:
         self._ratio = self.param.dropout_ratio
         check_ratio(self, self._ratio, "dropout_param", "dropout_ratio")
+        self.repeatable = self.phase == Phase.TEST
 
     def prepare(self) -> None:
         if self.phase == Phase.TRAIN:

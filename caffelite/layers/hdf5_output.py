@@ -29,6 +29,7 @@ class HDF5Output(Layer):
     bottoms = (2, 2)
     tops = (0, 0)
     backward_reads = ()
+    repeatable = False
     tested_in = "tests/data/test_hdf5.py"
     param: HDF5OutputParameter = param_of(HDF5OutputParameter)
 

@@ -29,6 +29,7 @@ class Input(Layer):
     bottoms = (0, 0)
     tops = (1, ANY)
     source = True
+    fed = True
     backward_reads = ()
     param: InputParameter = param_of(InputParameter)
     cases = (
@@ -49,12 +50,10 @@ class Input(Layer):
         for shape in shapes:
             if any(n < 0 for n in shape.dim):
                 self.fail("an extent is negative", "input_param", expected="extents of 0 or more")
-        given = [tuple(shape.dim) for shape in shapes]
-        self.top_shapes = given if len(given) > 1 else given * len(self.spec.top)
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
-        # Not read from the text again: the user may have reshaped the blobs since.
-        return list(self.top_shapes)
+        given = [tuple(shape.dim) for shape in self.param.shape]
+        return given if len(given) > 1 else given * len(self.spec.top)
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         pass

@@ -74,6 +74,7 @@ class Recurrent(Layer):
                 expected="the number of hidden units, recurrent_param { num_output: 128 }",
             )
         self.exposed = k if p.expose_hidden else 0
+        self.repeatable = bool(self.exposed)  # else a pass goes on from the last one
         self.static = len(bottom) > 2 + self.exposed
         least, state = 2 + self.exposed, ", then " + ", ".join(self.hidden) if self.exposed else ""
         for what, found, wanted, order in (

@@ -7,7 +7,11 @@ that every version has one maker and it is plain who reads what. No arrays here,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from types import MappingProxyType
 
 from caffelite.errors import CaffeliteError, NetError, Problem, Span, did_you_mean
 from caffelite.layers.base import Layer, find
@@ -16,6 +20,8 @@ from caffelite.schema.net import LayerParameter, NetParameter, NetState, NetStat
 
 AUTOMATIC = "(automatic)"
 """The name of the top that a loss layer gets when the text names none."""
+MOST_HINTS = 100
+"""After so many mistakes no closest name is looked for any more: each search reads all names."""
 
 
 @dataclass(eq=False)
@@ -26,9 +32,17 @@ class Version:
     number: int
     maker: Node
     top_index: int
-    readers: list[tuple[Node, int]] = field(default_factory=list)
+    readers: Sequence[tuple[Node, int]] = ()
     previous: Version | None = None
     """The version that the maker read under the same name."""
+
+    @property
+    def first(self) -> Version:
+        """The version at the start of the chain of layers that rewrite this one."""
+        version = self
+        while version.previous is not None:
+            version = version.previous
+        return version
 
 
 @dataclass(eq=False)
@@ -38,19 +52,20 @@ class Node:
     index: int
     spec: LayerParameter
     cls: type[Layer]
-    bottoms: list[Version] = field(default_factory=list)
-    tops: list[Version] = field(default_factory=list)
+    bottoms: Sequence[Version] = ()
+    tops: Sequence[Version] = ()
     sound: bool = True
     """Is it wired without a mistake?"""
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Graph:
-    """The layers of one phase in running order, and the last version of each blob."""
+    """The layers of one phase in running order, and the last version of each blob. Nothing changes
+    a graph, its nodes and its versions once it is built."""
 
     name: str
-    nodes: list[Node] = field(default_factory=list)
-    blobs: dict[str, Version] = field(default_factory=dict)
+    nodes: Sequence[Node]
+    blobs: Mapping[str, Version]
     """Last versions, by name, in the order of their first appearance."""
 
     @property
@@ -101,7 +116,9 @@ def build_graph(net: NetParameter, state: NetState, problems: list[Problem] | No
 class _Wiring:
     def __init__(self, net: NetParameter, state: NetState) -> None:
         self.net, self.state = net, state
-        self.graph = Graph(net.name)
+        self.nodes: list[Node] = []
+        self.blobs: dict[str, Version] = {}
+        self.readers: dict[Version, list[tuple[Node, int]]] = {}
         self.problems: list[Problem] = []
         self.broken: set[str] = set()  # tops of layers with mistakes: not missed again
         self.blind = False  # are there tops whose names are not known?
@@ -116,7 +133,7 @@ class _Wiring:
                 )
             if included(spec, self.state):
                 self._add(spec)
-        if not self.graph.nodes and not self.problems and not self.net.flawed:
+        if not self.nodes and not self.problems and not self.net.flawed:
             self._say(
                 f"the net has no layers in phase {self.state.phase.name}"
                 if self.net.layer
@@ -124,7 +141,18 @@ class _Wiring:
                 self.net.span(),
                 expected='layers, layer { name: "ip1" type: "InnerProduct" ... }',
             )
-        return self.graph
+        for version, readers in self.readers.items():
+            version.readers = tuple(readers)
+        return Graph(self.net.name, tuple(self.nodes), MappingProxyType(self.blobs))
+
+    @cached_property
+    def makers(self) -> dict[str, list[LayerParameter]]:
+        """The layers that make a blob of a name, whether they are there in this state or not."""
+        found: dict[str, list[LayerParameter]] = {}
+        for spec in self.net.layer:
+            for name in spec.top:
+                found.setdefault(name, []).append(spec)
+        return found
 
     def _say(
         self,
@@ -145,8 +173,8 @@ class _Wiring:
             self.problems.extend(error.problems)
             self.broken.update(spec.top)
             return
-        node = Node(len(self.graph.nodes), spec, cls)
-        self.graph.nodes.append(node)
+        node = Node(len(self.nodes), spec, cls)
+        self.nodes.append(node)
         before = len(self.problems)
         self._count(spec, "bottom", cls.bottoms)
         self._count(spec, "top", cls.tops)
@@ -158,19 +186,22 @@ class _Wiring:
                 expected="one for each bottom, or none",
             )
         read: dict[str, Version] = {}
+        bottoms: list[Version] = []
         for index, name in enumerate(spec.bottom):
-            version = self.graph.blobs.get(name)
+            version = self.blobs.get(name)
             if version is None:
                 self._missing(spec, index)
                 continue
-            version.readers.append((node, index))
-            node.bottoms.append(version)
+            self.readers[version].append((node, index))
+            bottoms.append(version)
             read[name] = version
-        tops = list(spec.top)
-        if cls.loss and not tops:
-            tops = [AUTOMATIC]
-        for index, name in enumerate(tops):
-            self._make(node, index, name, read)
+        names = list(spec.top)
+        if cls.loss and not names:
+            names = [AUTOMATIC]
+        node.bottoms = tuple(bottoms)
+        made: dict[str, Version] = {}
+        tops = [self._make(node, index, name, read, made) for index, name in enumerate(names)]
+        node.tops = tuple(tops)
         node.sound = len(self.problems) == before and len(node.bottoms) == len(spec.bottom)
 
     def _take_tops(self, spec: LayerParameter) -> None:
@@ -200,18 +231,20 @@ class _Wiring:
         name = spec.bottom[index]
         if name in self.broken or self.blind:
             return
-        hint = self._later(spec, name) or did_you_mean(name, self.graph.blobs)
+        hint = self._later(spec, name)
+        if hint is None and len(self.problems) < MOST_HINTS:
+            hint = did_you_mean(name, self.blobs)
         self._say(
             f'layer "{spec.name}" reads "{name}", which no layer before it makes',
             spec.span("bottom", index),
-            expected="a top of an earlier layer: " + _some(list(self.graph.blobs)),
+            expected="a top of an earlier layer: " + _some(self.blobs),
             hint=hint,
         )
         self.broken.add(name)
 
     def _later(self, spec: LayerParameter, name: str) -> str | None:
-        for other in self.net.layer:
-            if name not in other.top or other is spec:
+        for other in self.makers.get(name, []):
+            if other is spec:
                 continue
             span = other.span()
             at = f" on line {span.line}" if span else ""
@@ -223,10 +256,16 @@ class _Wiring:
             return f'layer "{other.name}"{at} makes it: layers run in the order of the file'
         return None
 
-    def _make(self, node: Node, index: int, name: str, read: dict[str, Version]) -> None:
-        blobs = self.graph.blobs
-        known = blobs.get(name)
-        if any(v.name == name for v in node.tops):
+    def _make(
+        self,
+        node: Node,
+        index: int,
+        name: str,
+        read: dict[str, Version],
+        made: dict[str, Version],
+    ) -> Version:
+        known = self.blobs.get(name)
+        if name in made:
             self._say(
                 f'layer "{node.spec.name}" names the top "{name}" twice',
                 node.spec.span("top", index),
@@ -244,9 +283,10 @@ class _Wiring:
             )
         number = known.number + 1 if known else 0
         version = Version(name, number, node, index, previous=read.get(name))
-        node.tops.append(version)
+        self.readers[version] = []
         self.broken.discard(name)
-        blobs[name] = version
+        self.blobs[name] = made[name] = version
+        return version
 
 
 def plural(count: int, thing: str) -> str:
@@ -254,10 +294,12 @@ def plural(count: int, thing: str) -> str:
     return f"{count or 'no'} {thing}{'' if count == 1 else 's'}"
 
 
-def _some(names: list[str]) -> str:
+def _some(names: dict[str, Version]) -> str:
+    """The last few names."""
     if not names:
         return "there is none yet"
-    shown = ", ".join(f'"{n}"' for n in names[-6:])
+    last = list(islice(reversed(names), 6))
+    shown = ", ".join(f'"{n}"' for n in reversed(last))
     return f"..., {shown}" if len(names) > 6 else shown
 
 

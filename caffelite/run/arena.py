@@ -7,14 +7,15 @@ however many parameters there are; each parameter is a view, shaped as its layer
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from caffelite.blob import Array, Blob
 from caffelite.fillers import fill
-from caffelite.plan.build import Param, Plan
+from caffelite.plan.build import Plan
+from caffelite.plan.params import Param
 from caffelite.streams import Streams
 
 ALIGN = 16
@@ -44,19 +45,26 @@ class Arena:
             size = math.prod(param.shape)
             self.slices.append(slice(end, end + size))
             end += -(-size // ALIGN) * ALIGN
-        self.data: Array = np.zeros(end, dtype)
+        self.watcher: Callable[[], None] | None = None
+        """Called before anyone looks at the arrays; an engine that keeps them elsewhere sets it."""
+        self.cleared = False
+        """Have the gradients been cleared, though they still hold old values? The next backward
+        pass writes them, so that they need not be set to zero before."""
+        self._data: Array = np.zeros(end, dtype)
         self._diff: Array | None = None
         self._views: dict[Param, Blob] = {}
         for param, where in zip(self.params, self.slices):
-            view = self.data[where].reshape(param.shape)
+            view = self._data[where].reshape(param.shape)
             # the stream's name has no phase in it: a net starts alike in training and testing
             rng = streams.fresh(f"fill/{param.layer.name}/{param.index}")
             fill(view, param.declared.filler, rng, param.layer.fail)
             self._views[param] = ParamBlob(self, where, view)
         self._views.update(lent)
         self.blobs: list[list[Blob]] = []
-        for pairs in plan.layer_params:
-            self.blobs.append([self._as_shaped(param, shape) for param, shape in pairs])
+        for uses in plan.uses:
+            self.blobs.append([self._as_shaped(use.param, use.shape) for use in uses])
+        self.lenders = {b.arena for b in lent.values() if isinstance(b, ParamBlob)}
+        """The arenas that other nets' parameters lie in."""
 
     def _as_shaped(self, param: Param, shape: tuple[int, ...]) -> Blob:
         blob = self._views[param]
@@ -66,19 +74,45 @@ class Arena:
         return ParamBlob(blob.arena, blob.where, blob.data.reshape(shape))
 
     @property
+    def dtype(self) -> np.dtype:
+        """float32 or float64."""
+        return self._data.dtype
+
+    @property
+    def data(self) -> Array:
+        """The values of all parameters."""
+        if self.watcher is not None:
+            self.watcher()
+        return self._data
+
+    @property
     def diff(self) -> Array:
         """The gradients; memory is taken once they are first asked for."""
+        if self.watcher is not None:
+            self.watcher()
+        self.settle()
+        return self.raw_diff
+
+    @property
+    def raw_diff(self) -> Array:
+        """The gradients as they lie in memory, cleared or not."""
         if self._diff is None:
-            self._diff = np.zeros_like(self.data)
+            self._diff = np.zeros_like(self._data)
         return self._diff
 
     def clear_diff(self) -> None:
-        """Zero all gradients."""
-        self.diff.fill(0)
+        """From here on all gradients count as zero."""
+        self.cleared = True
+
+    def settle(self) -> None:
+        """Write the zeros that a clear left to be written."""
+        if self.cleared:
+            self.cleared = False
+            self.raw_diff.fill(0)
 
     def spread(self, values: list[float]) -> Array:
         """One value per parameter, written over the parameter's stretch of a new vector."""
-        vector = np.zeros_like(self.data)
+        vector = np.zeros_like(self._data)
         for where, value in zip(self.slices, values):
             vector[where] = value
         return vector
@@ -97,8 +131,32 @@ class ParamBlob(Blob):
         super().__init__(data)
         self.arena, self.where = arena, where
 
-    def _new_diff(self) -> Array:
-        return self.arena.diff[self.where].reshape(self.shape)
+    @property
+    def data(self) -> Array:
+        """The values."""
+        if self.arena.watcher is not None:
+            self.arena.watcher()
+        return self._data
+
+    @data.setter
+    def data(self, values: object) -> None:
+        self._refuse("data")
+
+    @property
+    def diff(self) -> Array:
+        """The gradient of the objective with respect to `data`."""
+        arena = self.arena
+        if arena.watcher is not None:
+            arena.watcher()
+        if arena.cleared:
+            arena.settle()
+        if self._diff is None:
+            self._diff = arena.raw_diff[self.where].reshape(self.shape)
+        return self._diff
+
+    @diff.setter
+    def diff(self, values: object) -> None:
+        self._refuse("diff")
 
 
 def _lent(plan: Plan, share: Lender | None) -> dict[Param, Blob]:

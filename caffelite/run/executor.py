@@ -1,158 +1,278 @@
-"""Executor: allocates the blobs and parameters of a plan, and runs its passes."""
+"""Executor: runs the passes of a plan.
+
+It compiles a pass once, from the plan over a program to a flat list of bound steps, and keeps it;
+running it then costs little more than what the layers do.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from types import MappingProxyType
+from typing import Union
 
 import numpy as np
 
-from caffelite.blob import Array, Blob, Shape
-from caffelite.layers.base import Layer
-from caffelite.plan.build import Plan, infer_shapes
+from caffelite.blob import Array, Shape
+from caffelite.errors import NetError, Problem
+from caffelite.layers.base import Gradients, Layer
+from caffelite.plan.build import Plan
 from caffelite.plan.graph import Node, Version
+from caffelite.plan.shapes import infer_node
 from caffelite.run.arena import Arena
-from caffelite.run.memory import GradientFlow, Step, place
+from caffelite.run.keeping import Keeping
+from caffelite.run.memory import Memory
+from caffelite.run.passes import backward_program, forward_program, not_overwritten
+from caffelite.run.placement import place
+from caffelite.run.program import DATA, DIFF, Forward, Program, Step, Value
+from caffelite.run.session import Bound, Session, Setting
+from caffelite.streams import Streams
+
+MakeSession = Callable[[Setting, Union[Session, None]], Session]
+Part = tuple[str, int, int]
+"""A pass: FORWARD or BACKWARD, and the layers at its start and at its end."""
+FORWARD, BACKWARD = "forward", "backward"
 
 
 class Executor:
-    """A plan with memory. A pass is a list of steps, each a layer's method bound to its arrays, so
-    that running it costs little more than what the layers do. `arena` has the parameters."""
+    """A plan with memory: `forward` and `backward` run it, `look` shows what they computed.
 
-    def __init__(self, plan: Plan, arena: Arena, dtype: np.dtype) -> None:
-        self._plan = plan
-        self._nodes = plan.graph.nodes
-        self._last = plan.graph.blobs
-        self.dtype, self.arena = dtype, arena
-        self.layers: list[Layer] = plan.layers
-        for layer, blobs, learns in zip(self.layers, arena.blobs, plan.learns):
-            layer.params, layer.learns = blobs, learns
-        self._placement = place(plan)
-        self._data: dict[Version, Array] = {}
+    `arena` has the parameters, `layers` are the running copies of the plan's layers."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        arena: Arena,
+        streams: Streams,
+        make_session: MakeSession = Session,
+    ) -> None:
+        self.plan, self.arena, self.dtype = plan, arena, arena.dtype
+        self._make_session = make_session
+        self._gradients = Gradients()
+        self.layers = [self._start(node, streams) for node in plan.graph.nodes]
+        self._end = len(self.layers) - 1
         self._dynamic = any(layer.dynamic for layer in self.layers)
-        self._blobs: dict[str, Blob] = {}
-        self.blobs: Mapping[str, Blob] = MappingProxyType(self._blobs)
-        """The last version of each blob, in the order of their first appearance."""
-        self._allocate()
-
-    def _allocate(self, start: int = 0) -> None:
-        """Give every version its array, keeping those whose shape stands, and let the layers from
-        `start` on prepare."""
-        shapes = self._plan.shapes
-        for node in self._nodes:
-            for version in node.tops:
-                owner = self._placement.owner[version]
-                if owner is not version:
-                    self._data[version] = self._data[owner]
-                elif version not in self._data or self._data[version].shape != shapes[version]:
-                    self._data[version] = np.zeros(shapes[version], self.dtype)
-        for name, version in self._last.items():
-            data, weight = self._data[version], self._plan.loss_weights.get(version)
-            if name not in self.blobs:
-                self._blobs[name] = Blob(data, None, self._reshaper(version))
-            elif self.blobs[name].data is not data:
-                self.blobs[name]._replace(data, None)
-            else:
-                continue
-            if weight:
-                self.blobs[name].diff.fill(weight)
-        for layer in self.layers[start:]:
-            layer.prepare()
-        self._forward_steps = [self._forward_step(node) for node in self._nodes]
-        self._backward_steps: list[list[Step]] | None = None
-        self._losses = [(self._data[v], w) for v, w in self._plan.loss_weights.items()]
+        self._given: dict[Version, Shape] = {}
         self._stale = False
+        self._ran = False
+        self.placement = place(plan)
+        self._keeping = Keeping(plan, self.placement)
+        self.memory: Memory | None = None
+        self._session: Session | None = None
+        self._allocate()
+        self._prepare(0)
 
-    def _reshaper(self, last: Version) -> Callable[[Shape], None] | None:
-        """What `blob.reshape` does: for the tops of Input layers alone, in-place or not."""
-        first = last
-        while first.previous is not None:
-            first = first.previous
-        if first.maker.spec.type != "Input":
-            return None
-        return partial(self._reshape_input, first, last)
+    def _start(self, node: Node, streams: Streams) -> Layer:
+        layer, uses = self.plan.layers[node.index], self.plan.uses[node.index]
+        # the gradient of a parameter that several layers use is written by none, all add to it
+        alone = all(self.plan.user_counts[use.param] == 1 for use in uses)
+        return layer.started(
+            self.arena.blobs[node.index],
+            self.plan.needs[node.index].learns,
+            streams,
+            self._gradients if alone else Gradients(),
+        )
 
-    def _arrays(self, versions: Iterable[Version]) -> list[Array]:
-        return [self._data[v] for v in versions]
+    # Shapes and memory.
 
-    def _forward_step(self, node: Node) -> Step:
-        layer = self.layers[node.index]
-        if layer.dynamic:
-            return partial(self._forward_dynamic, node)
-        apart = [v for v in node.tops if not self._placement.shown(v)]
-        if apart and node.spec.type == "Input":
-            return partial(self._take_input, apart)
-        return partial(layer.forward, self._arrays(node.bottoms), self._arrays(node.tops))
+    @property
+    def session(self) -> Session:
+        """The net on its engine."""
+        assert self._session is not None
+        return self._session
 
-    def _take_input(self, versions: list[Version]) -> None:
-        """An input that an in-place layer rewrites is shown, and filled, as its last version; the
-        first version, kept because others read it too, is taken from there."""
-        for version in versions:
-            np.copyto(self._data[version], self.blobs[version.name].data)
+    def _allocate(self) -> None:
+        """Memory for the plan as it is now. Passes are compiled when they are next run."""
+        self._slots = self._keeping.slots(forward_program(self.placement, 0, self._end))
+        self.memory = Memory(self.placement, self.dtype, self._slots, self.memory)
+        setting = Setting(self.plan, self.layers, self.memory, self.arena, self._gradients)
+        self._session = self._make_session(setting, self._session)
+        self._bound: dict[Part, list[Bound]] = {}
+        self._clears: dict[Part, Bound] = {}
 
-    def _forward_dynamic(self, node: Node) -> None:
-        """A layer whose top shapes depend on values: what follows it is reshaped as needed."""
-        layer = self.layers[node.index]
-        shapes = [tuple(s) for s in layer.reshape_to(self._arrays(node.bottoms))]
-        if shapes != layer.top_shapes:
-            layer.top_shapes = shapes
-            self._plan.shapes.update(zip(node.tops, shapes))
-            self._infer(node.index + 1)
-        layer.forward(self._arrays(node.bottoms), self._arrays(node.tops))
+    def _prepare(self, start: int) -> None:
+        shapes = self.plan.shapes
+        for node in self.plan.graph.nodes[start:]:
+            layer = self.layers[node.index]
+            layer.bottom_shapes = [shapes[v] for v in node.bottoms]
+            layer.top_shapes = [shapes[v] for v in node.tops]
+            layer.prepare()
 
-    def _infer(self, start: int = 0) -> None:
-        """Shapes anew from the layer `start` on, then memory for what changed."""
-        for node in self._nodes[start:]:
-            infer_shapes(node, self.layers[node.index], self._plan.shapes)
-        self._allocate(start)
+    def reshape(self, start: int = 0) -> None:
+        """Let the shapes from the layer `start` on follow what was given from outside, as the next
+        forward pass would."""
+        shapes = dict(self.plan.shapes)
+        for node in self.plan.graph.nodes[start:]:
+            infer_node(node, self.layers[node.index], shapes, self._given)
+        self._stale = False
+        self.plan = self.plan.with_shapes(shapes)
+        self.placement = place(self.plan)
+        self._keeping = self._keeping.moved(self.plan, self.placement)
+        self._allocate()
+        self._prepare(start)
 
-    def _reshape_input(self, first: Version, last: Version, shape: Shape) -> None:
-        self.layers[first.maker.index].top_shapes[first.top_index] = shape
-        self.blobs[first.name]._replace(np.zeros(shape, self.dtype), None)
-        self._data[self._placement.owner[last]] = self.blobs[first.name].data
+    def give_shape(self, name: str, shape: Shape) -> None:
+        """Reshape a blob that is filled from outside. Its array is there at once; what depends on
+        it follows at the next forward pass."""
+        array = np.zeros(shape, self.dtype)
+        old = self.session.look(self.placement.shown(name))
+        if old.size == array.size:
+            array[...] = old.reshape(shape)
+        self._given[self.plan.graph.blobs[name].first] = shape
+        self.session.give(self.placement.shown(name), array)
         self._stale = True
+        self._ran = False
 
-    def reshape(self) -> None:
-        """Let all shapes follow the inputs', as the next forward pass would."""
-        self._infer()
+    def shape_of(self, name: str) -> Shape:
+        """The shape of a blob, with what has been given from outside since the last pass."""
+        version = self.plan.graph.blobs[name]
+        return self._given.get(version.first) or self.plan.shapes[version]
 
-    def forward_loss(self) -> float:
-        """One forward pass; the weighted sum of the losses. The solver's inner loop."""
-        if self._stale:
-            self._infer()
-        if self._dynamic:
-            for index in range(len(self.layers)):  # the steps behind may be exchanged underway
-                self._forward_steps[index]()
+    # What blobs show.
+
+    def look(self, name: str, of: str = DATA) -> Array:
+        """What `net.blobs[name]` shows: a host array, which may be written into."""
+        value = self.placement.shown(name, of)
+        if of == DATA:
+            self.keep([value.version])
+        return self.session.look(value)
+
+    def look_at(self, version: Version, of: str = DATA) -> Array:
+        """The data or the gradient of one version of a blob."""
+        if of == DATA:
+            self.keep([version])
+        return self.session.look(Value(version, of))
+
+    def keep(self, versions: Iterable[Version]) -> None:
+        """Let these versions keep their values. What the last pass did not keep is computed anew.
+        Raises NetError where that cannot be done any more."""
+        slot = self._slots.slot
+        if not slot or not any(self.placement.owner[v] in slot for v in versions):
+            return
+        if self._ran:
+            self._keep_everything()
         else:
-            for step in self._forward_steps:
-                step()
-        loss = 0.0
-        for array, weight in self._losses:
-            loss += weight * float(array if array.ndim == 0 else array.sum())
-        return loss
+            self._keeping.asked.update(versions)
+            self._allocate()
 
-    def backward_all(self) -> None:
-        """One backward pass over all layers."""
-        if self._backward_steps is None:
-            self._backward_steps = self._plan_backward()
-        for step in self._flat_backward:
+    def _keep_everything(self) -> None:
+        """From now on every blob has memory of its own; what was not kept is computed anew."""
+        if self._keeping.everything:
+            return
+        self._keeping.everything = True
+        slots, graph = self._slots, self.plan.graph
+        if not self._ran:
+            self._allocate()
+            return
+        again = self._keeping.again(forward_program(self.placement, 0, self._end), slots)
+        shown = [self.placement.shown(name) for name in graph.outputs]
+        before = [self.session.look(value).copy() for value in shown]
+        self._allocate()
+        for step in self.session.bind(again):
             step()
+        for value, old in zip(shown, before):
+            new = self.session.look(value)
+            if not np.array_equal(new, old, equal_nan=True):
+                np.copyto(new, old)
+                self._ran = False
+                raise NetError(
+                    Problem(
+                        "the blob was not kept by the last pass, and inputs or parameters have "
+                        "changed since then",
+                        hint="run forward again; from now on this net keeps all of its blobs",
+                    )
+                )
 
-    def forward_backward(self) -> float:
-        """Forward, then backward; the loss."""
-        loss = self.forward_loss()
-        self.backward_all()
-        return loss
+    # Passes.
 
-    def _plan_backward(self) -> list[list[Step]]:
+    def program(self, part: Part) -> Program:
+        """What a pass does, step by step."""
+        direction, start, end = part
+        if direction == FORWARD:
+            return forward_program(self.placement, start, end)
+        return backward_program(self.plan, start, end)
+
+    def steps(self, direction: str) -> Sequence[tuple[Step, Bound]]:
+        """The steps of a whole pass beside what runs them, for those who measure them."""
+        part = (FORWARD, 0, self._end) if direction == FORWARD else (BACKWARD, self._end, 0)
+        program = self.program(part)
+        self._compile(part)
+        return list(zip(program, self.session.bind(program)))
+
+    def _compile(self, part: Part) -> list[Bound]:
         if self._stale:
-            self._infer()
-        self._flow = GradientFlow(self._plan, self._placement, self._data, self.blobs)
-        steps = self._flow.steps()
-        self._flat_backward = [step for part in reversed(steps) for step in part]
+            self.reshape()
+        if part != (FORWARD, 0, self._end):
+            self._keep_everything()
+        program = self.program(part)
+        if self._dynamic and part[0] == FORWARD:
+            steps = [self._bind_dynamic(step) for step in program]
+        else:
+            steps = self.session.bind(program)
+        if part[0] == BACKWARD:
+            self._clears[part] = self.session.clear(not_overwritten(self.plan, program))
+        self._bound[part] = steps
         return steps
 
-    def clear_param_diffs(self) -> None:
-        """Zero the gradients of all parameters, which otherwise add up from pass to pass."""
-        self.arena.clear_diff()
+    def _bind_dynamic(self, step: Step) -> Bound:
+        bound = self.session.bind((step,))[0]
+        if isinstance(step, Forward) and self.layers[step.node.index].dynamic:
+            return partial(self._forward_dynamic, step, bound)
+        return bound
+
+    def _forward_dynamic(self, step: Forward, bound: Bound) -> None:
+        """A layer whose top shapes depend on values: what follows it is reshaped as needed."""
+        layer = self.layers[step.node.index]
+        bottom = [self.session.look(v) for v in step.bottoms]
+        shapes = [tuple(s) for s in layer.reshape_to(bottom)]
+        if shapes != layer.top_shapes:
+            layer.top_shapes = shapes
+            changed = dict(self.plan.shapes) | dict(zip(step.node.tops, shapes))
+            self.plan = self.plan.with_shapes(changed)
+            self.reshape(step.node.index + 1)
+            bound = self.session.bind((step,))[0]
+        bound()
+
+    def forward(self, start: int = 0, end: int | None = None) -> None:
+        """Run the layers `start` to `end` forward."""
+        part = (FORWARD, start, self._end if end is None else end)
+        if self._stale:
+            self.reshape()
+        steps = self._bound.get(part)
+        if steps is None:
+            steps = self._compile(part)
+        self._ran = True
+        if not self._dynamic:
+            for step in steps:
+                step()
+            return
+        for index in range(len(steps)):  # the steps behind may be exchanged underway
+            (self._bound.get(part) or self._compile(part))[index]()
+
+    def backward(self, start: int | None = None, end: int = 0) -> None:
+        """Run the layers `start` down to `end` backward."""
+        part = (BACKWARD, self._end if start is None else start, end)
+        steps = self._bound.get(part)
+        if steps is None:
+            steps = self._compile(part)
+        for lender in self.arena.lenders:
+            lender.settle()
+        if not self.arena.cleared:
+            for step in steps:
+                step()
+            return
+        self.arena.cleared = False
+        self._gradients.fresh = True
+        try:
+            self._clears[part]()
+            for step in steps:
+                step()
+        finally:
+            self._gradients.fresh = False
+
+    def loss(self) -> float:
+        """The weighted sum of the losses, as the last forward pass left them."""
+        return self.session.loss()
+
+    def set_diff(self, version: Version, values: Array) -> None:
+        """A gradient from outside."""
+        self.session.look(Value(version, DIFF))[...] = values

@@ -47,22 +47,26 @@ class Bench:
             spec.top = []
         self.streams = Streams(1)
         context = Context(case.phase, dtype, self.streams, "", folder)
-        self.layer = layer = cls(spec, context)
+        planned = cls(spec, context)
         inputs = case.arrays(np.random.default_rng(5))
         self.bottom: list[Array] = [np.array(v, self.dtype) for v in inputs.values()]
-        layer.setup([b.shape for b in self.bottom])
-        self._infer()
+        planned.setup([b.shape for b in self.bottom])
+        planned.reshape([b.shape for b in self.bottom])
         rng = np.random.default_rng(6)
-        for i, declared in enumerate(layer.declared):
+        params: list[Blob] = []
+        learns: list[bool] = []
+        for i, declared in enumerate(planned.declared):
             if i < len(case.params):
                 value = np.broadcast_to(case.params[i], declared.shape)
             elif declared.fixed:
                 value = np.full(declared.shape, declared.filler.value)
             else:
                 value = rng.uniform(-1, 1, declared.shape)
-            layer.params.append(Blob(np.array(value, self.dtype)))
+            params.append(Blob(np.array(value, self.dtype)))
             mult = spec.param[i].lr_mult if i < len(spec.param) else 1.0
-            layer.learns.append(not declared.fixed and mult != 0)
+            learns.append(not declared.fixed and mult != 0)
+        self.layer = layer = planned.started(params, learns, self.streams)
+        self._infer()
         layer.prepare()
         self.start_params = [p.data.copy() for p in layer.params]
         self._start_state = layer.state()

@@ -63,6 +63,6 @@ def test_another_number_of_channels(case: Case, channels: int) -> None:
         net.forward()
     except NetError:
         return
-    for blob, version in zip(net.blobs.values(), net._plan.graph.blobs.values()):
-        assert blob.shape == net._plan.shapes[version]
+    for blob, version in zip(net.blobs.values(), net.plan.graph.blobs.values()):
+        assert blob.shape == net.plan.shapes[version]
     net.backward()

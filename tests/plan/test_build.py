@@ -47,7 +47,7 @@ def refusal(text: str) -> str:
 
 
 def runs_backward(net: Net) -> list[str]:
-    return [n for n, back in zip(net._layer_names, net._plan.backward) if back]
+    return [n for n, back in zip(net._layer_names, net.plan.needs) if back.backward]
 
 
 class TestWhoRunsBackward:

@@ -93,7 +93,7 @@ class TestVersions:
         data, again, last = built.nodes
         assert data.tops[0] is not again.tops[0]
         assert again.tops[0].previous is data.tops[0] is again.bottoms[0]
-        assert last.bottoms == again.tops == [built.blobs["data"]]
+        assert last.bottoms == again.tops == (built.blobs["data"],)
 
     def test_a_reader_before_the_rewrite_reads_the_old_version(self) -> None:
         built = graph(DATA + relu("data", "a") + relu("data", "data") + relu("data", "b"))
@@ -109,7 +109,7 @@ class TestVersions:
         text = DATA + relu("data", "a")
         text += 'layer { name: "s" type: "Eltwise" bottom: "data" bottom: "data" top: "s" }'
         data, a, s = graph(text).nodes
-        assert data.tops[0].readers == [(a, 0), (s, 0), (s, 1)]
+        assert data.tops[0].readers == ((a, 0), (s, 0), (s, 1))
 
     def test_a_loss_without_a_top_gets_one(self) -> None:
         loss = 'layer { name: "l" type: "EuclideanLoss" bottom: "data" bottom: "data" }'

@@ -101,8 +101,8 @@ def test_a_weighted_blob_may_be_rewritten() -> None:
 
 def test_in_place_takes_no_memory_where_nobody_misses_the_old_values() -> None:
     net = trained(dense("ip1", "x", "y") + layer("ReLU", "n", "y", "y") + LOSS)
-    ip, relu = (net._nodes[i].tops[0] for i in (1, 2))
-    assert net._data[ip] is net._data[relu]
+    ip, relu = (net.plan.graph.nodes[i].tops[0] for i in (1, 2))
+    assert net.executor.look_at(ip) is net.executor.look_at(relu)
 
 
 class TestInPlaceOnAnInput:

@@ -1,0 +1,56 @@
+"""The shapes of a net's blobs, layer by layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from caffelite.blob import Shape
+from caffelite.layers.base import MOST, Layer, show
+from caffelite.plan.graph import Node, Version
+
+Shapes = dict[Version, Shape]
+
+
+def infer_node(
+    node: Node, layer: Layer, shapes: Shapes, given: Mapping[Version, Shape] | None = None
+) -> None:
+    """Ask the layer for its tops' shapes and note them in `shapes`. A top that is filled from
+    outside has the shape that is `given` for it, if any."""
+    tops = [tuple(s) for s in layer.reshape([shapes[v] for v in node.bottoms])]
+    for i, (version, inferred) in enumerate(zip(node.tops, tops)):
+        shape = given.get(version, inferred) if given else inferred
+        if math.prod(shape) > MOST:
+            layer.fail(
+                f'top "{version.name}" would be {show(shape)}',
+                "top",
+                index=i,
+                expected=f"at most {MOST} values",
+            )
+        shapes[version] = shape
+    _check_rewritten_inputs(node, layer, shapes)
+
+
+def infer_shapes(
+    nodes: Iterable[Node], layers: Sequence[Layer], given: Mapping[Version, Shape]
+) -> Shapes:
+    """All shapes anew, for other shapes of what is filled from outside."""
+    shapes: Shapes = {}
+    for node in nodes:
+        infer_node(node, layers[node.index], shapes, given)
+    return shapes
+
+
+def _check_rewritten_inputs(node: Node, layer: Layer, shapes: Mapping[Version, Shape]) -> None:
+    """An input is filled under its name, so a layer that rewrites it must keep its shape."""
+    for i, version in enumerate(node.tops):
+        first = version.first
+        if first is version or not first.maker.cls.fed or shapes[first] == shapes[version]:
+            continue
+        layer.fail(
+            f'the input "{version.name}" is {show(shapes[first])}, but this top of the same name '
+            f"is {show(shapes[version])}",
+            "top",
+            index=i,
+            expected="a name of its own for a top of another shape",
+        )

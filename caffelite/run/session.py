@@ -1,0 +1,107 @@
+"""Session: one net on one engine. This one is NumPy's: each layer's own methods on host arrays.
+
+An engine derives its own from it, takes over the steps it is good at and leaves the others here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from caffelite.blob import Array
+from caffelite.layers.base import Gradients, Layer
+from caffelite.plan.build import Plan
+from caffelite.plan.params import Param
+from caffelite.run.arena import Arena
+from caffelite.run.memory import Memory
+from caffelite.run.program import DIFF, Add, Backward, Chain, Copy, Fill, Forward, Program, Value
+
+Bound = Callable[[], Any]
+"""A step with its arrays: calling it runs it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What a session works with: a plan, the running copies of its layers, their memory."""
+
+    plan: Plan
+    layers: Sequence[Layer]
+    memory: Memory
+    arena: Arena
+    gradients: Gradients
+
+
+class Session:
+    """Binds the steps of programs to memory. `previous` is the session of the same net before its
+    shapes or its memory changed."""
+
+    engine = "numpy"
+    lazy_loss = False
+    """Is a loss costly to read, so that it should only be read where it is shown?"""
+
+    def __init__(self, setting: Setting, previous: Session | None = None) -> None:
+        self.setting = setting
+        self.plan, self.layers, self.memory = setting.plan, setting.layers, setting.memory
+        weights = self.plan.loss_weights
+        self._losses = [(self.memory.array(Value(v)), weight) for v, weight in weights.items()]
+        for version in weights:
+            self.memory.array(Value(version, DIFF))
+
+    def bind(self, program: Program) -> list[Bound]:
+        """The program's steps as a flat list, to be called in order."""
+        return [self.bind_step(step) for step in program]
+
+    def bind_step(self, step: object) -> Bound:
+        """One step on host arrays."""
+        array, many = self.memory.array, self._arrays
+        if isinstance(step, Forward):
+            layer = self.layers[step.node.index]
+            return partial(layer.forward, many(step.bottoms), many(step.tops))
+        if isinstance(step, Backward):
+            layer = self.layers[step.node.index]
+            diffs = [None if v is None else array(v) for v in step.bottom_diffs]
+            ends = many(step.tops), many(step.top_diffs), many(step.bottoms)
+            return partial(layer.backward, *ends, diffs)
+        if isinstance(step, Fill):
+            return partial(array(step.value).fill, step.number)
+        if isinstance(step, Add):
+            to = array(step.to)
+            return partial(np.add, to, array(step.share), to)
+        if isinstance(step, Copy):
+            return partial(np.copyto, array(step.to), array(step.source))
+        assert isinstance(step, Chain)
+        return partial(_run_all, [self.bind_step(part) for part in step.steps])
+
+    def _arrays(self, values: Sequence[Value]) -> list[Array]:
+        return [self.memory.array(v) for v in values]
+
+    def look(self, value: Value) -> Array:
+        """A value as a host array, up to date. The caller may write into it at any time."""
+        return self.memory.array(value)
+
+    def give(self, value: Value, array: Array) -> None:
+        """From now on a value lies in this array, whose content counts."""
+        self.memory.replace(value, array)
+
+    def clear(self, params: Sequence[Param]) -> Bound:
+        """What sets the gradients of these parameters to zero."""
+        arena = self.setting.arena
+        where = dict(zip(arena.params, arena.slices))
+        parts = [arena.raw_diff[where[p]] for p in params if p in where]
+        return partial(_run_all, [partial(part.fill, 0) for part in parts])
+
+    def loss(self) -> float:
+        """The weighted sum of the losses, as the last forward pass left them."""
+        loss = 0.0
+        for array, weight in self._losses:
+            loss += weight * (array.item() if array.ndim == 0 else float(array.sum()))
+        return loss
+
+
+def _run_all(steps: list[Bound]) -> None:
+    for step in steps:
+        step()
