@@ -71,7 +71,7 @@ class Net:
             raise TypeError(f"a net is of float32 or float64, not of {kind}")
         self.streams = streams or Streams(seed)
         self.state = state_for(self.param, self.phase, level, list(stages or []))
-        context = Context(self.phase, kind, self.streams, prefix, self.folder)
+        context = Context(self.phase, kind, prefix, self.folder)
         plan = plan_net(self.param, self.state, context)
         self.arena = Arena(plan, kind, self.streams, share.params if share else None)
         """All parameters, and all their gradients, each in one array."""

@@ -17,9 +17,8 @@ from caffelite.blob import Array
 from caffelite.cli.progress import progress
 from caffelite.data.datums import open_database, pixels
 from caffelite.errors import DataError, Problem
-from caffelite.schema.binary import decode, encode, write_atomically
+from caffelite.schema.binary import encode, write_atomically
 from caffelite.schema.common import BlobProto
-from caffelite.schema.datum import Datum
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,12 +54,15 @@ def mean_image(path: str) -> tuple[Array, int]:
 
     Raises DataError if one has another shape than the first, or cannot be read.
     """
-    database = open_database(path)
     total: Array | None = None
-    with database.env.begin() as transaction, transaction.cursor() as cursor:
+    with (
+        open_database(path) as database,
+        database.env.begin() as transaction,
+        transaction.cursor() as cursor,
+    ):
         for key, value in progress(cursor, "images", database.count):
-            record = f'record "{key.decode(errors="replace")}" of "{path}"'
-            image = pixels(decode(value, Datum, record), record)
+            datum, record = database.decode(key, value)
+            image = pixels(datum, record)
             if total is None:
                 total = np.zeros(image.shape)
             elif image.shape != total.shape:

@@ -7,23 +7,27 @@ from typing import Any
 
 import numpy as np
 
-from caffelite.blob import Array
+from caffelite.blob import Array, Shape
 from caffelite.data.feed import Order
 from caffelite.data.transform import Transformer
+from caffelite.errors import DataError
 
 
 class ArrayFeed:
-    """Rows of arrays of one length. `load` gives the arrays when the first batch is wanted; the
-    first array goes through the transformer."""
+    """Rows of arrays of one length. `load` gives the arrays, of the `shapes`, from the file `path`
+    when the first batch is wanted; the first array goes through the transformer."""
 
     def __init__(
         self,
+        path: str,
         load: Callable[[], Sequence[Array]],
+        shapes: Sequence[Shape],
         shuffle: bool,
         rng: np.random.Generator,
         transformer: Transformer,
     ) -> None:
-        self._load, self._shuffle, self._rng = load, shuffle, rng
+        self._path = path
+        self._load, self._shapes, self._shuffle, self._rng = load, shapes, shuffle, rng
         self._transformer = transformer
         self._arrays: Sequence[Array] = ()
         self._order: Order | None = None
@@ -38,7 +42,14 @@ class ArrayFeed:
             np.copyto(target, values[rows], casting="unsafe")
 
     def _begin(self) -> Order:
-        self._arrays = self._load()
+        arrays = self._load()
+        found = [array.shape for array in arrays]
+        if found != list(self._shapes) or any(a.dtype.kind not in "fiub" for a in arrays):
+            raise DataError(
+                f'"{self._path}" has changed since the net was made: it holds {show(found)} '
+                f"numbers, where {show(self._shapes)} were expected"
+            )
+        self._arrays = arrays
         order = Order([len(self._arrays[0])], self._shuffle, self._rng)
         if self._restored:
             order.restore(self._restored)
@@ -54,3 +65,8 @@ class ArrayFeed:
     def restore(self, state: dict[str, Any]) -> None:
         self._order, self._restored = None, state["order"]
         self._transformer.restore(state["transform"])
+
+
+def show(shapes: Sequence[Shape]) -> str:
+    """Shapes for people: "100 x 3 and 100"."""
+    return " and ".join(" x ".join(map(str, shape)) for shape in shapes)

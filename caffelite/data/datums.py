@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from caffelite.blob import Array
+from caffelite.blob import Array, Shape
 from caffelite.data.images import read_image
 from caffelite.data.optional import need
 from caffelite.data.transform import Transformer, check_shape
@@ -20,7 +21,7 @@ from caffelite.schema.datum import Datum
 
 
 class Database:
-    """An LMDB database, open for reading. Use `open_database`."""
+    """An LMDB database, open for reading. Use `open_database`; the last `close` closes it."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -31,8 +32,14 @@ class Database:
             )
         except lmdb.Error as error:
             raise DataError(f'"{path}" is not an LMDB database: {error}') from None
-        self.error: type[Exception] = lmdb.Error
-        weakref.finalize(self, self.env.close)
+        try:
+            self._check()
+        except DataError:
+            self.env.close()
+            raise
+
+    def _check(self) -> None:
+        path = self.path
         # A page beyond the end of the file would be read as a bus error, not an exception.
         file = os.path.join(path, "data.mdb") if os.path.isdir(path) else path
         pages = self.env.info()["last_pgno"] + 1
@@ -45,8 +52,37 @@ class Database:
         if not self.count:
             raise DataError(f'"{path}" is empty: it holds no record')
 
+    def close(self) -> None:
+        """One user less."""
+        with _lock:
+            key = os.path.realpath(self.path)
+            database, users = _open.pop(key)
+            if users > 1:
+                _open[key] = database, users - 1
+            else:
+                self.env.close()
 
-_open: weakref.WeakValueDictionary[str, Database] = weakref.WeakValueDictionary()
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def first_shape(self, color: bool | None) -> Shape:
+        """The shape (C, H, W) of the first record."""
+        with self.env.begin() as transaction, transaction.cursor() as cursor:
+            cursor.first()
+            return pixels(*self.decode(cursor.key(), cursor.value()), color).shape
+
+    def decode(self, key: bytes, value: bytes) -> tuple[Datum, str]:
+        """A record, and what errors call it."""
+        record = f'record "{key.decode(errors="replace")}" of "{self.path}"'
+        return decode(value, Datum, record), record
+
+
+_open: dict[str, tuple[Database, int]] = {}
+"""The open databases, and how many use each."""
+_lock = threading.RLock()  # a finalizer may close one while another is being opened
 
 
 def open_database(path: str) -> Database:
@@ -63,9 +99,9 @@ def open_database(path: str) -> Database:
             )
         )
     key = os.path.realpath(path)
-    database = _open.get(key)
-    if database is None:
-        database = _open[key] = Database(path)
+    with _lock:
+        database, users = _open.get(key) or (Database(path), 0)
+        _open[key] = database, users + 1
     return database
 
 
@@ -89,33 +125,31 @@ def pixels(datum: Datum, record: str, color: bool | None = None) -> Array:
 
 
 class DatumFeed:
-    """The records of a database in the order of their keys, from the first again at the end."""
+    """The records of a database in the order of their keys, from the first again at the end.
+
+    `shape` is that of the first record, which the others must have. The database is closed when
+    the feed is no longer used."""
 
     def __init__(
-        self, database: Database, transformer: Transformer, color: bool | None, skip: int = 0
+        self,
+        database: Database,
+        transformer: Transformer,
+        shape: Shape,
+        color: bool | None,
+        skip: int = 0,
     ) -> None:
         self.database, self.transformer, self.color = database, transformer, color
-        self._skip = skip
+        self._shape, self._skip = shape, skip
         self._cursor: Any = None
         self._next: bytes | None = None
-        self._shape = pixels(*self._first(), color).shape
-        self.sample = transformer.shape(self._shape)
-
-    def _first(self) -> tuple[Datum, str]:
-        with self.database.env.begin() as transaction, transaction.cursor() as cursor:
-            cursor.first()
-            return self._decode(cursor.key(), cursor.value())
-
-    def _decode(self, key: bytes, value: bytes) -> tuple[Datum, str]:
-        record = f'record "{key.decode(errors="replace")}" of "{self.database.path}"'
-        return decode(value, Datum, record), record
+        weakref.finalize(self, database.close)
 
     def fill(self, out: Sequence[Array]) -> None:
         if self._cursor is None:
             self._seek()
         cursor = self._cursor
         for row in range(len(out[0])):
-            datum, record = self._decode(cursor.key(), cursor.value())
+            datum, record = self.database.decode(cursor.key(), cursor.value())
             image = pixels(datum, record, self.color)
             if image.shape != self._shape:
                 if not self.transformer.crop or len(image) != self._shape[0]:

@@ -71,10 +71,6 @@ class Order:
             n -= len(part)
         return parts[0] if len(parts) == 1 else np.concatenate([self._epoch[:0], *parts])
 
-    def peek(self) -> int:
-        """The sample that comes next in this epoch; the first, at its end."""
-        return int(self._epoch[self._at % self.count])
-
     @staticmethod
     def start(rng: np.random.Generator) -> dict[str, Any]:
         """The state that an order which is yet to be made will begin with."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from caffelite.blob import Array
+from caffelite.blob import Array, Shape
 from caffelite.data.feed import Order
 from caffelite.data.images import read_image
 from caffelite.data.transform import Transformer, check_shape
+from caffelite.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -22,35 +23,41 @@ class Reading:
     height: int = 0
     width: int = 0
 
+    def __call__(self, path: str) -> Array:
+        """The image (C, H, W). Raises DataError."""
+        return read_image(path, self.color, self.height, self.width)
+
+
+class Files(Protocol):
+    """Paths of images, and their labels."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> tuple[str, int]: ...
+
 
 class ImageFeed:
-    """`count` images; `locate(i)` gives the path of image i and its label."""
+    """Images from `files`, all of the `shape` of one before it is cropped."""
 
     def __init__(
         self,
-        locate: Callable[[int], tuple[str, int]],
-        count: int,
+        files: Files,
         reading: Reading,
+        shape: Shape,
         transformer: Transformer,
         shuffle: bool,
         rng: np.random.Generator,
         skip: int = 0,
     ) -> None:
-        self._locate, self._reading, self._transformer = locate, reading, transformer
-        self.order = Order([count], shuffle, rng)
+        self._files, self._reading, self._transformer = files, reading, transformer
+        self._shape = shape
+        self.order = Order([len(files)], shuffle, rng)
         self.order.take(skip)
-        # The first image sets the shape that all must have.
-        self._shape = self._image(self.order.peek())[0].shape
-        self.sample = transformer.shape(self._shape)
-
-    def _image(self, index: int) -> tuple[Array, int, str]:
-        path, label = self._locate(index)
-        r = self._reading
-        return read_image(path, r.color, r.height, r.width), label, f'image "{path}"'
 
     def fill(self, out: Sequence[Array]) -> None:
         for row, index in enumerate(self.order.take(len(out[0]))):
-            image, label, name = self._image(int(index))
+            path, label = self._files[int(index)]
+            image, name = self._reading(path), f'image "{path}"'
             if image.shape != self._shape:
                 if not self._transformer.crop:
                     check_shape(image.shape, self._shape, name)
@@ -65,3 +72,12 @@ class ImageFeed:
     def restore(self, state: dict[str, Any]) -> None:
         self.order.restore(state["order"])
         self._transformer.restore(state["transform"])
+
+
+def check_count(found: int, expected: int | None, path: str) -> None:
+    """Refuse a list that has changed."""
+    if found != expected:
+        raise DataError(
+            f'"{path}" has changed since the net was made: it has {found} images, where '
+            f"{expected} were expected"
+        )

@@ -66,3 +66,25 @@ class Roots:
                 if os.path.exists(os.path.join(folder, path)):
                     return os.path.join(folder, path)
         return None
+
+
+class Labelled:
+    """Listed files and their labels: (path, label) each."""
+
+    def __init__(self, path: str, roots: Roots) -> None:
+        self._source, self._entries = read_labelled(path)
+        self._roots = roots
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, index: int) -> tuple[str, int]:
+        """Raises DataError, with the line, if there is no such file."""
+        name, label, line = self._entries[index]
+        path = self._roots.find(name)
+        if path is None:
+            expected = f'a file; root_folder is "{self._roots.root}"'
+            raise DataError(
+                Problem(f'there is no image "{name}"', line_of(self._source, line), expected)
+            )
+        return path, label

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +14,7 @@ from caffelite.blob import Array
 from caffelite.errors import DataError, Problem, Source, Span, did_you_mean
 
 
-@dataclass
+@dataclass(frozen=True)
 class Table:
     """A text file of rows, of which at first only the first two have been read."""
 
@@ -43,16 +43,24 @@ class Table:
             )
         return number % self.columns
 
-    def read(self, label: int | None, classes: list[str]) -> tuple[Array, Array]:
-        """All rows: the values of every column but `label`, and that column. Labels that are
-        names get their number in `classes`."""
-        values: list[list[float]] = []
-        labels: list[float] = []
+    def count_rows(self) -> int:
+        """How many rows of data there are; one of another number of columns is refused."""
+        return sum(1 for _ in self._rows())
+
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
         for line, row in _rows(self.path, self.delimiter, bool(self.header)):
             if len(row) != self.columns:
                 raise _error(
                     self.path, line, f"{len(row)} columns, where {self.columns} were expected"
                 )
+            yield line, row
+
+    def read(self, label: int | None, classes: list[str]) -> list[Array]:
+        """All rows: the values of every column but `label`, and that column if there is one. Labels
+        that are names get their number in `classes`."""
+        values: list[list[float]] = []
+        labels: list[float] = []
+        for line, row in self._rows():
             if label is not None:
                 labels.append(self._label(row[label].strip(), classes, line))
                 del row[label]
@@ -61,7 +69,7 @@ class Table:
             except ValueError:
                 bad = next(cell for cell in row if not is_number(cell))
                 raise _error(self.path, line, f'"{bad}" is not a number') from None
-        return np.array(values), np.array(labels)
+        return [np.array(values)] if label is None else [np.array(values), np.array(labels)]
 
     def _label(self, cell: str, classes: list[str], line: int) -> float:
         if cell in classes:

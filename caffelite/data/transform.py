@@ -20,7 +20,8 @@ class Transformer:
 
     As in Caffe, crops are random in TRAIN and central in TEST (an odd pixel left over goes to the
     bottom and right), and `mirror` flips each second sample by chance in both phases. Samples
-    are (C, H, W); those of fewer axes are taken as (C,) or (C, H).
+    are (C, H, W); those of fewer axes are taken as (C,) or (C, H). Without an `rng` it can only
+    say the `shape`.
     """
 
     def __init__(
@@ -28,7 +29,7 @@ class Transformer:
         param: TransformationParameter,
         phase: Phase,
         dtype: Any,
-        rng: np.random.Generator,
+        rng: np.random.Generator | None,
         mean: Array | None = None,
     ) -> None:
         self.dtype = np.dtype(dtype)
@@ -37,7 +38,7 @@ class Transformer:
         self.values = np.array(param.mean_value, self.dtype)
         self.mean = None if mean is None else mean.astype(self.dtype)
         self._random_crop = bool(self.crop) and phase == Phase.TRAIN
-        self._rng = rng
+        self._rng: np.random.Generator = rng  # type: ignore[assignment]
         if mean is not None and len(self.values):
             raise DataError("mean_file and mean_value are both given: give one")
 

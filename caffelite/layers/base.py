@@ -30,7 +30,7 @@ import builtins
 import copy
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, Union, cast, runtime_checkable
 
 import numpy as np
@@ -62,7 +62,6 @@ class Context:
 
     phase: Phase = Phase.TEST
     dtype: Any = np.float32
-    streams: Streams = field(default_factory=lambda: Streams(0))
     prefix: str = ""  # of the names of this net's random streams: "train/", "test0/"
     folder: str = ""  # of the net's file: where relative paths are looked for second
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import partial
 
-from caffelite.blob import Array
 from caffelite.data.arrays import ArrayFeed
 from caffelite.data.table import open_table
 from caffelite.layers.base import Shapes, param_of, register
@@ -58,23 +57,17 @@ class CsvData(FeedLayer):
         header = self.param.header if self.param.has("header") else None
         with self.placed(*self.place):
             self._table = open_table(path, self.param.delimiter, header)
+            rows = self._table.count_rows()
         labelled = len(self.spec.top) > 1 or self.param.has("label")
         with self.placed("csv_data_param", "label"):
             self._label = self._table.column(self.param.label) if labelled else None
-        transformer = self.transformer()
         width = self._table.columns - (self._label is not None)
         if not width:
             self.fail(f'"{path}" has no column beside the label', *self.place)
-        with self.placed("transform_param"):
-            prepared = transformer.shape((width,))
-        feed = ArrayFeed(lambda: self._arrays, self.param.shuffle, self.stream(), transformer)
-        self.use(feed, [prepared, ()], prefetch=0)
+        self._shapes = [(rows, width), (rows,)][: 1 if self._label is None else 2]
+        self.use(rows, [self.prepared((width,)), ()], prefetch=0)
 
-    @cached_property
-    def _arrays(self) -> tuple[Array, Array]:
-        with self.placed(*self.place):
-            return self._table.read(self._label, list(self.param.classes))
-
-    @property
-    def epoch_size(self) -> int:
-        return len(self._arrays[0])
+    def make_feed(self) -> ArrayFeed:
+        load = partial(self._table.read, self._label, list(self.param.classes))
+        shuffle, path = self.param.shuffle, self._table.path
+        return ArrayFeed(path, load, self._shapes, shuffle, self.stream(), self.transformer())

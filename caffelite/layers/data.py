@@ -38,15 +38,17 @@ class Data(FeedLayer):
                 hint=LEVELDB_ADVICE,
             )
         self.check_batch_size("data_param")
-        path = self.find("data_param", what="database")
+        self._path = self.find("data_param", what="database")
+        with self.placed(*self.place), open_database(self._path) as database:
+            count = database.count
+            self._record = database.first_shape(self._color())
+        self.use(count, [self.prepared(self._record), ()], param.prefetch)
+
+    def make_feed(self) -> DatumFeed:
+        limit = self.param.rand_skip
+        skip = int(self.stream("/skip").integers(limit)) if limit else 0
         transformer = self.transformer()
-        color = self._color()
-        skip = int(self.stream("/skip").integers(param.rand_skip)) if param.rand_skip else 0
-        with self.placed(*self.place):
-            database = open_database(path)
-            feed = DatumFeed(database, transformer, color, skip)
-        self._count = database.count
-        self.use(feed, [feed.sample, ()], param.prefetch)
+        return DatumFeed(open_database(self._path), transformer, self._record, self._color(), skip)
 
     def _color(self) -> bool | None:
         if self.transform.force_color and self.transform.force_gray:
@@ -54,7 +56,3 @@ class Data(FeedLayer):
         if self.transform.force_color or self.param.force_encoded_color:
             return True
         return False if self.transform.force_gray else None
-
-    @property
-    def epoch_size(self) -> int:
-        return self._count

@@ -61,7 +61,6 @@ class DummyData(Layer):
 
     def setup(self, bottom: Shapes) -> None:
         self._fillers = self._each("data_filler") or [FillerParameter()] * len(self.spec.top)
-        self._filled: list[Array | None] = [None] * len(self.spec.top)
         if old := [n for n in ("num", "channels", "height", "width") if self.param.has(n)]:
             if self.param.has("shape"):
                 self.fail(f"shape and {old[0]} are both given", "dummy_data_param", old[0])
@@ -85,8 +84,11 @@ class DummyData(Layer):
             )
         return list(values) * (tops if len(values) == 1 else 1)
 
+    def open(self) -> None:
+        self._filled: list[Array | None] = [None] * len(self.spec.top)
+
     def reshape(self, bottom: Shapes) -> list[Shape]:
-        return self._shapes
+        return list(self._shapes)
 
     def fill_constants(self, top: Arrays) -> None:
         """Fill the constant tops that are not the arrays filled last time."""

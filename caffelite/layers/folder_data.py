@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from caffelite.data.imagefiles import ImageFeed, Reading
+from caffelite.data.imagefiles import ImageFeed, Reading, check_count
 from caffelite.data.images import SUFFIXES
 from caffelite.errors import DataError
 from caffelite.layers.base import Shapes, param_of, register
@@ -54,24 +54,24 @@ class FolderData(FeedLayer):
                 "new_height" if param.new_height else "new_width",
                 expected="both, or none",
             )
-        folder = self.find("folder_data_param", what="folder")
-        transformer = self.transformer()
+        self._path = self.find("folder_data_param", what="folder")
+        self._reading = Reading(param.is_color, param.new_height, param.new_width)
         with self.placed(*self.place):
-            self.classes, self._files = _list_images(folder)
-            reading = Reading(param.is_color, param.new_height, param.new_width)
-            feed = ImageFeed(
-                self._files.__getitem__,
-                len(self._files),
-                reading,
-                transformer,
-                param.shuffle,
-                self.stream(),
-            )
-        self.use(feed, [feed.sample, ()])
+            self.classes, files = _list_images(self._path)
+            self._image = self._reading(files[0][0]).shape  # which all others must have
+        self.use(len(files), [self.prepared(self._image), ()])
 
-    @property
-    def epoch_size(self) -> int:
-        return len(self._files)
+    def make_feed(self) -> ImageFeed:
+        _, files = _list_images(self._path)
+        check_count(len(files), self.epoch_size, self._path)
+        return ImageFeed(
+            files,
+            self._reading,
+            self._image,
+            self.transformer(),
+            self.param.shuffle,
+            self.stream(),
+        )
 
 
 def _list_images(folder: str) -> tuple[list[str], list[tuple[str, int]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from caffelite.data.hdf5 import HDF5Feed, HDF5File
+from caffelite.data.hdf5 import HDF5Feed, HDF5File, check_files, describe
 from caffelite.data.listing import Roots, line_of, read_list
 from caffelite.errors import DataError, Problem
 from caffelite.layers.base import ANY, Shapes, param_of, register
@@ -36,11 +36,14 @@ class HDF5Data(FeedLayer):
         self.check_batch_size("hdf5_data_param")
         path = self.find("hdf5_data_param")
         with self.placed(*self.place):
-            feed = HDF5Feed(self._files(path), self.param.shuffle, self.dtype, self.stream())
-        self._count = feed.order.count
-        self.use(feed, [shape[1:] for shape in feed.files[0].shapes], prefetch=2)
+            self._files = self._describe(path)
+            count = check_files(self._files)
+        self.use(count, [shape[1:] for shape in self._files[0].shapes], prefetch=2)
 
-    def _files(self, path: str) -> list[HDF5File]:
+    def make_feed(self) -> HDF5Feed:
+        return HDF5Feed(self._files, self.param.shuffle, self.dtype, self.stream())
+
+    def _describe(self, path: str) -> tuple[HDF5File, ...]:
         source = read_list(path)
         roots = Roots("", self.context.folder, os.path.dirname(path))
         files = []
@@ -50,9 +53,5 @@ class HDF5Data(FeedLayer):
                 if found is None:
                     problem = Problem(f'there is no file "{name}"', line_of(source, number))
                     raise DataError(problem)
-                files.append(HDF5File(found, self.spec.top))
-        return files
-
-    @property
-    def epoch_size(self) -> int:
-        return self._count
+                files.append(describe(found, self.spec.top))
+        return tuple(files)

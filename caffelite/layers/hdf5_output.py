@@ -40,6 +40,8 @@ class HDF5Output(Layer):
         folder = os.path.dirname(self.param.file_name)
         if folder and not os.path.isdir(folder):
             self.fail(f'there is no folder "{folder}" to write to', *path, hint="make it first")
+
+    def open(self) -> None:
         self._begun = False
 
     def reshape(self, bottom: Shapes) -> list[Shape]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from caffelite.blob import Array
+from caffelite.blob import Array, Shape
 from caffelite.data.arrays import ArrayFeed
 from caffelite.data.idx import read_header, read_idx
 from caffelite.errors import DataError
@@ -48,7 +48,6 @@ class IdxData(FeedLayer):
         labels = None
         if len(self.spec.top) > 1:
             labels = self.find("idx_data_param", "labels", "file of labels")
-        transformer = self.transformer()
         with self.placed(*self.place):
             _, shape = read_header(images)
             entries = shape[0]
@@ -59,30 +58,33 @@ class IdxData(FeedLayer):
                         f'"{images}" has {entries} images, but "{labels}" has labels of shape '
                         f"{' x '.join(map(str, label_shape))}"
                     )
-        self._range(entries)
-        sample = (1, *shape[1:]) if len(shape) == 3 else shape[1:]
-        with self.placed("transform_param"):
-            prepared = transformer.shape(sample)
-        load = partial(self._load, images, labels, sample)
-        feed = ArrayFeed(load, self.param.shuffle, self.stream(), transformer)
-        self.use(feed, [prepared, ()], prefetch=0)
+        count = self._range(entries)
+        self._sample = (1, *shape[1:]) if len(shape) == 3 else shape[1:]
+        self._images, self._labels = images, labels
+        self.use(count, [self.prepared(self._sample), ()], prefetch=0)
 
-    def _range(self, entries: int) -> None:
-        first, count = self.param.first, self.param.count
-        self._count = count or entries - first
-        if first >= entries or first + self._count > entries:
+    def make_feed(self) -> ArrayFeed:
+        count, first, shuffle = self.epoch_size or 0, self.param.first, self.param.shuffle
+        shapes: list[Shape] = [(count, *self._sample), (count,)][: 1 if self._labels is None else 2]
+        load = partial(_load, self._images, self._labels, first, count, len(self._sample))
+        return ArrayFeed(self._images, load, shapes, shuffle, self.stream(), self.transformer())
+
+    def _range(self, entries: int) -> int:
+        """How many entries are used."""
+        first = self.param.first
+        count = int(self.param.count or entries - first)
+        if first >= entries or first + count > entries:
             self.fail(
-                f"entries {first} to {first + max(1, self._count) - 1} of {entries}",
+                f"entries {first} to {first + max(1, count) - 1} of {entries}",
                 "idx_data_param",
-                "count" if count else "first",
+                "count" if self.param.count else "first",
                 expected=f"a range within 0 to {entries - 1}",
             )
+        return count
 
-    def _load(self, images: str, labels: str | None, sample: tuple[int, ...]) -> list[Array]:
-        first = self.param.first
-        pixels = read_idx(images, first, self._count).reshape(self._count, *sample)
-        return [pixels] if labels is None else [pixels, read_idx(labels, first, self._count)]
 
-    @property
-    def epoch_size(self) -> int:
-        return self._count
+def _load(images: str, labels: str | None, first: int, count: int, axes: int) -> list[Array]:
+    pixels = read_idx(images, first, count)
+    if pixels.ndim == axes:  # a plane of channels is added
+        pixels = pixels[:, None]
+    return [pixels] if labels is None else [pixels, read_idx(labels, first, count)]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 
-from caffelite.data.imagefiles import ImageFeed, Reading
-from caffelite.data.listing import Roots, line_of, read_labelled
-from caffelite.errors import DataError, Problem
+from caffelite.data.imagefiles import ImageFeed, Reading, check_count
+from caffelite.data.listing import Labelled, Roots
 from caffelite.layers.base import Shapes, param_of, register
 from caffelite.layers.source import FeedLayer
 from caffelite.schema.data import ImageDataParameter
@@ -40,35 +39,22 @@ class ImageData(FeedLayer):
                 "new_height" if param.new_height else "new_width",
                 expected="both, or none",
             )
-        path = self.find("image_data_param", what="list of images")
-        transformer = self.transformer()
+        self._path = self.find("image_data_param", what="list of images")
+        self._reading = Reading(param.is_color, param.new_height, param.new_width)
         with self.placed(*self.place):
-            self._list, self._entries = read_labelled(path)
-        self._roots = Roots(param.root_folder, self.context.folder, os.path.dirname(path))
-        skip = int(self.stream("/skip").integers(param.rand_skip)) if param.rand_skip else 0
-        reading = Reading(param.is_color, param.new_height, param.new_width)
-        with self.placed(*self.place):
-            feed = ImageFeed(
-                self._locate,
-                len(self._entries),
-                reading,
-                transformer,
-                param.shuffle,
-                self.stream(),
-                skip,
-            )
-        self.use(feed, [feed.sample, ()])
+            files = self._list()
+            self._image = self._reading(files[0][0]).shape  # which all others must have
+        self.use(len(files), [self.prepared(self._image), ()])
 
-    def _locate(self, index: int) -> tuple[str, int]:
-        name, label, line = self._entries[index]
-        path = self._roots.find(name)
-        if path is None:
-            expected = f'a file; root_folder is "{self.param.root_folder}"'
-            raise DataError(
-                Problem(f'there is no image "{name}"', line_of(self._list, line), expected)
-            )
-        return path, label
+    def _list(self) -> Labelled:
+        folders = self.context.folder, os.path.dirname(self._path)
+        return Labelled(self._path, Roots(self.param.root_folder, *folders))
 
-    @property
-    def epoch_size(self) -> int:
-        return len(self._entries)
+    def make_feed(self) -> ImageFeed:
+        limit, shuffle = self.param.rand_skip, self.param.shuffle
+        skip = int(self.stream("/skip").integers(limit)) if limit else 0
+        files, transformer = self._list(), self.transformer()
+        check_count(len(files), self.epoch_size, self._path)
+        return ImageFeed(
+            files, self._reading, self._image, transformer, shuffle, self.stream(), skip
+        )

@@ -26,6 +26,8 @@ class MemoryData(SourceLayer):
 
     tested_in = "tests/data/test_array_layers.py"
     param: MemoryDataParameter = param_of(MemoryDataParameter)
+    _data: Array | None = None
+    _label: Array
 
     def setup(self, bottom: Shapes) -> None:
         p = self.param
@@ -37,8 +39,9 @@ class MemoryData(SourceLayer):
                 expected="batch_size, channels, height and width of 1 or more",
             )
         self.batch_size = p.batch_size
-        self._data: Array | None = None
-        self._label: Array
+
+    def open(self) -> None:
+        self._data = None
         self._at = 0
 
     def reshape(self, bottom: Shapes) -> list[Shape]:

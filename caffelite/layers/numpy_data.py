@@ -40,7 +40,6 @@ class NumpyData(FeedLayer):
     def setup(self, bottom: Shapes) -> None:
         self.check_batch_size("numpy_data_param")
         path = self.find("numpy_data_param")
-        transformer = self.transformer()
         with self.placed(*self.place):
             stored = read_shapes(path)
             names = [self._name(i, top, list(stored), path) for i, top in enumerate(self.spec.top)]
@@ -55,14 +54,16 @@ class NumpyData(FeedLayer):
                         f'"{path}": "{name}" has {shape[0]} rows, but "{names[0]}" has '
                         f"{shapes[0][0]}"
                     )
-        self._count = shapes[0][0]
-        if not self._count:
+        if not shapes[0][0]:
             self.fail(f'"{path}" holds no rows', *self.place)
-        with self.placed("transform_param"):
-            first = transformer.shape(shapes[0][1:])
-        load = partial(read_arrays, path, names)
-        feed = ArrayFeed(load, self.param.shuffle, self.stream(), transformer)
-        self.use(feed, [first, *(shape[1:] for shape in shapes[1:])], prefetch=0)
+        self._path, self._names, self._shapes = path, names, shapes
+        first = self.prepared(shapes[0][1:])
+        self.use(shapes[0][0], [first, *(shape[1:] for shape in shapes[1:])], prefetch=0)
+
+    def make_feed(self) -> ArrayFeed:
+        load = partial(read_arrays, self._path, self._names)
+        shuffle, path = self.param.shuffle, self._path
+        return ArrayFeed(path, load, self._shapes, shuffle, self.stream(), self.transformer())
 
     def _name(self, index: int, top: str, stored: list[str], path: str) -> str:
         """The array for a top."""
@@ -80,7 +81,3 @@ class NumpyData(FeedLayer):
                 hint=did_you_mean(top, stored),
             )
         )
-
-    @property
-    def epoch_size(self) -> int:
-        return self._count

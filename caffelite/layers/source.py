@@ -25,6 +25,10 @@ class SourceLayer(Layer):
 
     The last, short batch is filled up from the beginning of the next epoch, as Caffe's data layers
     do. `state()` says which samples have been used, so that a resumed run goes on with the next.
+
+    `setup` describes the source: it may look into the data, but keeps only what it has learned of
+    it, no open file and no array. `open` makes what a run needs, and finds data that has changed
+    since.
     """
 
     bottoms = (0, 0)
@@ -43,8 +47,8 @@ class SourceLayer(Layer):
         return None
 
     def stream(self, part: str = "") -> np.random.Generator:
-        """A generator of this layer's own, whose state belongs in `state()`."""
-        return self.context.streams.fresh(self.context.prefix + self.name + part)
+        """A generator of this layer's own, whose state belongs in `state()`. From `open` on."""
+        return self.streams.fresh(self.context.prefix + self.name + part)
 
     def check_batch_size(self, field: str) -> None:
         """Take batch_size from the parameter message `field`; refuse 0."""
@@ -68,10 +72,11 @@ class SourceLayer(Layer):
             raise DataError(*[self._place(p, path) for p in error.problems]) from None
 
     def _place(self, problem: Problem, path: tuple[str, ...]) -> Problem:
-        if problem.span is not None:
+        mine = f'layer "{self.name}" ({self.type}): '
+        if problem.span is not None or problem.message.startswith(mine):
             return problem
         return Problem(
-            f'layer "{self.name}" ({self.type}): {problem.message}',
+            mine + problem.message,
             span_of(self.spec, *path),
             problem.expected,
             problem.hint,
@@ -79,17 +84,30 @@ class SourceLayer(Layer):
 
 
 class FeedLayer(SourceLayer):
-    """A source whose batches a feed makes. `setup` calls `use`."""
+    """A source whose batches a feed makes. `setup` describes it (`use`), `make_feed` opens it."""
 
     transform: TransformationParameter = param_of(TransformationParameter, "transform_param")
     place: ClassVar[tuple[str, str]] = ("", "source")
     """The field that names the source: where errors of the data point."""
 
-    def use(self, feed: Feed, samples: Shapes, prefetch: int = 4) -> None:
-        """Take batches from `feed`, `prefetch` of them ahead in a thread (0: none). `samples` are
-        the shapes of one sample in each top."""
-        self.feed: Feed = Prefetch(feed, prefetch) if prefetch else feed
-        self._tops = [(self.batch_size, *shape) for shape in samples]
+    def use(self, count: int | None, samples: Shapes, prefetch: int = 4) -> None:
+        """Note that there are `count` samples, and the shapes of one `sample` in each top. Batches
+        will be made ahead in a thread, `prefetch` of them (0: none)."""
+        self._count, self._prefetch = count, prefetch
+        self._tops = tuple((self.batch_size, *shape) for shape in samples)
+
+    def make_feed(self) -> Feed:
+        """Open the data, for one run."""
+        raise TypeError(f"{self.type} has no feed")
+
+    def open(self) -> None:
+        with self.placed(*self.place):
+            feed = self.make_feed()
+        self.feed: Feed = Prefetch(feed, self._prefetch) if self._prefetch else feed
+
+    @property
+    def epoch_size(self) -> int | None:
+        return self._count
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         return list(self._tops)
@@ -118,9 +136,17 @@ class FeedLayer(SourceLayer):
 
     def transformer(self) -> Transformer:
         """transform_param, with the mean file read and a stream of its own."""
+        return self._transformer(self.stream("/transform"))
+
+    def prepared(self, sample: Shape) -> Shape:
+        """The shape of a sample after transform_param, which is refused if it does not fit."""
+        with self.placed("transform_param"):
+            return self._transformer(None).shape(sample)
+
+    def _transformer(self, rng: np.random.Generator | None) -> Transformer:
         param = self.transform
         mean = None
         with self.placed("transform_param"):
             if param.has("mean_file"):
                 mean = read_blob(self.find("transform_param", "mean_file", "mean file"))
-            return Transformer(param, self.phase, self.dtype, self.stream("/transform"), mean)
+            return Transformer(param, self.phase, self.dtype, rng, mean)

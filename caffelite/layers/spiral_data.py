@@ -75,6 +75,8 @@ class SpiralData(SourceLayer):
                 f"noise is {self.param.noise:g}", "spiral_data_param", "noise", expected="0 or more"
             )
         self.batch_size = self.param.batch_size
+
+    def open(self) -> None:
         # The order has a stream to itself: what a snapshot keeps of it is where the epoch began.
         self._order = self.stream()
         self._seed = self.param.seed
@@ -101,12 +103,12 @@ class SpiralData(SourceLayer):
         return self._points_and_labels()[1]
 
     def _points_and_labels(self) -> tuple[Array, Array]:
-        # Drawn when first wanted: a resumed run may have got its seed after setup.
+        # Drawn when first wanted: a resumed run may have got its seed after open.
         if self._drawn is None:
             if self.param.seed >= 0:
                 rng = Streams(self.param.seed).fresh("points")
             else:
-                self._seed = self.context.streams.seed if self._seed < 0 else self._seed
+                self._seed = self.streams.seed if self._seed < 0 else self._seed
                 rng = Streams(self._seed).fresh(f"points/{self.name}")
             n, m = self.param.classes, self.param.samples_per_class
             r = np.tile(np.linspace(0, 1, m), n)
@@ -151,7 +153,7 @@ class SpiralData(SourceLayer):
 
     def state(self) -> dict[str, Any]:
         began = self._order.bit_generator.state if self._epoch_data is None else self._began
-        seed = self._seed if self._seed >= 0 else self.context.streams.seed
+        seed = self._seed if self._seed >= 0 else self.streams.seed
         return {"at": self._at, "order": dict(began), "seed": seed}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from caffelite.blob import Array, Shape
+from caffelite.errors import DataError
 from caffelite.layers.base import Arrays, Shapes, param_of, register
 from caffelite.layers.source import SourceLayer
 from caffelite.schema.message import field
@@ -73,6 +74,8 @@ class TextData(SourceLayer):
                 "source",
                 expected=f"{self.batch_size + 1} bytes or more",
             )
+
+    def open(self) -> None:
         self._starts = self._stream * np.arange(self.batch_size)
         self._at = 0
 
@@ -81,7 +84,17 @@ class TextData(SourceLayer):
 
     @cached_property
     def _bytes(self) -> Array:
-        return np.frombuffer(self._path.read_bytes()[slice(*self._range)], np.uint8)
+        start, end = self._range
+        with self.placed("text_data_param", "source"):
+            try:
+                with open(self._path, "rb") as file:
+                    file.seek(start)
+                    data = file.read(end - start)
+            except OSError as error:
+                raise DataError(f'"{self._path}" cannot be read: {error.strerror}') from None
+            if len(data) < end - start:
+                raise DataError(f'"{self._path}" has become shorter since the net was made')
+        return np.frombuffer(data, np.uint8)
 
     @property
     def epoch_size(self) -> int:

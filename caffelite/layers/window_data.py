@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -60,15 +61,24 @@ class WindowData(FeedLayer):
                 "crop_mode",
                 expected='"warp" or "square"',
             )
-        path = self.find("window_data_param", what="window file")
+        self._path = self.find("window_data_param", what="window file")
         with self.placed(*self.place):
-            file = read_windows(path)
+            file = self._read()
+        self._mean(file.channels, crop)
+        self.use(None, [(file.channels, crop, crop), ()])
+
+    def _read(self) -> _Windows:
+        file = read_windows(self._path)
+        return _Windows.of(file, self.param.fg_threshold, self.param.bg_threshold)
+
+    def make_feed(self) -> _WindowFeed:
+        p, crop = self.param, self.transform.crop_size
+        file = self._read()
+        roots = Roots(p.root_folder, self.context.folder, os.path.dirname(self._path))
         cutter = Cutter(crop, p.context_pad, p.crop_mode == "square")
-        roots = Roots(p.root_folder, self.context.folder, os.path.dirname(path))
-        mean = self._mean(file.channels, crop)
-        with self.placed(*self.place):
-            feed = _WindowFeed(self, file, cutter, roots, mean)
-        self.use(feed, [(file.channels, crop, crop), ()])
+        if file.channels != self._tops[0][1]:
+            raise DataError(f'"{self._path}" has changed since the net was made')
+        return _WindowFeed(self, file, cutter, roots, self._mean(file.channels, crop))
 
     def _mean(self, channels: int, crop: int) -> Array:
         """What is subtracted, (C, crop, crop) or (C, 1, 1)."""
@@ -95,41 +105,54 @@ class WindowData(FeedLayer):
         return mean[:, offset : offset + crop, offset : offset + crop]
 
 
-class _WindowFeed:
-    """Draws windows and cuts them out."""
+@dataclass(frozen=True)
+class _Windows:
+    """A window file's images and its windows of the two kinds."""
 
-    def __init__(
-        self, layer: WindowData, file: WindowFile, cutter: Cutter, roots: Roots, mean: Array
-    ) -> None:
-        p = layer.param
-        self._file, self._cutter, self._roots, self._mean = file, cutter, roots, mean
-        self._objects = [w for w in file.windows if w.overlap >= p.fg_threshold]
-        self._background = [
-            w for w in file.windows if w.overlap < min(p.fg_threshold, p.bg_threshold)
-        ]
-        self._mirror, self._fraction = layer.transform.mirror, p.fg_fraction
-        self._scale = layer.dtype.type(layer.transform.scale * p.scale)
-        self._rng = layer.stream()
-        self._cache: dict[int, Array] | None = {} if p.cache_images else None
-        for window in self._objects:
+    images: list[str]
+    channels: int
+    objects: list[Window]
+    background: list[Window]
+
+    @classmethod
+    def of(cls, file: WindowFile, fg_threshold: float, bg_threshold: float) -> _Windows:
+        """Divide the windows. Raises DataError if the file does not do."""
+        objects = [w for w in file.windows if w.overlap >= fg_threshold]
+        background = [w for w in file.windows if w.overlap < min(fg_threshold, bg_threshold)]
+        for window in objects:
             if window.label < 1:
                 raise DataError(
                     f'a window of "{file.images[window.image]}" has the overlap {window.overlap:g} '
                     f"and the label {window.label}; objects have labels from 1"
                 )
-        if not self._objects or not self._background:
+        if not objects or not background:
             raise DataError(
-                f"there are {len(self._objects)} windows of objects (overlap {p.fg_threshold:g} or "
-                f"more) and {len(self._background)} of background (below {p.bg_threshold:g}); "
+                f"there are {len(objects)} windows of objects (overlap {fg_threshold:g} or "
+                f"more) and {len(background)} of background (below {bg_threshold:g}); "
                 "both are needed"
             )
+        return cls(file.images, file.channels, objects, background)
+
+
+class _WindowFeed:
+    """Draws windows and cuts them out."""
+
+    def __init__(
+        self, layer: WindowData, file: _Windows, cutter: Cutter, roots: Roots, mean: Array
+    ) -> None:
+        p = layer.param
+        self._file, self._cutter, self._roots, self._mean = file, cutter, roots, mean
+        self._mirror, self._fraction = layer.transform.mirror, p.fg_fraction
+        self._scale = layer.dtype.type(layer.transform.scale * p.scale)
+        self._rng = layer.stream()
+        self._cache: dict[int, Array] | None = {} if p.cache_images else None
 
     def fill(self, out: Sequence[Array]) -> None:
         objects = int(len(out[0]) * self._fraction)
         out[0].fill(0)
         for row, square in enumerate(out[0]):
             is_object = row >= len(out[0]) - objects
-            windows = self._objects if is_object else self._background
+            windows = self._file.objects if is_object else self._file.background
             window = windows[self._rng.integers(len(windows))]
             mirror = self._mirror and bool(self._rng.integers(2))
             self._cut(window, mirror, square)

@@ -49,7 +49,6 @@ def test_an_order_goes_on_where_its_state_says(used: int) -> None:
     o, other = order([6, 4]), order([6, 4], seed=9)
     o.take(used)
     other.restore(o.state())
-    assert o.peek() == other.peek()
     assert o.take(35).tolist() == other.take(35).tolist()
 
 

@@ -46,7 +46,7 @@ class Bench:
         if cls.tops[1] == 0:
             spec.top = []
         self.streams = Streams(1)
-        context = Context(case.phase, dtype, self.streams, "", folder)
+        context = Context(case.phase, dtype, "", folder)
         planned = cls(spec, context)
         inputs = case.arrays(np.random.default_rng(5))
         self.bottom: list[Array] = [np.array(v, self.dtype) for v in inputs.values()]
