@@ -12,6 +12,7 @@ from caffelite import gradcheck
 from caffelite.cli import main
 from caffelite.files import parse_net
 from caffelite.layers import registry
+from caffelite.testing import check_layer
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -87,5 +88,7 @@ def test_a_layer_of_ones_own(project: Path) -> None:
         square.blobs["x"].data[...] = [[1, 2, 3], [-1, 0.5, 4]]
         assert square.forward()["y"].tolist() == [[1, 4, 9], [1, 0.25, 16]]
         assert all(result.ok for result in gradcheck.check(square))
+        skips = [skip.promise for skip in check_layer("Square")]
+        assert skips == ["in_place_is_the_same"]
     finally:
         registry.pop("Square", None)

@@ -5,8 +5,7 @@ import pytest
 
 from caffelite.errors import NetError
 from caffelite.layers.cases import Case
-
-from .bench import Bench
+from caffelite.testing import Bench
 
 
 @pytest.mark.parametrize("top_k", [0, 3])

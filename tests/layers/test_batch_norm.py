@@ -6,8 +6,7 @@ import pytest
 from caffelite.errors import NetError
 from caffelite.layers.cases import Case
 from caffelite.schema.common import Phase
-
-from .bench import Bench
+from caffelite.testing import Bench
 
 X = [[1.0, 4.0], [3.0, -4.0]]  # means 2 and 0, unbiased variances 2 and 32
 

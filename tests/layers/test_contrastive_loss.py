@@ -3,8 +3,7 @@
 import numpy as np
 
 from caffelite.layers.cases import Case
-
-from .bench import Bench
+from caffelite.testing import Bench
 
 
 def test_gradient_of_dissimilar_pairs() -> None:

@@ -7,8 +7,7 @@ import pytest
 
 from caffelite.errors import NetError
 from caffelite.layers.cases import Case
-
-from .bench import Bench
+from caffelite.testing import Bench
 
 IMAGE = np.zeros((1, 1, 4, 4))
 

@@ -9,8 +9,7 @@ import pytest
 
 from caffelite.layers.cases import Case
 from caffelite.schema.common import Phase
-
-from .bench import Bench
+from caffelite.testing import Bench
 
 
 def dropout(ratio: float, *shape: int, dtype: type = np.float64) -> Bench:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from caffelite.layers.cases import Case
-
-from .bench import Bench
+from caffelite.testing import Bench
 
 
 @pytest.mark.parametrize(

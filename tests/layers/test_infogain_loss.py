@@ -9,8 +9,7 @@ import pytest
 from caffelite.errors import CaffeliteError, NetError
 from caffelite.layers.cases import Case
 from caffelite.schema.binary import write_blob
-
-from .bench import Bench
+from caffelite.testing import Bench
 
 INPUTS = {"x": [[0.0, math.log(3.0)], [1.0, 1.0]], "label": [1, 0]}
 

@@ -5,8 +5,7 @@ import pytest
 
 from caffelite.errors import NetError
 from caffelite.layers.cases import Case
-
-from .bench import Bench
+from caffelite.testing import Bench
 
 SCORES = [[0.25, 0.5, 0.25], [0.5, 0.25, 0.25]]
 TYPES = ["Accuracy", "HingeLoss", "InfogainLoss", "MultinomialLogisticLoss", "SoftmaxWithLoss"]

@@ -9,8 +9,7 @@ import pytest
 
 from caffelite.errors import CaffeliteError
 from caffelite.layers.cases import Case
-
-from .bench import Bench
+from caffelite.testing import Bench
 
 ROW = {"x": [[1.0, 2.0]]}
 PAIR = {"x": [[1.0, 2.0]], "z": [[1.0, 2.0]]}

@@ -7,8 +7,7 @@ import pytest
 
 from caffelite.errors import NetError
 from caffelite.layers.cases import Case
-
-from .bench import Bench
+from caffelite.testing import Bench
 
 RNG = np.random.default_rng(3)
 X = RNG.uniform(-1, 1, (6, 2, 3))

@@ -7,8 +7,7 @@ import pytest
 
 from caffelite.errors import NetError
 from caffelite.layers.cases import Case, random
-
-from .bench import Bench
+from caffelite.testing import Bench
 
 IMAGE = (2, 4, 6, 5)
 

@@ -14,6 +14,7 @@ from caffelite.layers.cases import Case
 from caffelite.schema.bind import bind
 from caffelite.schema.net import LayerParameter, NetParameter
 from caffelite.streams import Streams
+from caffelite.testing.engines import ENGINES
 from caffelite.text import parse
 
 
@@ -30,7 +31,8 @@ def _read(text: str) -> LayerParameter:
 class Bench:
     """A layer of a case, set up as a net does it, with arrays for its tops and gradients.
 
-    Inputs, parameters and top gradients are drawn from `seed`, alike for every dtype."""
+    Inputs, parameters and top gradients are drawn from fixed seeds, alike for every dtype. `engine`
+    names what runs the passes: `caffelite.testing.engines`."""
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class Bench:
         dtype: type = np.float64,
         cls: type[Layer] | None = None,
         folder: str = "",
+        engine: str = "numpy",
     ) -> None:
         self.case, self.dtype = case, np.dtype(dtype)
         spec = message_of(case)
@@ -67,7 +70,8 @@ class Bench:
             learns.append(not declared.fixed and mult != 0)
         self.layer = layer = planned.started(params, learns, self.streams)
         self._infer()
-        layer.prepare()
+        self.passes = ENGINES[engine](layer)
+        self._prepare()
         self.start_params = [p.data.copy() for p in layer.params]
         self._start_state = layer.state()
         self.make_tops()
@@ -76,6 +80,10 @@ class Bench:
         layer = self.layer
         layer.bottom_shapes = [b.shape for b in self.bottom]
         layer.top_shapes = [tuple(s) for s in layer.reshape(layer.bottom_shapes)]
+
+    def _prepare(self) -> None:
+        self.layer.prepare()
+        self.passes.prepare()
 
     def make_tops(self, fill: float = np.nan) -> None:
         """New arrays for tops and gradients; the gradients at the tops are drawn anew."""
@@ -93,7 +101,7 @@ class Bench:
         """Other inputs, of other shapes perhaps. Raises NetError if the layer refuses them."""
         self.bottom = list(bottom)
         self._infer()
-        self.layer.prepare()
+        self._prepare()
         self.make_tops()
 
     def rewind(self) -> None:
@@ -112,10 +120,10 @@ class Bench:
             shapes = [tuple(s) for s in layer.reshape_to(self.bottom)]
             if shapes != layer.top_shapes:
                 layer.top_shapes = shapes
-                layer.prepare()
+                self._prepare()
             if shapes != [t.shape for t in self.top]:
                 self.make_tops()
-        layer.forward(self.bottom, self.top)
+        self.passes.forward(self.bottom, self.top)
 
     @property
     def differentiable(self) -> list[int]:
@@ -135,7 +143,7 @@ class Bench:
         """For all bottoms that get a gradient but those in `without`; they get None."""
         wanted = [i for i in self.differentiable if i not in without]
         diffs = [d if i in wanted else None for i, d in enumerate(self.bottom_diff)]
-        self.layer.backward(self.top, self.top_diff, self.bottom, diffs)
+        self.passes.backward(self.top, self.top_diff, self.bottom, diffs)
 
     def run(self) -> Bench:
         """Forward, and backward if there is one."""
