@@ -99,12 +99,10 @@ def _gaussian(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -
 
     The outputs are shape[0], as in Caffe: the expected number of non-zero inputs of one output is
     therefore sparse · inputs / outputs."""
-    if filler.std < 0:
-        raise _Refused(f"std {filler.std:g} is negative", "a std of 0 or more", "std")
     x = rng.normal(filler.mean, filler.std, shape)
     if filler.sparse != -1:
         outputs = shape[0] if shape else 1
-        if not 0 <= filler.sparse <= outputs:
+        if filler.sparse > outputs:
             raise _Refused(
                 f"sparse is {filler.sparse}", f"-1, or 0 to {outputs}, the outputs", "sparse"
             )

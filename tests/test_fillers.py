@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from caffelite.errors import NetError, Source
+from caffelite.errors import CaffeliteError, Source
 from caffelite.fillers import FILLERS, fill
 from caffelite.schema.bind import bind
 from caffelite.schema.common import FillerParameter
@@ -154,8 +154,8 @@ def test_an_empty_array_is_left_alone(name: str) -> None:
         ((3, 2), 'type: "gausian"', ['did you mean "gaussian"?', "a.net:1:7"]),
         ((3, 2), 'type: "constant" sparse: 2', ["cannot be sparse", "a.net:1:26"]),
         ((3, 2), 'type: "gaussian" sparse: 4', ["sparse is 4", "-1, or 0 to 3", "a.net:1:26"]),
-        ((3, 2), 'type: "gaussian" sparse: -2', ["sparse is -2"]),
-        ((3, 2), 'type: "gaussian" std: -1', ["std -1 is negative"]),
+        ((3, 2), 'type: "gaussian" sparse: -2', ["sparse cannot be -2"]),
+        ((3, 2), 'type: "gaussian" std: -1', ["std cannot be -1", "0 or more"]),
         ((3, 2), 'type: "uniform" min: 2', ["min 2 is above max 1"]),
         ((3, 2), 'type: "bilinear"', ["cannot fill 3 x 2", "4 axes"]),
         ((3, 2, 3, 4), 'type: "bilinear"', ["cannot fill 3 x 2 x 3 x 4", "square"]),
@@ -164,7 +164,7 @@ def test_an_empty_array_is_left_alone(name: str) -> None:
     ],
 )
 def test_refusals(shape: tuple[int, ...], text: str, words: list[str]) -> None:
-    with pytest.raises(NetError) as error:
+    with pytest.raises(CaffeliteError) as error:
         filled(shape, text)
     for word in words:
         assert word in str(error.value)

@@ -123,6 +123,8 @@ def fields(message: type[Message], indent: str = "  ") -> list[str]:
         notes = [spec.doc]
         if spec.enum_type is not None and len(spec.enum_type) < 8:
             notes.append(" | ".join(spec.enum_type.__members__))
+        if spec.bounds:
+            notes.append(str(spec.bounds))
         text = "; ".join(note for note in notes if note) + default(spec)
         first, *rest = textwrap.wrap(text, room) or [""]
         lines.append(f"{indent}{name:<{width}}{first}".rstrip())

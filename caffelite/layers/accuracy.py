@@ -15,7 +15,7 @@ from caffelite.schema.net import LayerMessage
 class AccuracyParameter(LayerMessage, field="accuracy_param", number=102):
     """What counts as right."""
 
-    top_k: int = field(1, "uint32", default=1, doc="right if among the best k classes")
+    top_k: int = field(1, "uint32", default=1, least=1, doc="right if among the best k classes")
     axis: int = field(2, "int32", default=1, doc="the axis of the classes")
     ignore_label: int = field(3, "int32", doc="samples with this label do not count")
 
@@ -81,7 +81,7 @@ class Accuracy(Layer):
         ignore = self.param.ignore_label if self.param.has("ignore_label") else None
         self._labels = LabelReader(self, scores, axis, ignore, labels)
         classes = self._labels.classes
-        if not 1 <= self.param.top_k <= classes:
+        if self.param.top_k > classes:
             self.fail(
                 f"top_k is {self.param.top_k}, but there are {classes} classes",
                 "accuracy_param",

@@ -19,7 +19,7 @@ class ArgMaxParameter(LayerMessage, field="argmax_param", number=103):
     out_max_val: bool = field(
         1, "bool", default=False, doc="give the values: beside the indices, or with axis instead"
     )
-    top_k: int = field(2, "uint32", default=1, doc="how many of the largest")
+    top_k: int = field(2, "uint32", default=1, least=1, doc="how many of the largest")
     axis: int = field(3, "int32", doc="the axis to search; none: a sample's values, flattened")
 
 
@@ -80,7 +80,7 @@ class ArgMax(Layer):
             self.fail(f'bottom "{self.spec.bottom[0]}" is a scalar', "bottom")
         else:
             self._sizes = shape[0], math.prod(shape[1:]), 1
-        if not 1 <= k <= self._sizes[1]:
+        if k > self._sizes[1]:
             self.fail(
                 f"top_k is {k}, but there are {self._sizes[1]} values to compare: bottom "
                 f'"{self.spec.bottom[0]}" is {show(shape)}',

@@ -30,7 +30,7 @@ import builtins
 import copy
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, Union, cast, runtime_checkable
 
 import numpy as np
@@ -39,6 +39,7 @@ from caffelite import kernels
 from caffelite.blob import Array, Blob, Shape
 from caffelite.errors import NetError, Problem, did_you_mean
 from caffelite.schema.bind import span_of
+from caffelite.schema.bounds import out_of_bounds
 from caffelite.schema.common import FillerParameter, Phase
 from caffelite.schema.message import Message
 from caffelite.schema.net import LayerMessage, LayerParameter
@@ -152,6 +153,10 @@ class Layer:
         self.gradients = Gradients()
         self.bottom_shapes: list[Shape] = []
         self.top_shapes: list[Shape] = []
+        wrong = list(out_of_bounds(spec))
+        if wrong:  # text has been held to its bounds already; other messages are here
+            head = f'layer "{spec.name}" ({self.type}): '
+            raise NetError(*(replace(p, message=head + p.message) for p in wrong))
 
     def started(
         self,
@@ -254,6 +259,15 @@ class Layer:
                 hint,
             )
         )
+
+    def need(self, *path: str, expected: str) -> None:
+        """Refuse the layer unless the field that `path` names is given."""
+        *outer, name = path
+        message: Message = self.spec
+        for group in outer:
+            message = message.get(group)
+        if not message.has(name):
+            self.fail(f"{name} is missing", *path, expected=expected)
 
     def same_shapes(self, bottom: Shapes) -> None:
         """Refuse bottoms whose shapes differ."""

@@ -23,7 +23,7 @@ class BatchNormParameter(LayerMessage, field="batch_norm_param", number=139):
     moving_average_fraction: float = field(
         2, "float", default=0.999, doc="how much of the stored statistics a pass keeps"
     )
-    eps: float = field(3, "float", default=1e-5, doc="added to the variance")
+    eps: float = field(3, "float", default=1e-5, least=0, doc="added to the variance")
 
 
 @register
@@ -85,8 +85,6 @@ class BatchNorm(Layer):
         self.repeatable = self.stored
         if self.stored:
             self.backward_reads = ()
-        if p.eps < 0:
-            self.fail(f"eps is {p.eps:g}", "batch_norm_param", "eps", expected="a number from 0 up")
         self.channels = self._sizes(bottom[0])[1]
         for i, spec in enumerate(self.spec.param):
             if spec.has("lr_mult") and spec.lr_mult != 0:

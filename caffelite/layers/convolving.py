@@ -6,8 +6,8 @@ import math
 from abc import abstractmethod
 
 from caffelite.blob import Array, Shape
-from caffelite.kernels import Window
 from caffelite.layers.base import ANY, Layer, Shapes, param_of, show
+from caffelite.layers.windows import check_fit, read_window
 from caffelite.schema.common import Engine, FillerParameter
 from caffelite.schema.message import field, repeated
 from caffelite.schema.net import LayerMessage
@@ -18,21 +18,25 @@ PARAM = "convolution_param"
 class ConvolutionParameter(LayerMessage, field=PARAM, number=106):
     """The filters of a convolution and how they move."""
 
-    num_output: int = field(1, "uint32", doc="number of outputs M")
+    num_output: int = field(1, "uint32", least=1, doc="number of outputs M")
     bias_term: bool = field(2, "bool", default=True, doc="add a bias?")
     pad: list[int] = repeated(3, "uint32", doc="zeros on both sides: once or per axis; default 0")
-    kernel_size: list[int] = repeated(4, "uint32", doc="extent of a filter: once or per axis")
-    stride: list[int] = repeated(6, "uint32", doc="step of a filter: once or per axis; default 1")
+    kernel_size: list[int] = repeated(
+        4, "uint32", least=1, doc="extent of a filter: once or per axis"
+    )
+    stride: list[int] = repeated(
+        6, "uint32", least=1, doc="step of a filter: once or per axis; default 1"
+    )
     dilation: list[int] = repeated(
-        18, "uint32", doc="step between a filter's taps: once or per axis; default 1"
+        18, "uint32", least=1, doc="step between a filter's taps: once or per axis; default 1"
     )
     pad_h: int = field(9, "uint32", default=0, doc="pad of the rows (2-D only)")
     pad_w: int = field(10, "uint32", default=0, doc="pad of the columns (2-D only)")
-    kernel_h: int = field(11, "uint32", doc="height of a filter (2-D only)")
-    kernel_w: int = field(12, "uint32", doc="width of a filter (2-D only)")
-    stride_h: int = field(13, "uint32", doc="step along the rows (2-D only)")
-    stride_w: int = field(14, "uint32", doc="step along the columns (2-D only)")
-    group: int = field(5, "uint32", default=1, doc="parts that are convolved separately")
+    kernel_h: int = field(11, "uint32", least=1, doc="height of a filter (2-D only)")
+    kernel_w: int = field(12, "uint32", least=1, doc="width of a filter (2-D only)")
+    stride_h: int = field(13, "uint32", least=1, doc="step along the rows (2-D only)")
+    stride_w: int = field(14, "uint32", least=1, doc="step along the columns (2-D only)")
+    group: int = field(5, "uint32", default=1, least=1, doc="parts that are convolved separately")
     weight_filler: FillerParameter = field(7, FillerParameter, doc="first values of W")
     bias_filler: FillerParameter = field(8, FillerParameter, doc="first values of b")
     engine: Engine = field(15, Engine, default=Engine.DEFAULT, doc="accepted, of no effect")
@@ -40,76 +44,6 @@ class ConvolutionParameter(LayerMessage, field=PARAM, number=106):
         16, "int32", default=1, doc="axis of the channels; spatial axes follow, images precede"
     )
     force_nd_im2col: bool = field(17, "bool", default=False, doc="accepted, of no effect")
-
-
-def conv_window(layer: Layer, param: ConvolutionParameter, rank: int) -> Window:
-    """The window that the parameters describe over `rank` spatial axes; refused where they err."""
-    return Window(
-        kernel=_per_axis(layer, param, "kernel_size", rank, default=None, least=1),
-        stride=_per_axis(layer, param, "stride", rank, default=1, least=1),
-        pad=_per_axis(layer, param, "pad", rank, default=0, least=0),
-        dilation=_per_axis(layer, param, "dilation", rank, default=1, least=1),
-    )
-
-
-def _per_axis(
-    layer: Layer,
-    param: ConvolutionParameter,
-    name: str,
-    rank: int,
-    default: int | None,
-    least: int,
-) -> Shape:
-    """One value per spatial axis, from NAME (once or per axis) or NAME_h and NAME_w."""
-    values = [int(v) for v in getattr(param, name)]
-    stem = name.removesuffix("_size")
-    sides = [f"{stem}_{side}" for side in "hw" if name != "dilation"]
-    given = [side for side in sides if param.has(side)]
-    how = f"{name}, once or once per spatial axis ({rank})"
-    if given:
-        if rank != 2:
-            layer.fail(
-                f"{given[0]} is for 2 spatial axes, but there are {rank}",
-                PARAM,
-                given[0],
-                expected=how,
-            )
-        if values:
-            layer.fail(
-                f"both {name} and {given[0]} are given",
-                PARAM,
-                given[0],
-                expected=f"either {name}, or {sides[0]} and {sides[1]}",
-            )
-        # A pad of one side is 0 by default; a kernel or stride has none.
-        if least and len(given) == 1:
-            missing = sides[1 - sides.index(given[0])]
-            layer.fail(
-                f"{given[0]} is given, but {missing} is not",
-                PARAM,
-                given[0],
-                expected=f"both {sides[0]} and {sides[1]}",
-            )
-        values = [int(getattr(param, side)) for side in sides]
-    elif not values:
-        if default is None and rank:
-            layer.fail(
-                f"{name} is missing",
-                PARAM,
-                expected=f"the extent of a filter, {PARAM} {{ {name}: 3 }}",
-            )
-        values = [default or 0]
-    elif len(values) not in (1, rank):
-        layer.fail(
-            f"{name} is given {len(values)} times, but there are {rank} spatial axes",
-            PARAM,
-            name,
-            expected=how,
-        )
-    if rank and min(values) < least:
-        place = given[values.index(0)] if given else name
-        layer.fail(f"{place} is 0", PARAM, place, expected="1 or more")
-    return tuple(values if len(values) == rank else values[:1] * rank)
 
 
 class ConvolvingLayer(Layer):
@@ -139,7 +73,7 @@ class ConvolvingLayer(Layer):
         self.channel_axis = self.axis(p.axis, len(shape), PARAM, "axis")
         self.channels = shape[self.channel_axis]
         self.group, self.outputs = self.sizes()
-        self.window = conv_window(self, p, len(shape) - self.channel_axis - 1)
+        self.window = read_window(self, PARAM, len(shape) - self.channel_axis - 1)
         self.declare((*self.weight_shape(self.channels), *self.window.kernel), p.weight_filler)
         if p.bias_term:
             self.declare((self.outputs,), p.bias_filler)
@@ -147,15 +81,9 @@ class ConvolvingLayer(Layer):
     def sizes(self) -> tuple[int, int]:
         """Groups and outputs, checked."""
         p = self.param
-        if p.num_output < 1:
-            self.fail(
-                "num_output is 0" if p.has("num_output") else "num_output is missing",
-                PARAM,
-                "num_output",
-                expected=f"the number of outputs, {PARAM} {{ num_output: 32 }}",
-            )
-        if p.group < 1:
-            self.fail("group is 0", PARAM, "group", expected="1 or more")
+        self.need(
+            PARAM, "num_output", expected=f"the number of outputs, {PARAM} {{ num_output: 32 }}"
+        )
         for what, count in (("channels of the bottom", self.channels), ("outputs", p.num_output)):
             if count % p.group:
                 self.fail(
@@ -177,16 +105,7 @@ class ConvolvingLayer(Layer):
             )
         spatial = shape[axis + 1 :]
         moved = self.moved(spatial)
-        if any(size < 1 for size in moved):
-            self.fail(
-                f"the top would be {' x '.join(map(str, moved))}: a window of "
-                f"{' x '.join(map(str, self.window.span))} does not go with the bottom's "
-                f"{' x '.join(map(str, spatial))} and a pad of "
-                f"{' x '.join(map(str, self.window.pad))}",
-                PARAM,
-                "kernel_size" if self.param.kernel_size else "kernel_h",
-                expected="a window no larger than the padded input",
-            )
+        check_fit(self, PARAM, self.window, spatial, moved)
         return [(*shape[:axis], self.outputs, *moved)] * len(bottom)
 
     def prepare(self) -> None:

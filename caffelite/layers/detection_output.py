@@ -21,9 +21,13 @@ log = logging.getLogger("caffelite")
 class NonMaximumSuppressionParameter(Message):
     """Of boxes that overlap, the best is kept."""
 
-    nms_threshold: float = field(1, "float", default=0.3, doc="overlap from which boxes are one")
+    nms_threshold: float = field(
+        1, "float", default=0.3, least=0, doc="overlap from which boxes are one"
+    )
     top_k: int = field(2, "int32", doc="only so many best boxes of a class are looked at; -1: all")
-    eta: float = field(3, "float", default=1.0, doc="factor on the threshold after each box kept")
+    eta: float = field(
+        3, "float", default=1.0, above=0, most=1, doc="factor on the threshold after each box kept"
+    )
 
 
 class SaveOutputParameter(Message):
@@ -40,7 +44,9 @@ class SaveOutputParameter(Message):
 class DetectionOutputParameter(LayerMessage, field="detection_output_param", number=204):
     """How boxes are coded, and which are kept."""
 
-    num_classes: int = field(1, "uint32", doc="number of classes C, the background included")
+    num_classes: int = field(
+        1, "uint32", least=1, doc="number of classes C, the background included"
+    )
     share_location: bool = field(2, "bool", default=True, doc="one box for all classes?")
     background_label_id: int = field(3, "int32", default=0, doc="class left out; -1: none")
     nms_param: NonMaximumSuppressionParameter = field(
@@ -149,19 +155,12 @@ class DetectionOutput(Layer):
         return False
 
     def setup(self, bottom: Shapes) -> None:
-        p, nms = self.param, self.param.nms_param
-        where = "detection_output_param"
-        if p.num_classes < 1:
-            self.fail(
-                "num_classes is 0" if p.has("num_classes") else "num_classes is missing",
-                where,
-                "num_classes",
-                expected="the number of classes, the background included",
-            )
-        if nms.nms_threshold < 0:
-            self.fail("nms_threshold is negative", where, "nms_param", "nms_threshold")
-        if not 0 < nms.eta <= 1:
-            self.fail(f"eta is {nms.eta:g}", where, "nms_param", "eta", expected="above 0, up to 1")
+        p = self.param
+        self.need(
+            "detection_output_param",
+            "num_classes",
+            expected="the number of classes, the background included",
+        )
         if p.save_output_param.output_directory:
             log.warning(
                 'layer "%s": save_output_param is not followed: no files are written, the '

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from caffelite.blob import Array
-from caffelite.layers.base import Arrays, Diffs, Shapes, param_of, register
+from caffelite.layers.base import Arrays, Diffs, param_of, register
 from caffelite.layers.cases import Case, random
-from caffelite.layers.dropout import check_ratio
 from caffelite.layers.fully_connected import FullyConnected
 from caffelite.schema.common import FillerParameter, Phase
 from caffelite.schema.message import field
@@ -17,11 +16,13 @@ from caffelite.schema.net import LayerMessage
 class DropConnectParameter(LayerMessage, field="dropconnect_param", number=20020):
     """The size and the start of the layer, and how much is dropped."""
 
-    num_output: int = field(1, "uint32", doc="number of outputs N")
+    num_output: int = field(1, "uint32", least=1, doc="number of outputs N")
     bias_term: bool = field(2, "bool", default=True, doc="add a bias?")
     weight_filler: FillerParameter = field(3, FillerParameter, doc="first values of W")
     bias_filler: FillerParameter = field(4, FillerParameter, doc="first values of b")
-    dropout_ratio: float = field(5, "float", default=0.5, doc="probability of a zero weight")
+    dropout_ratio: float = field(
+        5, "float", default=0.5, least=0, below=1, doc="probability of a zero weight"
+    )
     axis: int = field(6, "int32", default=1, doc="axes from here on are flattened into K inputs")
 
 
@@ -68,7 +69,6 @@ class DropConnect(FullyConnected):
     )
 
     def setup(self, bottom: Shapes) -> None:
-        check_ratio(self, self.param.dropout_ratio, self.group, "dropout_ratio")
         self.repeatable = self.phase == Phase.TEST
         super().setup(bottom)
 

@@ -14,13 +14,9 @@ from caffelite.schema.net import LayerMessage
 class DropoutParameter(LayerMessage, field="dropout_param", number=108):
     """How much is dropped."""
 
-    dropout_ratio: float = field(1, "float", default=0.5, doc="probability of a zero")
-
-
-def check_ratio(layer: Layer, ratio: float, *path: str) -> None:
-    """Refuse a dropout ratio outside [0, 1)."""
-    if not 0 <= ratio < 1:
-        layer.fail(f"dropout_ratio is {ratio:g}", *path, expected="at least 0 and below 1")
+    dropout_ratio: float = field(
+        1, "float", default=0.5, least=0, below=1, doc="probability of a zero"
+    )
 
 
 @register
@@ -54,7 +50,6 @@ class Dropout(Layer):
 
     def setup(self, bottom: Shapes) -> None:
         self._ratio = self.param.dropout_ratio
-        check_ratio(self, self._ratio, "dropout_param", "dropout_ratio")
         self.repeatable = self.phase == Phase.TEST
 
     def prepare(self) -> None:

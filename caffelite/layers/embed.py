@@ -18,8 +18,8 @@ from caffelite.schema.net import LayerMessage
 class EmbedParameter(LayerMessage, field="embed_param", number=137):
     """The sizes and the start of an embedding."""
 
-    num_output: int = field(1, "uint32", doc="the length N of a vector")
-    input_dim: int = field(2, "uint32", doc="how many indices K there are: 0 to K-1")
+    num_output: int = field(1, "uint32", least=1, doc="the length N of a vector")
+    input_dim: int = field(2, "uint32", least=1, doc="how many indices K there are: 0 to K-1")
     bias_term: bool = field(3, "bool", default=True, doc="add a bias?")
     weight_filler: FillerParameter = field(4, FillerParameter, doc="first values of W")
     bias_filler: FillerParameter = field(5, FillerParameter, doc="first values of b")
@@ -61,13 +61,8 @@ class Embed(Layer):
     def setup(self, bottom: Shapes) -> None:
         p = self.param
         for name, what in (("num_output", "the length of a vector"), ("input_dim", "the indices")):
-            if p.get(name) < 1:
-                self.fail(
-                    f"{name} is 0" if p.has(name) else f"{name} is missing",
-                    "embed_param",
-                    name,
-                    expected=f"{what}, embed_param {{ input_dim: 1000 num_output: 64 }}",
-                )
+            example = "embed_param { input_dim: 1000 num_output: 64 }"
+            self.need("embed_param", name, expected=f"{what}, {example}")
         self.declare((p.input_dim, p.num_output), p.weight_filler)
         if p.bias_term:
             self.declare((p.num_output,), p.bias_filler)

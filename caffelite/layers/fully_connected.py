@@ -21,13 +21,8 @@ class FullyConnected(Layer):
 
     def setup(self, bottom: Shapes) -> None:
         p = self.param
-        if p.num_output < 1:
-            self.fail(
-                "num_output is 0" if p.has("num_output") else "num_output is missing",
-                self.group,
-                "num_output",
-                expected=f"the number of outputs, {self.group} {{ num_output: 10 }}",
-            )
+        example = f"{self.group} {{ num_output: 10 }}"
+        self.need(self.group, "num_output", expected=f"the number of outputs, {example}")
         _, k = self.sizes(bottom[0])
         self.inputs = k
         self.declare((k, p.num_output) if self.transposed else (p.num_output, k), p.weight_filler)

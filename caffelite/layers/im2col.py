@@ -7,7 +7,8 @@ import math
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register
 from caffelite.layers.cases import Case, random
-from caffelite.layers.convolving import PARAM, ConvolutionParameter, conv_window
+from caffelite.layers.convolving import PARAM, ConvolutionParameter
+from caffelite.layers.windows import check_fit, read_window
 
 
 @register
@@ -46,7 +47,7 @@ class Im2col(Layer):
         rank = len(bottom[0]) - self.channel_axis - 1
         if rank < 1:
             self.fail("no spatial axis follows the channels", PARAM, "axis")
-        self.window = conv_window(self, self.param, rank)
+        self.window = read_window(self, PARAM, rank)
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         shape, axis, window = bottom[0], self.channel_axis, self.window
@@ -54,14 +55,7 @@ class Im2col(Layer):
         if len(spatial) != len(window.kernel):
             self.fail(f"{len(window.kernel)} spatial axes have become {len(spatial)}", "bottom")
         outputs = window.output_shape(spatial)
-        if any(size < 1 for size in outputs):
-            self.fail(
-                f"a window of {' x '.join(map(str, window.span))} is larger than the bottom's "
-                f"{' x '.join(map(str, spatial))} with a pad of {' x '.join(map(str, window.pad))}",
-                PARAM,
-                "kernel_size" if self.param.kernel_size else "kernel_h",
-                expected="a window no larger than the padded input",
-            )
+        check_fit(self, PARAM, window, spatial, outputs)
         return [(*shape[:axis], shape[axis] * window.taps, *outputs)]
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:

@@ -16,7 +16,7 @@ from caffelite.schema.net import LayerMessage
 class InnerProductParameter(LayerMessage, field="inner_product_param", number=117):
     """The size and the start of a fully connected layer."""
 
-    num_output: int = field(1, "uint32", doc="number of outputs N")
+    num_output: int = field(1, "uint32", least=1, doc="number of outputs N")
     bias_term: bool = field(2, "bool", default=True, doc="add a bias?")
     weight_filler: FillerParameter = field(3, FillerParameter, doc="first values of W")
     bias_filler: FillerParameter = field(4, FillerParameter, doc="first values of b")

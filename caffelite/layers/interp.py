@@ -16,14 +16,14 @@ class InterpParameter(LayerMessage, field="interp_param", number=163):
 
     height: int = field(1, "int32", default=0, doc="height of the top")
     width: int = field(2, "int32", default=0, doc="width of the top")
-    zoom_factor: int = field(3, "int32", default=1, doc="z: h becomes h + (h-1)(z-1)")
+    zoom_factor: int = field(3, "int32", default=1, least=1, doc="z: h becomes h + (h-1)(z-1)")
     shrink_factor: int = field(
-        4, "int32", default=1, doc="s: h becomes (h-1)/s + 1, before zooming"
+        4, "int32", default=1, least=1, doc="s: h becomes (h-1)/s + 1, before zooming"
     )
     pad_beg: int = field(
-        5, "int32", default=0, doc="0, or minus the rows and columns cut off first"
+        5, "int32", default=0, most=0, doc="0, or minus the rows and columns cut off first"
     )
-    pad_end: int = field(6, "int32", default=0, doc="0, or minus those cut off at the end")
+    pad_end: int = field(6, "int32", default=0, most=0, doc="0, or minus those cut off at the end")
     interp_type: str = field(7, "string", default="bilinear", doc="bilinear is the only one")
 
 
@@ -82,17 +82,6 @@ class Interp(Layer):
                 "interp_type",
                 expected='"bilinear"',
             )
-        for name in ("zoom_factor", "shrink_factor"):
-            if p.get(name) < 1:
-                self.fail(f"{name} is {p.get(name)}", "interp_param", name, expected="1 or more")
-        for name in ("pad_beg", "pad_end"):
-            if p.get(name) > 0:
-                self.fail(
-                    f"{name} is {p.get(name)}",
-                    "interp_param",
-                    name,
-                    expected="0, or a negative number of rows and columns to cut off",
-                )
         given = p.has("zoom_factor") or p.has("shrink_factor") or p.has("height") or p.has("width")
         if given == (len(bottom) == 2):
             self.fail(

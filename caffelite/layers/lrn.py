@@ -25,7 +25,9 @@ class NormRegion(IntEnum):
 class LRNParameter(LayerMessage, field="lrn_param", number=118):
     """The neighbourhood and the strength of local response normalisation."""
 
-    local_size: int = field(1, "uint32", default=5, doc="channels, or side of the square; odd")
+    local_size: int = field(
+        1, "uint32", default=5, least=1, doc="channels, or side of the square; odd"
+    )
     alpha: float = field(2, "float", default=1.0, doc="weight of the mean square")
     beta: float = field(3, "float", default=0.75, doc="exponent of the scale")
     norm_region: NormRegion = field(

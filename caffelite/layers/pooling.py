@@ -11,6 +11,7 @@ from caffelite.blob import Array, Shape
 from caffelite.kernels import Window
 from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
 from caffelite.layers.cases import Case, random
+from caffelite.layers.windows import check_fit, read_window
 from caffelite.schema.common import Engine, Phase
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
@@ -43,12 +44,12 @@ class PoolingParameter(LayerMessage, field=PARAM, number=121):
     pad: int = field(4, "uint32", default=0, doc="rows and columns added on every side")
     pad_h: int = field(9, "uint32", default=0, doc="rows added above and below")
     pad_w: int = field(10, "uint32", default=0, doc="columns added left and right")
-    kernel_size: int = field(2, "uint32", doc="side of the window")
-    kernel_h: int = field(5, "uint32", doc="height of the window")
-    kernel_w: int = field(6, "uint32", doc="width of the window")
-    stride: int = field(3, "uint32", default=1, doc="step of the window")
-    stride_h: int = field(7, "uint32", doc="step down")
-    stride_w: int = field(8, "uint32", doc="step to the right")
+    kernel_size: int = field(2, "uint32", least=1, doc="side of the window")
+    kernel_h: int = field(5, "uint32", least=1, doc="height of the window")
+    kernel_w: int = field(6, "uint32", least=1, doc="width of the window")
+    stride: int = field(3, "uint32", default=1, least=1, doc="step of the window")
+    stride_h: int = field(7, "uint32", least=1, doc="step down")
+    stride_w: int = field(8, "uint32", least=1, doc="step to the right")
     engine: Engine = field(11, Engine, default=Engine.DEFAULT, doc="accepted, of no effect")
     global_pooling: bool = field(12, "bool", default=False, doc="the window is the whole plane")
     round_mode: RoundMode = field(
@@ -148,6 +149,17 @@ class Pooling(Layer):
             {"y": [[[[3.0]]]]},
         ),
         Case(
+            'type: "Pooling" pooling_param { pool: AVE kernel_size: 4 stride: 3 }',
+            {"x": [[[[1.0, 2.0, 9.0], [3.0, 6.0, 3.0]]]]},
+            {"y": [[[[4.0]]]]},
+            note="a window larger than the plane, rounded up to one output",
+        ),
+        Case(
+            'type: "Pooling" pooling_param { kernel_size: 4 stride: 2 pad: 1 }',
+            {"x": [[[[1.0, -2.0], [-3.0, 6.0]]]]},
+            {"y": [[[[6.0]]]], "mask": [[[[3.0]]]]},
+        ),
+        Case(
             'type: "Pooling" pooling_param { pool: AVE global_pooling: true }',
             {"x": [[[[1.0, 2.0, 9.0], [3.0, 6.0, 3.0]]]]},
             {"y": [[[[4.0]]]]},
@@ -184,52 +196,24 @@ class Pooling(Layer):
             for name in ("kernel_size", "kernel_h", "kernel_w"):
                 if p.has(name):
                     self.fail(f"global_pooling and {name} are both given", PARAM, name)
-        self.kernel = None if p.global_pooling else self._pair("kernel_size", None)
-        self.stride = self._pair("stride", 1)
-        self.pad = self._pair("pad", 0)
-        if p.global_pooling and (self.stride, self.pad) != (ONE, (0, 0)):
+        self.window = window = read_window(self, PARAM, 2, ONE if p.global_pooling else None)
+        if p.global_pooling and (window.stride, window.pad) != (ONE, (0, 0)):
             self.fail("global_pooling goes with pad 0 and stride 1 only", PARAM, "global_pooling")
         if p.pool == PoolMethod.STOCHASTIC:
             self.backward_reads = ("bottom",)
-        if any(self.pad):
-            if p.pool == PoolMethod.STOCHASTIC:
+            if any(window.pad):
                 self.fail("STOCHASTIC pooling has no pad", PARAM, "pad")
-            for side, kernel, pad in zip("hw", self.kernel or ONE, self.pad):
-                if pad >= kernel:
-                    self.fail(
-                        f"a pad of {pad} is not below the kernel of {kernel}",
-                        PARAM,
-                        "pad" if p.has("pad") else f"pad_{side}",
-                        expected=f"a pad from 0 to {kernel - 1}",
-                    )
-
-    def _pair(self, name: str, default: int | None) -> tuple[int, int]:
-        """(rows, columns) from NAME or from NAME_h and NAME_w."""
-        p = self.param
-        stem = name.removesuffix("_size")
-        sides = (f"{stem}_h", f"{stem}_w")
-        given = [side for side in sides if p.has(side)]
-        if given and p.has(name):
-            self.fail(
-                f"both {name} and {given[0]} are given",
-                PARAM,
-                given[0],
-                expected=f"either {name}, or {sides[0]} and {sides[1]}",
-            )
-        if len(given) == 1:
-            self.fail(f"{given[0]} is given alone", PARAM, given[0], expected=" and ".join(sides))
-        if not given and not p.has(name) and default is None:
-            self.fail(
-                f"{name} is missing", PARAM, expected=f"the window's side, {PARAM} {{ {name}: 2 }}"
-            )
-        pair = (getattr(p, sides[0]), getattr(p, sides[1])) if given else (getattr(p, name),) * 2
-        if name != "pad" and 0 in pair:
-            place = sides[pair.index(0)] if given else name
-            self.fail(f"{place} is 0", PARAM, place, expected="1 or more")
-        return pair
+        for side, kernel, pad in zip("hw", window.kernel, window.pad):
+            if pad >= kernel:
+                self.fail(
+                    f"a pad of {pad} is not below the kernel of {kernel}",
+                    PARAM,
+                    "pad" if p.has("pad") else f"pad_{side}",
+                    expected=f"a pad from 0 to {kernel - 1}",
+                )
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
-        shape = bottom[0]
+        shape, p = bottom[0], self.param
         if len(shape) != 4:
             self.fail(
                 f'bottom "{self.spec.bottom[0]}" is {show(shape)}',
@@ -237,26 +221,19 @@ class Pooling(Layer):
                 expected="4 axes: images, channels, height, width",
             )
         spatial = shape[2:]
-        kernel = self.kernel or spatial
-        self.window = Window(kernel, self.stride, self.pad, ONE)
-        for size, side, pad in zip(spatial, kernel, self.pad):
-            if side > size + 2 * pad:
-                self.fail(
-                    f"a kernel of {kernel[0]} x {kernel[1]} is larger than the bottom's "
-                    f"{spatial[0]} x {spatial[1]} with a pad of {self.pad[0]} x {self.pad[1]}",
-                    PARAM,
-                    "kernel_size" if self.param.has("kernel_size") else "kernel_h",
-                    expected="a kernel no larger than the padded input",
-                    hint="global_pooling: true takes the whole plane, whatever its size",
-                )
+        if p.global_pooling:
+            self.window = Window(spatial, ONE, (0, 0), ONE)
         outputs = self.kernels.pool_output_shape(spatial, self.window, self.ceil)
-        for size, count, stride, pad in zip(spatial, outputs, self.stride, self.pad):
-            if (count - 1) * stride - pad >= size:
+        hint = "global_pooling: true takes the whole plane, whatever its size"
+        check_fit(self, PARAM, self.window, spatial, outputs, hint)
+        for size, count, stride, pad in zip(spatial, outputs, self.window.stride, self.window.pad):
+            start = (count - 1) * stride - pad
+            if start >= size:
                 self.fail(
-                    f"the last window would start at {(count - 1) * stride - pad}, outside of a "
-                    f"plane of {spatial[0]} x {spatial[1]}",
+                    f"the last window would start at {start}, outside of a plane of "
+                    f"{spatial[0]} x {spatial[1]}",
                     PARAM,
-                    "stride" if self.param.has("stride") else "stride_h",
+                    "stride" if p.has("stride") else "stride_h",
                     hint="round_mode: FLOOR leaves that window out",
                 )
         return [(*shape[:2], *outputs)] * max(1, len(self.spec.top))

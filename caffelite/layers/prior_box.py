@@ -25,20 +25,26 @@ class CodeType(IntEnum):
 class PriorBoxParameter(LayerMessage, field="prior_box_param", number=203):
     """Sizes and shapes of the boxes. Lengths are in pixels of the input image."""
 
-    min_size: list[float] = repeated(1, "float", doc="sides of the small squares, in pixels")
+    min_size: list[float] = repeated(
+        1, "float", above=0, doc="sides of the small squares, in pixels"
+    )
     max_size: list[float] = repeated(
         2, "float", doc="one for each min_size: adds a square of side sqrt(min·max)"
     )
-    aspect_ratio: list[float] = repeated(3, "float", doc="further shapes, width/height")
+    aspect_ratio: list[float] = repeated(3, "float", above=0, doc="further shapes, width/height")
     flip: bool = field(4, "bool", default=True, doc="with each ratio r also 1/r?")
     clip: bool = field(5, "bool", default=False, doc="cut the boxes to the image?")
-    variance: list[float] = repeated(6, "float", doc="one, or one for each coordinate; else 0.1")
-    img_size: int = field(7, "uint32", doc="height and width of the image, if not the bottom's")
-    img_h: int = field(8, "uint32", doc="height of the image")
-    img_w: int = field(9, "uint32", doc="width of the image")
-    step: float = field(10, "float", doc="pixels from cell to cell; else image/cells")
-    step_h: float = field(11, "float", doc="pixels from row to row")
-    step_w: float = field(12, "float", doc="pixels from column to column")
+    variance: list[float] = repeated(
+        6, "float", above=0, doc="one, or one for each coordinate; else 0.1"
+    )
+    img_size: int = field(
+        7, "uint32", least=1, doc="height and width of the image, if not the bottom's"
+    )
+    img_h: int = field(8, "uint32", least=1, doc="height of the image")
+    img_w: int = field(9, "uint32", least=1, doc="width of the image")
+    step: float = field(10, "float", above=0, doc="pixels from cell to cell; else image/cells")
+    step_h: float = field(11, "float", above=0, doc="pixels from row to row")
+    step_w: float = field(12, "float", above=0, doc="pixels from column to column")
     offset: float = field(13, "float", default=0.5, doc="where in its cell a box is centred")
 
 
@@ -97,8 +103,7 @@ class PriorBox(Layer):
 
     def setup(self, bottom: Shapes) -> None:
         p = self.param
-        if not p.min_size:
-            self._refuse("min_size is missing", None, "prior_box_param { min_size: 30 }")
+        self.need("prior_box_param", "min_size", expected="prior_box_param { min_size: 30 }")
         if p.max_size and len(p.max_size) != len(p.min_size):
             self._refuse(
                 f"{len(p.max_size)} max_size for {len(p.min_size)} min_size",
@@ -109,15 +114,12 @@ class PriorBox(Layer):
             self._refuse("a max_size is not above its min_size", "max_size", "larger ones")
         if len(p.variance) not in (0, 1, 4):
             self._refuse(f"{len(p.variance)} variances", "variance", "one, or four")
-        for name in ("min_size", "aspect_ratio", "variance"):
-            if any(value <= 0 for value in p.get(name)):
-                self._refuse(f"a {name} is not above 0", name, "numbers above 0")
         self._image = self._pair("img_size", "img_h", "img_w")
         self._step = self._pair("step", "step_h", "step_w")
         self._shapes = self._sides()
 
-    def _refuse(self, message: str, name: str | None, expected: str) -> None:
-        self.fail(message, "prior_box_param", *([name] if name else []), expected=expected)
+    def _refuse(self, message: str, name: str, expected: str) -> None:
+        self.fail(message, "prior_box_param", name, expected=expected)
 
     def _pair(self, both: str, high: str, wide: str) -> tuple[float, float] | None:
         """A height and a width that the text gives as one number, as two, or not."""
@@ -128,12 +130,7 @@ class PriorBox(Layer):
             return None
         names = (both, both) if p.has(both) else (high, wide)
         for name in names:
-            if p.get(name) <= 0:
-                self._refuse(
-                    f"{name} is {p.get(name):g}" if p.has(name) else f"{name} is missing",
-                    name,
-                    "a number above 0",
-                )
+            self.need("prior_box_param", name, expected=f"both {high} and {wide}")
         return p.get(names[0]), p.get(names[1])
 
     def _sides(self) -> list[tuple[float, float]]:

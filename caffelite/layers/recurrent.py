@@ -17,7 +17,7 @@ from caffelite.schema.net import LayerMessage
 class RecurrentParameter(LayerMessage, field="recurrent_param", number=146):
     """The size and the start of a recurrent layer."""
 
-    num_output: int = field(1, "uint32", default=0, doc="hidden units H, also the outputs")
+    num_output: int = field(1, "uint32", default=0, least=1, doc="hidden units H, also the outputs")
     weight_filler: FillerParameter = field(2, FillerParameter, doc="first values of the matrices")
     bias_filler: FillerParameter = field(3, FillerParameter, doc="first values of the biases")
     debug_info: bool = field(4, "bool", default=False, doc="accepted, of no effect")
@@ -66,13 +66,10 @@ class Recurrent(Layer):
 
     def setup(self, bottom: Shapes) -> None:
         p, k = self.param, len(self.hidden)
-        if p.num_output < 1:
-            self.fail(
-                "num_output is 0" if p.has("num_output") else "num_output is missing",
-                "recurrent_param",
-                "num_output",
-                expected="the number of hidden units, recurrent_param { num_output: 128 }",
-            )
+        example = "recurrent_param { num_output: 128 }"
+        self.need(
+            "recurrent_param", "num_output", expected=f"the number of hidden units, {example}"
+        )
         self.exposed = k if p.expose_hidden else 0
         self.repeatable = bool(self.exposed)  # else a pass goes on from the last one
         self.static = len(bottom) > 2 + self.exposed

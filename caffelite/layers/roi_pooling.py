@@ -16,8 +16,8 @@ from caffelite.schema.net import LayerMessage
 class ROIPoolingParameter(LayerMessage, field="roi_pooling_param", number=8266711):
     """The size of the result, and the scale of the regions."""
 
-    pooled_h: int = field(1, "uint32", default=0, doc="rows of the result")
-    pooled_w: int = field(2, "uint32", default=0, doc="columns of the result")
+    pooled_h: int = field(1, "uint32", least=1, doc="rows of the result")
+    pooled_w: int = field(2, "uint32", least=1, doc="columns of the result")
     spatial_scale: float = field(3, "float", default=1.0, doc="from region to feature coordinates")
 
 
@@ -72,13 +72,8 @@ class ROIPooling(Layer):
 
     def setup(self, bottom: Shapes) -> None:
         for name in ("pooled_h", "pooled_w"):
-            if self.param.get(name) < 1:
-                self.fail(
-                    f"{name} is {'0' if self.param.has(name) else 'missing'}",
-                    "roi_pooling_param",
-                    name,
-                    expected="roi_pooling_param { pooled_h: 7 pooled_w: 7 }",
-                )
+            example = "roi_pooling_param { pooled_h: 7 pooled_w: 7 }"
+            self.need("roi_pooling_param", name, expected=example)
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         x, rois = bottom

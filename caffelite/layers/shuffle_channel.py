@@ -16,7 +16,9 @@ from caffelite.schema.net import LayerMessage
 class ShuffleChannelParameter(LayerMessage, field="shuffle_channel_param", number=164):
     """The number of groups."""
 
-    group: int = field(1, "uint32", default=1, doc="groups of channels; must divide the channels")
+    group: int = field(
+        1, "uint32", default=1, least=1, doc="groups of channels; must divide the channels"
+    )
 
 
 @register
@@ -48,7 +50,7 @@ class ShuffleChannel(Layer):
     def reshape(self, bottom: Shapes) -> list[Shape]:
         (shape,), group = bottom, self.param.group
         self.axis(1, len(shape), "bottom")
-        if group < 1 or shape[1] % group:
+        if shape[1] % group:
             self.fail(
                 f'bottom "{self.spec.bottom[0]}" is {show(shape)}: its {shape[1]} channels are not '
                 f"{group} equal groups",

@@ -16,7 +16,7 @@ from caffelite.schema.net import LayerMessage
 class SmoothL1LossParameter(LayerMessage, field="smooth_l1_loss_param", number=8266712):
     """Where the square ends."""
 
-    sigma: float = field(1, "float", default=1.0, doc="squared below an error of 1/sigma²")
+    sigma: float = field(1, "float", default=1.0, above=0, doc="squared below an error of 1/sigma²")
 
 
 @register
@@ -70,13 +70,6 @@ class SmoothL1Loss(LossLayer):
         return index < 2
 
     def setup(self, bottom: Shapes) -> None:
-        if self.param.sigma <= 0:
-            self.fail(
-                f"sigma is {self.param.sigma:g}",
-                "smooth_l1_loss_param",
-                "sigma",
-                expected="a number above 0",
-            )
         self._s = self.param.sigma**2
 
     def reshape(self, bottom: Shapes) -> list[Shape]:

@@ -19,7 +19,9 @@ from caffelite.schema.net import LayerMessage
 class SPPParameter(LayerMessage, field="spp_param", number=132):
     """The height of the pyramid and how its levels pool."""
 
-    pyramid_height: int = field(1, "uint32", doc="number of levels; level l has 2^l x 2^l bins")
+    pyramid_height: int = field(
+        1, "uint32", least=1, doc="number of levels; level l has 2^l x 2^l bins"
+    )
     pool: PoolMethod = field(2, PoolMethod, default=PoolMethod.MAX, doc="maximum or mean")
     engine: Engine = field(6, Engine, default=Engine.DEFAULT, doc="accepted, of no effect")
 
@@ -55,15 +57,7 @@ class SPP(Layer):
     )
 
     def setup(self, bottom: Shapes) -> None:
-        if self.param.pyramid_height < 1:
-            self.fail(
-                "pyramid_height is 0"
-                if self.param.has("pyramid_height")
-                else "pyramid_height is missing",
-                "spp_param",
-                "pyramid_height",
-                expected="1 or more",
-            )
+        self.need("spp_param", "pyramid_height", expected="the number of levels, 1 or more")
         if self.param.pool == PoolMethod.STOCHASTIC:
             self.backward_reads = ("bottom",)
 

@@ -17,7 +17,7 @@ class TileParameter(LayerMessage, field="tile_param", number=138):
     """Along which axis, how often."""
 
     axis: int = field(1, "int32", default=1, doc="the axis to repeat; negative from the end")
-    tiles: int = field(2, "int32", doc="how often")
+    tiles: int = field(2, "int32", least=1, doc="how often")
 
 
 @register
@@ -46,13 +46,7 @@ class Tile(Layer):
     )
 
     def setup(self, bottom: Shapes) -> None:
-        if self.param.tiles < 1:
-            self.fail(
-                f"tiles is {self.param.tiles}" if self.param.has("tiles") else "tiles is missing",
-                "tile_param",
-                "tiles",
-                expected="how often to repeat, tile_param { tiles: 2 }",
-            )
+        self.need("tile_param", "tiles", expected="how often to repeat, tile_param { tiles: 2 }")
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         (shape,) = bottom

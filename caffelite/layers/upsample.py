@@ -17,14 +17,14 @@ from caffelite.schema.net import LayerMessage
 class UpsampleParameter(LayerMessage, field="upsample_param", number=149):
     """The new size, as factors or itself."""
 
-    scale: int = field(1, "uint32", default=2, doc="factor on height and width")
-    scale_h: int = field(2, "uint32", doc="factor on the height")
-    scale_w: int = field(3, "uint32", doc="factor on the width")
+    scale: int = field(1, "uint32", default=2, least=1, doc="factor on height and width")
+    scale_h: int = field(2, "uint32", least=1, doc="factor on the height")
+    scale_w: int = field(3, "uint32", least=1, doc="factor on the width")
     pad_out_h: bool = field(4, "bool", default=False, doc="one row less (with a factor of 2)")
     pad_out_w: bool = field(5, "bool", default=False, doc="one column less (with a factor of 2)")
-    upsample_h: int = field(6, "uint32", doc="height of the top, instead of a factor")
-    upsample_w: int = field(7, "uint32", doc="width of the top, instead of a factor")
-    stride: int = field(8, "uint32", doc="the same as scale, for one bottom")
+    upsample_h: int = field(6, "uint32", least=1, doc="height of the top, instead of a factor")
+    upsample_w: int = field(7, "uint32", least=1, doc="width of the top, instead of a factor")
+    stride: int = field(8, "uint32", least=1, doc="the same as scale, for one bottom")
 
 
 @register
@@ -83,8 +83,6 @@ class Upsample(Layer):
             self._factors = (p.stride, p.stride)
         if p.has("scale_h"):
             self._factors = (p.scale_h, p.scale_w)
-        if min(self._factors) < 1:
-            self.fail("a factor is 0", "upsample_param", expected="1 or more")
         if p.has("upsample_h") and not self._by_mask:
             self.fail(
                 "upsample_h and upsample_w are for undoing a pooling",

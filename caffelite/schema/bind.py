@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import Any, TypeVar
 
 from caffelite.errors import Problem, SchemaError, Span, closest, did_you_mean
+from caffelite.schema.bounds import refusal
 from caffelite.schema.message import INT_RANGES, FieldSpec, Message
 from caffelite.text import Block, Field, Scalar
 
@@ -118,6 +119,10 @@ def _value(spec: FieldSpec, item: Field, problems: list[Problem]) -> Any:
     if enum is not None:
         return _enum(spec, enum, value, problems)
     result = _SCALARS[str(spec.type)](spec, value)
+    found = result if result is not None else value.value
+    if spec.bounds and isinstance(found, (int, float)) and not spec.bounds.allow(found):
+        problems.append(refusal(item.name, _shorten(value.raw), value.span, spec.bounds))
+        return None
     if result is None:
         hint = None
         if spec.type == "string" and value.kind == "word":

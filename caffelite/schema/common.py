@@ -61,9 +61,13 @@ class FillerParameter(Message):
     min: float = field(3, "float", default=0.0, doc="lower bound (uniform)")
     max: float = field(4, "float", default=1.0, doc="upper bound (uniform)")
     mean: float = field(5, "float", default=0.0, doc="mean (gaussian)")
-    std: float = field(6, "float", default=1.0, doc="standard deviation (gaussian)")
+    std: float = field(6, "float", default=1.0, least=0, doc="standard deviation (gaussian)")
     sparse: int = field(
-        7, "int32", default=-1, doc="expected non-zero inputs per output; -1: all (gaussian)"
+        7,
+        "int32",
+        default=-1,
+        least=-1,
+        doc="expected non-zero inputs per output; -1: all (gaussian)",
     )
     variance_norm: VarianceNorm = field(
         8, VarianceNorm, default=VarianceNorm.FAN_IN, doc="what to divide by (xavier, msra)"

@@ -20,7 +20,7 @@ class DataParameter(LayerMessage, field="data_param", number=107):
     """A database of Datum records."""
 
     source: str = field(1, "string", doc="the database's folder")
-    batch_size: int = field(4, "uint32", doc="samples per batch")
+    batch_size: int = field(4, "uint32", least=1, doc="samples per batch")
     rand_skip: int = field(
         7, "uint32", default=0, deprecated=True, doc="skip up to this many records at the start"
     )
@@ -37,7 +37,7 @@ class HDF5DataParameter(LayerMessage, field="hdf5_data_param", number=112):
     """Arrays in HDF5 files, one data set a top."""
 
     source: str = field(1, "string", doc="a text file that lists the HDF5 files, one a line")
-    batch_size: int = field(2, "uint32", doc="samples per batch")
+    batch_size: int = field(2, "uint32", least=1, doc="samples per batch")
     shuffle: bool = field(3, "bool", default=False, doc="files, and rows in each, in random order")
 
 
@@ -51,7 +51,7 @@ class ImageDataParameter(LayerMessage, field="image_data_param", number=115):
     """Image files that a text file lists."""
 
     source: str = field(1, "string", doc="a text file: a path and a label on each line")
-    batch_size: int = field(4, "uint32", default=1, doc="samples per batch")
+    batch_size: int = field(4, "uint32", default=1, least=1, doc="samples per batch")
     rand_skip: int = field(7, "uint32", default=0, doc="skip up to this many images at the start")
     shuffle: bool = field(8, "bool", default=False, doc="a new random order each epoch")
     new_height: int = field(9, "uint32", default=0, doc="resize to this height; 0: as it is")
@@ -67,10 +67,10 @@ class ImageDataParameter(LayerMessage, field="image_data_param", number=115):
 class MemoryDataParameter(LayerMessage, field="memory_data_param", number=119):
     """Arrays that a program hands over: the shape of a batch."""
 
-    batch_size: int = field(1, "uint32", doc="samples per batch")
-    channels: int = field(2, "uint32", doc="channels of a sample")
-    height: int = field(3, "uint32", doc="height of a sample")
-    width: int = field(4, "uint32", doc="width of a sample")
+    batch_size: int = field(1, "uint32", least=1, doc="samples per batch")
+    channels: int = field(2, "uint32", least=1, doc="channels of a sample")
+    height: int = field(3, "uint32", least=1, doc="height of a sample")
+    width: int = field(4, "uint32", least=1, doc="width of a sample")
 
 
 class WindowDataParameter(LayerMessage, field="window_data_param", number=129):
@@ -79,7 +79,7 @@ class WindowDataParameter(LayerMessage, field="window_data_param", number=129):
     source: str = field(1, "string", doc="the window file")
     scale: float = field(2, "float", default=1.0, deprecated=True, doc="see transform_param")
     mean_file: str = field(3, "string", deprecated=True, doc="see transform_param")
-    batch_size: int = field(4, "uint32", doc="windows per batch")
+    batch_size: int = field(4, "uint32", least=1, doc="windows per batch")
     crop_size: int = field(5, "uint32", default=0, deprecated=True, doc="see transform_param")
     mirror: bool = field(6, "bool", default=False, deprecated=True, doc="see transform_param")
     fg_threshold: float = field(7, "float", default=0.5, doc="overlap from which it is an object")

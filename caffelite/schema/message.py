@@ -5,8 +5,9 @@
         std: float = field(6, "float", default=1.0)
 
 A field has a protobuf number, a type (a scalar's name, an `IntEnum` or another Message) and a
-default. The same declaration binds text (`bind.py`), prints it (`to_block`), reads and writes the
-wire format (`binary.py`) and makes the help of `caffelite layers`.
+default; a number may have bounds (`bounds.py`). The same declaration binds text (`bind.py`), prints
+it (`to_block`), reads and writes the wire format (`binary.py`) and makes the help of
+`caffelite layers`.
 
 Reading a field that is not set gives its default, as protobuf does: an unset submessage reads as
 an empty one, and becomes set when something in it is set.
@@ -24,6 +25,7 @@ from typing import Any, ClassVar, TypeVar, Union, overload
 import numpy as np
 
 from caffelite.errors import Span
+from caffelite.schema.bounds import FREE, Bounds
 from caffelite.text import Block, Field, Scalar, dump
 from caffelite.text.dump import scalar_text
 from caffelite.text.tree import NOWHERE
@@ -55,6 +57,7 @@ class FieldSpec:
     packed: bool = False
     deprecated: bool = False
     doc: str = ""
+    bounds: Bounds = FREE
     name: str = ""
 
     def __set_name__(self, owner: Any, name: str) -> None:
@@ -153,7 +156,12 @@ class FieldSpec:
             return f"{self.type_name} fields in braces, {self.name} {{ ... }}"
         if self.type in INT_RANGES:
             low, high = INT_RANGES[str(self.type)]
-            return f"a whole number from {low} to {high}"
+            least = low if self.bounds.least is None else int(self.bounds.least)
+            most = high if self.bounds.most is None else int(self.bounds.most)
+            return f"a whole number from {least} to {most}"
+        if self.bounds:
+            number = str(self.bounds)
+            return number if number.startswith("a ") else f"a number, {number}"
         return {
             "bool": "true or false",
             "string": "text in quotes",
@@ -169,10 +177,14 @@ def field(
     required: bool = False,
     deprecated: bool = False,
     doc: str = "",
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
 ) -> Any:
-    """Declare an optional (or required) field."""
-    spec = FieldSpec(number, type, default, False, required, False, deprecated, doc)
-    return spec
+    """Declare an optional (or required) field; for a number, what it may be (`Bounds`)."""
+    bounds = Bounds(least, most, above, below)
+    return FieldSpec(number, type, default, False, required, False, deprecated, doc, bounds)
 
 
 def repeated(
@@ -182,9 +194,14 @@ def repeated(
     packed: bool = False,
     deprecated: bool = False,
     doc: str = "",
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
 ) -> Any:
-    """Declare a repeated field; it reads as a list."""
-    return FieldSpec(number, type, None, True, False, packed, deprecated, doc)
+    """Declare a repeated field; it reads as a list. The bounds are each value's."""
+    bounds = Bounds(least, most, above, below)
+    return FieldSpec(number, type, None, True, False, packed, deprecated, doc, bounds)
 
 
 class Message:

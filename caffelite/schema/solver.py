@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import IntEnum
 
 from caffelite.schema.common import BlobProto
@@ -54,18 +55,31 @@ class SolverParameter(Message):
     train_state: NetState = field(26, NetState, doc="level and stages of the training net")
     test_state: list[NetState] = repeated(27, NetState, doc="level and stages of each test net")
     test_iter: list[int] = repeated(
-        3, "int32", doc="batches per test, one for each test net; left out: the whole test set"
+        3,
+        "int32",
+        least=0,
+        doc="batches per test, one for each test net; left out: the whole test set",
     )
-    test_interval: int = field(4, "int32", default=0, doc="iterations between tests; 0: no tests")
+    test_interval: int = field(
+        4, "int32", default=0, least=0, doc="iterations between tests; 0: no tests"
+    )
     test_compute_loss: bool = field(19, "bool", default=False, doc="print the test loss too")
     test_initialization: bool = field(
         32, "bool", default=True, doc="test once before the first iteration"
     )
-    base_lr: float = field(5, "float", doc="the learning rate that the policy starts from")
-    display: int = field(6, "int32", doc="iterations between printed lines; 0: none")
-    average_loss: int = field(33, "int32", default=1, doc="print the mean of this many losses")
-    max_iter: int = field(7, "int32", doc="iterations in all")
-    iter_size: int = field(36, "int32", default=1, doc="batches per iteration, averaged")
+    base_lr: float = field(
+        5,
+        "float",
+        above=-math.inf,
+        below=math.inf,
+        doc="the learning rate that the policy starts from",
+    )
+    display: int = field(6, "int32", least=0, doc="iterations between printed lines; 0: none")
+    average_loss: int = field(
+        33, "int32", default=1, least=1, doc="print the mean of this many losses"
+    )
+    max_iter: int = field(7, "int32", least=0, doc="iterations in all")
+    iter_size: int = field(36, "int32", default=1, least=1, doc="batches per iteration, averaged")
     lr_policy: str = field(
         8, "string", doc="fixed, step, exp, inv, multistep, poly, sigmoid or cosine"
     )
@@ -74,14 +88,23 @@ class SolverParameter(Message):
     momentum: float = field(
         11, "float", doc="the share of the last update kept; Adam's first decay rate; AdaDelta's"
     )
-    weight_decay: float = field(12, "float", doc="the weight of the penalty on parameters")
+    weight_decay: float = field(
+        12, "float", above=-math.inf, below=math.inf, doc="the weight of the penalty on parameters"
+    )
     regularization_type: str = field(29, "string", default="L2", doc="the penalty: L2 or L1")
     stepsize: int = field(13, "int32", doc="iterations per step (step, sigmoid)")
     stepvalue: list[int] = repeated(34, "int32", doc="the iterations of the steps (multistep)")
     clip_gradients: float = field(
-        35, "float", default=-1.0, doc="largest L2 norm of all gradients together; -1: no limit"
+        35,
+        "float",
+        default=-1.0,
+        above=-math.inf,
+        below=math.inf,
+        doc="largest L2 norm of all gradients together; -1: no limit",
     )
-    snapshot: int = field(14, "int32", default=0, doc="iterations between snapshots; 0: none")
+    snapshot: int = field(
+        14, "int32", default=0, least=0, doc="iterations between snapshots; 0: none"
+    )
     snapshot_prefix: str = field(15, "string", doc="start of the snapshots' paths")
     snapshot_diff: bool = field(16, "bool", default=False, doc="store the gradients too")
     snapshot_format: SnapshotFormat = field(
@@ -103,26 +126,38 @@ class SolverParameter(Message):
     weights: list[str] = repeated(42, "string", doc=".caffemodel files to start from")
 
     # caffelite's own, with numbers far from Caffe's.
-    min_lr: float = field(1000, "float", default=0.0, doc="the rate that the cosine policy ends at")
+    min_lr: float = field(
+        1000, "float", default=0.0, least=0, doc="the rate that the cosine policy ends at"
+    )
     warmup_iter: int = field(
-        1001, "int32", default=0, doc="iterations in which the rate rises to the policy's; 0: none"
+        1001,
+        "int32",
+        default=0,
+        least=0,
+        doc="iterations in which the rate rises to the policy's; 0: none",
     )
     warmup_start_lr: float = field(
-        1002, "float", default=0.0, doc="the rate that warm-up starts at"
+        1002, "float", default=0.0, least=0, doc="the rate that warm-up starts at"
     )
     max_epoch: int = field(
-        1003, "int32", doc="times through the training data, in place of max_iter"
+        1003, "int32", least=1, doc="times through the training data, in place of max_iter"
     )
     watch: str = field(1004, "string", doc="the test net's output that tells how good the net is")
-    watch_net: int = field(1005, "int32", default=0, doc="the test net that is watched, from 0")
+    watch_net: int = field(
+        1005, "int32", default=0, least=0, doc="the test net that is watched, from 0"
+    )
     watch_mode: WatchMode = field(
         1006, WatchMode, default=WatchMode.AUTO, doc="which values of `watch` are better"
     )
     patience: int = field(
-        1007, "int32", default=0, doc="stop after this many tests without a better value; 0: never"
+        1007,
+        "int32",
+        default=0,
+        least=0,
+        doc="stop after this many tests without a better value; 0: never",
     )
     min_delta: float = field(
-        1008, "float", default=0.0, doc="for `patience`, how much better a value has to be"
+        1008, "float", default=0.0, least=0, doc="for `patience`, how much better a value has to be"
     )
     keep_best: bool = field(
         1009, "bool", default=False, doc="keep the best test's parameters as PREFIX_best.caffemodel"

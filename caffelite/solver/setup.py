@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import Any
 
@@ -10,6 +9,7 @@ from caffelite.errors import Problem, SolverError, Span
 from caffelite.files import load_net, modern_net
 from caffelite.net import Net
 from caffelite.paths import find_path
+from caffelite.schema.bounds import out_of_bounds
 from caffelite.schema.common import Phase
 from caffelite.schema.net import NetParameter, NetState
 from caffelite.schema.solver import SolverParameter
@@ -17,14 +17,12 @@ from caffelite.solver.testing import data_size
 from caffelite.streams import Streams
 
 MAX_ITER = "how many iterations to run, max_iter: 1000"
-NOT_NEGATIVE = ["test_interval", "display", "snapshot", "max_iter", "warmup_iter", "min_lr"]
-NOT_NEGATIVE += ["warmup_start_lr", "watch_net", "patience", "min_delta"]
 TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 
 
 def check(param: SolverParameter) -> None:
     """Refuse numbers that no run can be made of, all at once."""
-    problems: list[Problem] = []
+    problems = list(out_of_bounds(param))
 
     def refuse(name: str, wrong: bool, expected: str) -> None:
         if wrong:
@@ -32,29 +30,21 @@ def check(param: SolverParameter) -> None:
             shown = f'"{value}"' if isinstance(value, str) else value
             problems.append(Problem(f"{name} cannot be {shown}", param.span(name), expected))
 
-    for name in NOT_NEGATIVE:
-        refuse(name, not param.get(name) >= 0, "0 or more")
-    for name in ("iter_size", "average_loss"):
-        refuse(name, param.get(name) < 1, "1 or more")
-    for name in ("base_lr", "weight_decay", "clip_gradients"):
-        refuse(name, not math.isfinite(param.get(name)), "a finite number")
     refuse("clip_gradients", param.clip_gradients == 0, "above 0; left out, or -1: no limit")
     if param.has("min_lr"):
         refuse("min_lr", param.min_lr > param.base_lr, f"at most base_lr, {param.base_lr:g}")
-    if param.has("max_epoch"):
-        refuse("max_epoch", param.max_epoch < 1, "1 or more")
-        if param.has("max_iter"):
-            message = "max_iter and max_epoch are both given"
-            problems.append(Problem(message, param.span("max_epoch"), "one of the two"))
+    if param.has("max_epoch") and param.has("max_iter"):
+        message = "max_iter and max_epoch are both given"
+        problems.append(Problem(message, param.span("max_epoch"), "one of the two"))
     for name in ("patience", "keep_best"):
         if param.get(name) and not param.given("watch"):
             expected = 'an output of the test net to go by, watch: "accuracy"'
             problems.append(Problem(f"{name} needs watch", param.span(name), expected))
     for i, count in enumerate(param.test_iter):
         watched = i == param.watch_net and bool(param.patience or param.keep_best)
-        if count < watched:  # a test of no batches has no output to watch
+        if watched and count == 0:  # a test of no batches has no output to watch
             message = f"test_iter cannot be {count}"
-            expected = "1 or more: its output is watched" if watched else "0 or more"
+            expected = "1 or more: its output is watched"
             problems.append(Problem(message, param.span("test_iter", i), expected))
     kind = param.regularization_type
     refuse("regularization_type", kind not in ("L1", "L2"), '"L2" or "L1"')

@@ -8,12 +8,9 @@ from caffelite.layers.cases import Case
 from caffelite.testing import Bench
 
 
-@pytest.mark.parametrize("top_k", [0, 3])
-def test_top_k_must_leave_a_question(top_k: int) -> None:
-    case = Case(
-        f'type: "Accuracy" accuracy_param {{ top_k: {top_k} }}', {"x": np.eye(2), "label": [0, 1]}
-    )
-    with pytest.raises(NetError, match=f"top_k is {top_k}, but there are 2 classes"):
+def test_top_k_must_leave_a_question() -> None:
+    case = Case('type: "Accuracy" accuracy_param { top_k: 3 }', {"x": np.eye(2), "label": [0, 1]})
+    with pytest.raises(NetError, match="top_k is 3, but there are 2 classes"):
         Bench(case)
 
 

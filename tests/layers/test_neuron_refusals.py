@@ -18,8 +18,12 @@ PAIR = {"x": [[1.0, 2.0]], "z": [[1.0, 2.0]]}
 @pytest.mark.parametrize(
     ("text", "inputs", "words"),
     [
-        ('"Dropout" dropout_param { dropout_ratio: 1 }', ROW, ["dropout_ratio is 1", "below 1"]),
-        ('"Dropout" dropout_param { dropout_ratio: -0.5 }', ROW, ["dropout_ratio is -0.5"]),
+        (
+            '"Dropout" dropout_param { dropout_ratio: 1 }',
+            ROW,
+            ["dropout_ratio cannot be 1", "below 1"],
+        ),
+        ('"Dropout" dropout_param { dropout_ratio: -0.5 }', ROW, ["dropout_ratio cannot be -0.5"]),
         ('"Clip" clip_param { min: 1 max: 0 }', ROW, ["min 1 is above max 0"]),
         ('"Clip"', ROW, ["min is missing", "clip_param { min: 0 max: 6 }"]),
         ('"Exp" exp_param { base: 0 }', ROW, ["base is 0", "-1 for e"]),
@@ -44,7 +48,7 @@ PAIR = {"x": [[1.0, 2.0]], "z": [[1.0, 2.0]]}
         (
             '"DropConnect" dropconnect_param { num_output: 1 dropout_ratio: 2 }',
             ROW,
-            ["dropout_ratio is 2"],
+            ["dropout_ratio cannot be 2"],
         ),
     ],
 )

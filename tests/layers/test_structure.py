@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import caffelite
-from caffelite.errors import CaffeliteError, Source
+from caffelite.errors import CaffeliteError, NetError, Source
 from caffelite.schema.bind import bind
 from caffelite.schema.net import NetParameter
 from caffelite.text import parse
@@ -47,19 +47,19 @@ REFUSED = [
     ('"Reshape" reshape_param { shape { dim: 4 dim: 6 dim: 0 } }', "x", "y", "no axis 2"),
     ('"Reshape" reshape_param { axis: 1 num_axes: 2 }', "x", "y", "no 2 axes"),
     ('"Tile" tile_param { axis: 0 }', "x", "y", "tiles is missing"),
-    ('"Tile" tile_param { tiles: -1 }', "x", "y", "tiles is -1"),
+    ('"Tile" tile_param { tiles: -1 }', "x", "y", "tiles cannot be -1"),
     ('"Crop" crop_param { axis: 0 offset: 1 }', "x z", "y", "4 from 1 on is more than there is"),
     ('"Crop" crop_param { axis: 1 offset: 1 offset: 2 }', "x z", "y", "2 offsets"),
     ('"Reduction" reduction_param { axis: 3 }', "x", "y", "axis 3 is out of range"),
     ('"ArgMax" argmax_param { top_k: 7 }', "x", "y", "there are 6 values to compare"),
-    ('"ArgMax" argmax_param { top_k: 0 }', "x", "y", "top_k is 0"),
+    ('"ArgMax" argmax_param { top_k: 0 }', "x", "y", "top_k cannot be 0"),
     ('"BatchReindex"', "x z", "y", "expected one axis"),
     ('"Filter"', "x z i", "y", "1 tops for 2 bottoms and a selector"),
     ('"Filter"', "x z", "y", "one value a sample"),
     ('"Filter"', "x i", "y", "expected 3 samples"),
     ('"Parameter"', "", "y", "the shape is missing"),
     ('"Embed" embed_param { num_output: 2 }', "i", "y", "input_dim is missing"),
-    ('"Embed" embed_param { input_dim: 2 num_output: 0 }', "i", "y", "num_output is 0"),
+    ('"Embed" embed_param { input_dim: 2 num_output: 0 }', "i", "y", "num_output cannot be 0"),
     ('"DummyData"', "", "y", "shape is missing"),
     ('"DummyData" dummy_data_param { shape { } shape { } }', "", "a b c", "2 shape for 3 tops"),
     ('"DummyData" dummy_data_param { num: 1 channels: 1 height: 1 }', "", "y", "width is missing"),
@@ -71,7 +71,7 @@ REFUSED = [
     ('"Upsample" upsample_param { upsample_h: 2 upsample_w: 2 }', "x", "y", "mask"),
     ('"Upsample"', "x", "y", "N x C x H x W"),
     ('"Interp"', "x", "y", "the size is missing"),
-    ('"Interp" interp_param { zoom_factor: 2 pad_beg: 1 }', "x", "y", "pad_beg is 1"),
+    ('"Interp" interp_param { zoom_factor: 2 pad_beg: 1 }', "x", "y", "pad_beg cannot be 1"),
     ('"Interp" interp_param { zoom_factor: 2 }', "x", "y", "N x C x H x W"),
 ]
 
@@ -86,7 +86,8 @@ def test_what_cannot_be_is_refused_with_its_place(
         net(layer(rest, bottoms, tops), **used)
     assert message in str(refusal.value)
     assert f"test.net:{len(used) + 2}:" in str(refusal.value)
-    assert 'layer "it"' in str(refusal.value)
+    if isinstance(refusal.value, NetError):  # what is out of bounds is refused before
+        assert 'layer "it"' in str(refusal.value)
 
 
 @pytest.mark.parametrize("index", [-1.0, 2.0, 0.5, np.nan])

@@ -28,7 +28,9 @@ def values(spec: FieldSpec, depth: int) -> st.SearchStrategy[Any]:
     elif spec.enum_type is not None:
         one = st.sampled_from(list(spec.enum_type))
     elif spec.type in INT_RANGES:
-        one = st.integers(*INT_RANGES[str(spec.type)])
+        low, high = INT_RANGES[str(spec.type)]
+        least, most = spec.bounds.least, spec.bounds.most
+        one = st.integers(low if least is None else int(least), high if most is None else int(most))
     else:
         one = {
             "float": short_floats(),
@@ -37,6 +39,8 @@ def values(spec: FieldSpec, depth: int) -> st.SearchStrategy[Any]:
             "string": st.text(max_size=5),
             "bytes": st.binary(max_size=5),
         }[str(spec.type)]
+    if spec.bounds:
+        one = one.filter(spec.bounds.allow)
     if not spec.repeated:
         return one
     many = st.lists(one, min_size=1, max_size=3)

@@ -50,7 +50,7 @@ def test_python_values_are_checked() -> None:
     assert FillerParameter(variance_norm="FAN_OUT").variance_norm == VarianceNorm.FAN_OUT
     with pytest.raises(ValueError, match="std: 'x' is not a number"):
         FillerParameter(std="x")
-    with pytest.raises(ValueError, match="whole number from -2147483648 to 2147483647"):
+    with pytest.raises(ValueError, match="whole number from 0 to 2147483647"):
         SolverParameter(max_iter=2**31)
     with pytest.raises(TypeError, match="has no field 'stdd'"):
         FillerParameter(stdd=1)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from caffelite import get_solver
-from caffelite.errors import SolverError
+from caffelite.errors import CaffeliteError, SolverError
 from caffelite.files import load_solver
 
 from .made import LINE, Notes, make, spiral
@@ -56,7 +56,7 @@ def test_a_solver_file_can_be_used_twice(tmp_path: Path) -> None:
     ],
 )
 def test_epochs_that_cannot_be_counted(tmp_path: Path, text: str, net: str, message: str) -> None:
-    with pytest.raises(SolverError) as caught:
+    with pytest.raises(CaffeliteError) as caught:
         make(tmp_path, BASE + text, net)
     assert message in str(caught.value)
     assert "s.solver:4:" in str(caught.value)

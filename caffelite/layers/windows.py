@@ -1,0 +1,79 @@
+"""The window that a layer's text describes: kernel, stride, pad and dilation, read in one way for
+convolutions, poolings and all others.
+
+Each is given once for all spatial axes (`stride: 2`), or once for each where the field repeats
+(`stride: 2 stride: 1`), or for two spatial axes by its sides (`stride_h: 2 stride_w: 1`). A kernel
+has to be given; the others are 1, 0 and 1. A side of a pad that is left out is 0; of a kernel or
+stride both sides are given. Bounds (1 or more) are the fields' own.
+"""
+
+from __future__ import annotations
+
+from caffelite.blob import Shape
+from caffelite.kernels import Window
+from caffelite.layers.base import Layer
+
+
+def read_window(layer: Layer, group: str, rank: int, kernel: Shape | None = None) -> Window:
+    """The window over `rank` spatial axes that the message `group` of a layer describes; `kernel`
+    stands for one that the text does not give. Refused where the text errs."""
+    return Window(
+        kernel=_per_axis(layer, group, rank, "kernel_size", None) if kernel is None else kernel,
+        stride=_per_axis(layer, group, rank, "stride", 1),
+        pad=_per_axis(layer, group, rank, "pad", 0),
+        dilation=_per_axis(layer, group, rank, "dilation", 1),
+    )
+
+
+def _per_axis(layer: Layer, group: str, rank: int, name: str, default: int | None) -> Shape:
+    """One value for each spatial axis, from NAME or from NAME_h and NAME_w."""
+    param = layer.spec.get(group)
+    stem = name.removesuffix("_size")
+    sides = [side for side in (f"{stem}_h", f"{stem}_w") if side in param.specs]
+    given = [side for side in sides if param.has(side)]
+    values = param.get(name) if name in param.specs and param.has(name) else []
+    values = [int(v) for v in values] if isinstance(values, list) else [values]
+    how = f"{name}, once or once per spatial axis ({rank})"
+    if given and rank != 2:
+        message = f"{given[0]} is for 2 spatial axes, but there are {rank}"
+        layer.fail(message, group, given[0], expected=how)
+    if given and values:
+        expected = f"either {name}, or {' and '.join(sides)}"
+        layer.fail(f"both {name} and {given[0]} are given", group, given[0], expected=expected)
+    if len(given) == 1 and name != "pad":
+        missing = sides[1 - sides.index(given[0])]
+        message = f"{given[0]} is given, but {missing} is not"
+        layer.fail(message, group, given[0], expected=" and ".join(sides))
+    if given:
+        return tuple(param.get(side) for side in sides)
+    if not values and default is None and rank:
+        expected = f"the extent of the window, {group} {{ {name}: 3 }}"
+        layer.fail(f"{name} is missing", group, expected=expected)
+    values = values or [default or 0]
+    if len(values) not in (1, rank):
+        message = f"{name} is given {len(values)} times, but there are {rank} spatial axes"
+        layer.fail(message, group, name, expected=how)
+    return tuple(values * rank if len(values) == 1 else values)
+
+
+def check_fit(
+    layer: Layer,
+    group: str,
+    window: Window,
+    spatial: Shape,
+    moved: Shape,
+    hint: str | None = None,
+) -> None:
+    """Refuse a window that leaves nothing of a plane: `moved` is what the top would be."""
+    if any(size < 1 for size in moved):
+        top, span, plane, pad = (
+            " x ".join(map(str, sizes)) for sizes in (moved, window.span, spatial, window.pad)
+        )
+        layer.fail(
+            f"the top would be {top}: a window of {span} does not go with the bottom's {plane} "
+            f"and a pad of {pad}",
+            group,
+            "kernel_size" if layer.spec.get(group).has("kernel_size") else "kernel_h",
+            expected="a window no larger than the padded input",
+            hint=hint,
+        )
