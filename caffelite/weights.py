@@ -13,6 +13,7 @@ import numpy as np
 
 from caffelite.blob import Array, Blob, Shape
 from caffelite.errors import Problem, SnapshotError
+from caffelite.filetypes import EMPTY, HDF5, type_by_start
 from caffelite.schema.binary import (
     array_of,
     blob_proto,
@@ -31,8 +32,6 @@ from caffelite.schema.solver import SolverState
 Stored = list[Union[Array, None]]
 """A layer's parameters as stored. None: not in the file, because it is another layer's (Caffe's
 HDF5 files hold a shared parameter once)."""
-
-_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 # A file may come from a fork of Caffe that uses field numbers for other things, so only what is
@@ -71,7 +70,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Stored]:
     """
     name = os.fspath(path)
     data = read_bytes(path)
-    if data.startswith(_HDF5_MAGIC):
+    if type_by_start(data) is HDF5:
         return _read_hdf5(name)
     try:
         stored = decode(data, _Weights, name, "a file of parameters (.caffemodel)")
@@ -85,7 +84,8 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Stored]:
             found[layer.name] = [_array(blob, layer.name, name) for blob in layer.blobs]
     if not found:
         raise SnapshotError(
-            f"{name}: " + ("there are no parameters in this file" if data else "the file is empty")
+            f"{name}: "
+            + ("there are no parameters in this file" if data else f"this is {EMPTY.name}")
         )
     return found
 

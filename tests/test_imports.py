@@ -14,7 +14,7 @@ import caffelite
 PACKAGE = Path(caffelite.__file__).parent
 
 WAY: list[tuple[str, ...]] = [
-    ("errors",),
+    ("errors", "filetypes"),
     ("text",),
     ("schema",),
     ("blob", "streams", "paths", "mode"),

@@ -21,6 +21,7 @@ from typing import Union
 
 from caffelite.errors import CaffeliteError, Problem, SchemaError, SnapshotError
 from caffelite.files import bind_block, is_solver
+from caffelite.filetypes import EMPTY
 from caffelite.schema import legacy
 from caffelite.schema.binary import decode, encode, read_bytes, write_atomically
 from caffelite.schema.message import M
@@ -108,7 +109,7 @@ def _read_binary(path: str) -> tuple[Definition, list[str]]:
     legacy.declare()
     data = read_bytes(path)
     if not data:
-        raise SnapshotError(f"{path}: the file is empty")
+        raise SnapshotError(f"{path}: this is {EMPTY.name}")
     what = foreign(data)
     if what is not None:
         hint = "give it a name that does not end in " + " or ".join(BINARY)

@@ -16,6 +16,7 @@ from caffelite.data.images import read_image
 from caffelite.data.optional import need
 from caffelite.data.transform import Transformer, check_shape
 from caffelite.errors import DataError, Problem
+from caffelite.filetypes import FOLDER, LEVELDB, LMDB, type_of_folder
 from caffelite.schema.binary import decode
 from caffelite.schema.datum import Datum
 
@@ -88,15 +89,11 @@ _lock = threading.RLock()  # a finalizer may close one while another is being op
 def open_database(path: str) -> Database:
     """The LMDB database in a folder. One that is open already, for another net, is shared: LMDB
     allows a process to open it once. Raises DataError."""
-    if os.path.isdir(path) and not os.path.exists(os.path.join(path, "data.mdb")):
-        leveldb = os.path.exists(os.path.join(path, "CURRENT"))
+    kind = type_of_folder(path) if os.path.isdir(path) else LMDB
+    if kind is not LMDB:
+        found = "a folder without data.mdb" if kind is FOLDER else kind.name
         raise DataError(
-            Problem(
-                f'"{path}" is '
-                + ("a LevelDB database" if leveldb else "a folder without data.mdb"),
-                expected="an LMDB database",
-                hint=LEVELDB_ADVICE if leveldb else None,
-            )
+            Problem(f'"{path}" is {found}', expected="an LMDB database", hint=kind.hint)
         )
     key = os.path.realpath(path)
     with _lock:
@@ -105,10 +102,7 @@ def open_database(path: str) -> Database:
     return database
 
 
-LEVELDB_ADVICE = (
-    "make an LMDB of the images: caffelite convert-images LIST OUT_LMDB, or Caffe's "
-    "convert_imageset --backend=lmdb"
-)
+LEVELDB_ADVICE = LEVELDB.hint
 
 
 def pixels(datum: Datum, record: str, color: bool | None = None) -> Array:

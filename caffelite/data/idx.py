@@ -13,6 +13,7 @@ import numpy as np
 
 from caffelite.blob import Array, Shape
 from caffelite.errors import DataError
+from caffelite.filetypes import GZIP, type_by_start
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -43,7 +44,7 @@ def read_idx(path: str, first: int = 0, count: int | None = None) -> Array:
 def _open(path: str) -> Iterator[IO[bytes]]:
     try:
         with open(path, "rb") as file:
-            zipped = file.read(2) == b"\x1f\x8b"
+            zipped = type_by_start(file.read(20)) is GZIP
             file.seek(0)
             yield gzip.GzipFile(fileobj=file) if zipped else file  # type: ignore[misc]
     except (EOFError, zlib.error, OSError) as error:

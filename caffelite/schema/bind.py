@@ -119,7 +119,7 @@ def _value(spec: FieldSpec, item: Field, problems: list[Problem]) -> Any:
     if enum is not None:
         return _enum(spec, enum, value, problems)
     result = _SCALARS[str(spec.type)](spec, value)
-    found = result if result is not None else value.value
+    found: Any = result if result is not None else value.value
     if spec.bounds and isinstance(found, (int, float)) and not spec.bounds.allow(found):
         problems.append(refusal(item.name, _shorten(value.raw), value.span, spec.bounds))
         return None

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from caffelite.errors import Problem, SnapshotError
+from caffelite.filetypes import EMPTY, PROTOBUF, TEXT, type_of, varint
 from caffelite.schema.message import FieldSpec, Message
 
 if TYPE_CHECKING:
@@ -270,28 +271,15 @@ def _refuse_unpacked(proto: Any, cls: type[Message]) -> None:
 
 # What is wrong with bytes that protobuf refuses.
 
-_KNOWN = {
-    b"\x89HDF\r\n\x1a\n": "this is an HDF5 file",
-    b"PK\x03\x04": "this is a zip archive (.zip, .npz or a PyTorch file)",
-    b"\x1f\x8b": "this is a gzip archive; unpack it first",
-    b"\x80\x02": "this is a Python pickle, which is not read: it could run anything",
-    b"\x89PNG": "this is a PNG image",
-    b"\x93NUMPY": "this is a NumPy array (.npy)",
-    b"version https://git-lfs": "this is a Git LFS pointer, not the file; run `git lfs pull`",
-}
-
 
 def foreign(data: bytes) -> str | None:
     """What the bytes are, if they are something well known other than a binary message."""
-    for magic, what in _KNOWN.items():
-        if data.startswith(magic):
-            return what
-    start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")):
-        return "this is a web page, not the file itself; download the raw file"
-    if data and not set(data[:4096]) & {*range(9), *range(14, 32), 127}:
+    kind = type_of(data)
+    if kind in (None, PROTOBUF, EMPTY):
+        return None
+    if kind is TEXT:
         return "this is text, not a binary file"
-    return None
+    return f"this is {kind.name}" + (f"; {kind.hint}" if kind.hint else "")
 
 
 def _why_broken(data: bytes) -> str:
@@ -300,14 +288,14 @@ def _why_broken(data: bytes) -> str:
     at = 0
     while at < len(data):
         start = at
-        tag, at = _varint(data, at)
+        tag, at = varint(data, at)
         kind = tag & 7
         if kind in (6, 7) or tag >> 3 == 0:
             return f"byte {start} begins no field; is this a file of another kind?"
         if kind == 0:
-            _, at = _varint(data, at)
+            _, at = varint(data, at)
         elif kind == 2:
-            size, at = _varint(data, at)
+            size, at = varint(data, at)
             at += size
         elif kind in (1, 5):
             at += 8 if kind == 1 else 4
@@ -317,15 +305,3 @@ def _why_broken(data: bytes) -> str:
                 "was the copy or download cut short?"
             )
     return "its fields are not those of this message, or are damaged"
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A base-128 number and where it ends; one that is cut off ends after the data."""
-    value = 0
-    for i in range(10):
-        if at + i >= len(data):
-            break
-        value |= (data[at + i] & 0x7F) << 7 * i
-        if data[at + i] < 0x80:
-            return value, at + i + 1
-    return value, len(data) + 1

@@ -71,7 +71,7 @@ def test_a_file_in_place_of_a_folder_is_said(tmp_path: Path) -> None:
         (b"\x89HDF\r\n\x1a\n\0\0", "an HDF5 file"),
         (b"\x89PNG\r\n\x1a\n\0\0", "a PNG image"),
         (b"\xff\xd8\xff\xe0\0", "a JPEG image"),
-        (b"PK\x03\x04\x14\0", "a zip archive (.zip, .npz)"),
+        (b"PK\x03\x04\x14\0", "a zip archive (.zip, .npz or a PyTorch file)"),
         (b"\x1f\x8b\x08\0", "a gzip archive"),
         (b"\x93NUMPY\x01\0", "a NumPy array (.npy)"),
         (b"\0" * 16 + b"\xde\xc0\xef\xbe" + b"\0" * 9, "an LMDB database"),
@@ -82,7 +82,8 @@ def test_a_file_in_place_of_a_folder_is_said(tmp_path: Path) -> None:
 def test_other_kinds_of_file_are_named(tmp_path: Path, data: bytes, kind: str) -> None:
     report = refusal_of(tmp_path, data)
     assert report.startswith(f": this is {kind}")
-    assert report.endswith("\n  give a text definition here (.net, .solver, .prototxt)")
+    hint = "unpack it first" if "gzip" in kind else "give a text definition here (.net, "
+    assert f", not a text definition\n  {hint}" in report
 
 
 def test_a_cut_off_caffemodel_is_known_by_its_name(tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_a_web_page_is_recognised(tmp_path: Path, page: bytes) -> None:
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le"])
 def test_utf16_is_recognised(tmp_path: Path, encoding: str) -> None:
     report = refusal_of(tmp_path, "\ufeffname: 'x'".encode(encoding))
-    assert "this text is in UTF-16, not UTF-8\n  save it again as UTF-8" in report
+    assert "this is text in UTF-16, not UTF-8\n  save it again as UTF-8" in report
 
 
 def test_bytes_that_are_not_utf8_are_located(tmp_path: Path) -> None:
