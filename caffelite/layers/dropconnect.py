@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from caffelite.blob import Array
-from caffelite.layers.base import Arrays, Diffs, param_of, register
+from caffelite.layers.base import Arrays, Diffs, Shapes, param_of, register
 from caffelite.layers.cases import Case, random
 from caffelite.layers.fully_connected import FullyConnected
 from caffelite.schema.common import FillerParameter, Phase

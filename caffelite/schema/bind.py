@@ -119,8 +119,8 @@ def _value(spec: FieldSpec, item: Field, problems: list[Problem]) -> Any:
     if enum is not None:
         return _enum(spec, enum, value, problems)
     result = _SCALARS[str(spec.type)](spec, value)
-    found: Any = result if result is not None else value.value
-    if spec.bounds and isinstance(found, (int, float)) and not spec.bounds.allow(found):
+    number = float(value.value) if result is None and value.kind == "int" else result
+    if spec.bounds and number is not None and not spec.bounds.allow(number):
         problems.append(refusal(item.name, _shorten(value.raw), value.span, spec.bounds))
         return None
     if result is None:
