@@ -116,6 +116,12 @@ class Layer:
     """Whose values the backward pass needs; decides what in-place layers may overwrite."""
     loss: ClassVar[bool] = False
     """Does the first top count in the objective, with weight 1 unless the text says otherwise?"""
+    compares: ClassVar[bool] = False
+    """Does it hold scores, bottom 0, against labels or targets, bottom 1?"""
+    learns_labels: ClassVar[bool] = False
+    """Of a layer that compares: is a score right when it is the label itself, 0 or 1?"""
+    gives_probability: ClassVar[bool] = False
+    """Are the top's values probabilities?"""
     source: ClassVar[bool] = False
     """Does it make data from nothing? (Then there is no gradient to pass.)"""
     fed: ClassVar[bool] = False
@@ -301,6 +307,7 @@ class LossLayer(Layer):
     bottoms = (2, 2)
     tops = (0, 1)
     loss = True
+    compares = True
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         return [()]

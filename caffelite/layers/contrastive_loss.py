@@ -35,6 +35,7 @@ class ContrastiveLoss(LossLayer):
     Source: Hadsell, Chopra & LeCun 2006; Caffe's contrastive_loss_layer.
     """
 
+    compares = False
     bottoms = (3, 3)
     backward_reads = ()
     param: ContrastiveLossParameter = param_of(ContrastiveLossParameter)

@@ -21,6 +21,7 @@ class EuclideanLoss(LossLayer):
     Source: https://caffe.berkeleyvision.org/tutorial/layers/euclideanloss.html
     """
 
+    learns_labels = True
     backward_reads = ()
     cases = (
         Case(

@@ -37,6 +37,7 @@ class Sigmoid(Layer):
     Source: https://caffe.berkeleyvision.org/tutorial/layers/sigmoid.html
     """
 
+    gives_probability = True
     in_place = True
     backward_reads = ("top",)
     param: SigmoidParameter = param_of(SigmoidParameter)

@@ -31,6 +31,7 @@ class SmoothL1Loss(LossLayer):
     Source: Girshick 2015, Fast R-CNN.
     """
 
+    learns_labels = True
     bottoms = (2, 4)
     backward_reads = ("bottom",)
     extension = "Fast R-CNN fork (rbgirshick/caffe-fast-rcnn), smooth_l1_loss_param = 8266712"

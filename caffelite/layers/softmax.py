@@ -71,6 +71,7 @@ class Softmax(Layer):
     Source: https://caffe.berkeleyvision.org/tutorial/layers/softmax.html
     """
 
+    gives_probability = True
     in_place = True
     backward_reads = ("top",)
     param: SoftmaxParameter = param_of(SoftmaxParameter)

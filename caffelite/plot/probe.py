@@ -13,7 +13,8 @@ import numpy as np
 
 from caffelite.blob import Array
 from caffelite.errors import NetError, Problem, did_you_mean
-from caffelite.layers.base import show
+from caffelite.layers.base import TakesArrays, show
+from caffelite.layers.input import Input
 from caffelite.net import Net
 from caffelite.plan.graph import Graph, Node, Version, build_graph
 from caffelite.schema.common import BlobShape, Phase
@@ -23,10 +24,6 @@ ROWS = 8192
 """Points a forward pass: enough to be fast, few enough for hidden layers to stay small."""
 SAMPLES = 1000
 """Samples that are taken from a data layer which does not know how many it has."""
-
-COMPARES = {"Accuracy", "HingeLoss", "InfogainLoss", "MultinomialLogisticLoss", "SoftmaxWithLoss"}
-COMPARES |= {"EuclideanLoss", "SigmoidCrossEntropyLoss", "SmoothL1Loss"}
-"""Layers that hold a score, their bottom 0, against a label, their bottom 1."""
 
 
 class Points(NamedTuple):
@@ -42,7 +39,7 @@ class Probe:
     `net` is a Net with its weights; `blob` names the blob with the scores. Left out, it is what
     the accuracy or else the last loss compares with the label, or else the last output.
     `threshold` is set for a net with a single score: class 1 is above it, class 0 below. It is
-    1/2 after a Sigmoid and for EuclideanLoss and SmoothL1Loss, which learn the labels 0 and 1;
+    1/2 for a probability, and for a loss like EuclideanLoss that learns the labels 0 and 1;
     otherwise, and if one label is negative, 0.
     Raises NetError if the net has no such blob, or if a sample has more or less than two numbers.
     """
@@ -113,13 +110,10 @@ class Probe:
         return layer.top_shapes[version.top_index]
 
     def _gives_probability(self) -> bool:
-        return self._score.maker.spec.type in ("Sigmoid", "Softmax")
+        return self._score.maker.cls.gives_probability
 
     def _learns_labels(self) -> bool:
-        return self._judge is not None and self._judge.spec.type in (
-            "EuclideanLoss",
-            "SmoothL1Loss",
-        )
+        return self._judge is not None and self._judge.cls.learns_labels
 
     # What is asked of it.
 
@@ -162,10 +156,10 @@ class Probe:
         (Input, or MemoryData that nobody filled)."""
         maker = self._data.maker
         layer = self._net.layer_dict[maker.spec.name]
-        if maker.spec.type == "Input":
+        if maker.cls.fed:
             return None
         size = getattr(layer, "epoch_size", None)
-        if maker.spec.type == "MemoryData" and not size:
+        if isinstance(layer, TakesArrays) and not size:
             return None
         label = self._find_label()
         if hasattr(layer, "points") and hasattr(layer, "labels"):
@@ -235,8 +229,8 @@ def _always(net: NetParameter) -> NetParameter:
 
 def _find_score(graph: Graph, name: str | None) -> tuple[Node | None, Version]:
     """The version with the scores, and the layer that holds it against labels, if there is one."""
-    judges = [n for n in graph.nodes if n.spec.type in COMPARES or (n.cls.loss and n.bottoms[1:])]
-    judges.sort(key=lambda node: node.spec.type == "Accuracy")  # the last one counts
+    judges = [n for n in graph.nodes if n.cls.compares and n.bottoms[1:]]
+    judges.sort(key=lambda node: not node.cls.loss)  # the last one counts
     if name is not None:
         if name not in graph.blobs:
             known = list(graph.blobs)
@@ -275,6 +269,6 @@ def _input(data: Version, rows: int, net: Net) -> LayerParameter:
     """An Input layer in the place of a data layer."""
     layer = net.layer_dict[data.maker.spec.name]
     shape = BlobShape(dim=[rows, *layer.top_shapes[data.top_index][1:]])
-    spec = LayerParameter(name=data.maker.spec.name, type="Input", top=[data.name])
+    spec = LayerParameter(name=data.maker.spec.name, type=Input.type, top=[data.name])
     spec.get("input_param").shape = [shape]
     return spec

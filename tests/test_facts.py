@@ -1,0 +1,56 @@
+"""The core asks layers for facts, not for their names."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import caffelite
+from caffelite.layers import registry
+
+PACKAGE = Path(caffelite.__file__).parent
+LAYERS = ("layers/", "engines/", "onnx/", "schema/legacy")
+"""Where layers are at home, or formats in which their names stand."""
+
+ALLOWED: set[tuple[str, str]] = {
+    ("solver/stopping.py", "Accuracy"),  # until a fact says which values are better
+}
+"""(file, type) with a reason."""
+
+
+def named(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """The types of layers that stand as strings in code."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node.value in registry:
+            yield node.lineno, str(node.value)
+
+
+def test_the_core_names_no_layer() -> None:
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        if not name.startswith(LAYERS):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            found += [
+                f"{name}:{line}: {kind}"
+                for line, kind in named(tree)
+                if (name, kind) not in ALLOWED
+            ]
+    assert not found, "declare a fact on Layer instead"
+
+
+def test_a_planted_name_is_found() -> None:
+    code = 'def f(node):\n    """ReLU"""\n    return node.type in ("ReLU", "other")\n'
+    assert (3, "ReLU") in list(named(ast.parse(code)))
+
+
+def test_the_facts_are_where_they_belong() -> None:
+    def having(fact: str) -> set[str]:
+        return {name for name, cls in registry.items() if getattr(cls, fact)}
+
+    assert having("gives_probability") == {"Sigmoid", "Softmax"}
+    assert having("learns_labels") == {"EuclideanLoss", "SmoothL1Loss"}
+    assert having("learns_labels") <= having("compares")
+    assert having("compares") - having("loss") == {"Accuracy"}
+    assert having("loss") - having("compares") == {"ContrastiveLoss"}
