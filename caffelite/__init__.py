@@ -10,14 +10,16 @@ from caffelite.layers.spec import NetSpec, params
 from caffelite.mode import set_device, set_mode_cpu, set_mode_gpu
 from caffelite.net import Net
 from caffelite.schema.common import Phase
-from caffelite.solver import get_solver
-from caffelite.solver.adadelta import AdaDeltaSolver
-from caffelite.solver.adagrad import AdaGradSolver
-from caffelite.solver.adam import AdamSolver
-from caffelite.solver.adamw import AdamWSolver
-from caffelite.solver.nesterov import NesterovSolver
-from caffelite.solver.rmsprop import RMSPropSolver
-from caffelite.solver.sgd import SGDSolver
+from caffelite.solver import (
+    AdaDeltaSolver,
+    AdaGradSolver,
+    AdamSolver,
+    AdamWSolver,
+    NesterovSolver,
+    RMSPropSolver,
+    SGDSolver,
+    get_solver,
+)
 from caffelite.streams import set_random_seed
 
 TRAIN, TEST = Phase.TRAIN, Phase.TEST

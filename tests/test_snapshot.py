@@ -44,7 +44,7 @@ def solver(file: Path) -> SGDSolver:
 
 
 def state_of(it: SGDSolver) -> list[np.ndarray]:
-    return [it.weights.copy(), *(h.copy() for h in it.history)]
+    return [it.net.arena.data.copy(), *(h.copy() for h in it.history)]
 
 
 def assert_same(one: SGDSolver, other: SGDSolver) -> None:

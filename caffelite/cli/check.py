@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from caffelite.cli.console import add_plugin_argument, complain, load_plugins
 from caffelite.errors import CaffeliteError, Problem
-from caffelite.files import bind_block, is_solver, load_net, modern_net
+from caffelite.files import bind_block, is_solver, modern_net
 from caffelite.layers import registry
 from caffelite.layers.base import Context
-from caffelite.paths import find_path
 from caffelite.plan.build import plan_net
 from caffelite.plan.graph import included, state_for
 from caffelite.schema.common import Phase
-from caffelite.schema.legacy import upgrade_solver
 from caffelite.schema.net import NetParameter, NetState
 from caffelite.schema.solver import SolverParameter
-from caffelite.snapshot import check_prefix
-from caffelite.solver import setup
-from caffelite.solver.base import check_type
-from caffelite.solver.policies import learning_rate
+from caffelite.solver.job import plan_job
+from caffelite.solver.mistakes import in_order
 from caffelite.text import parse, read_source
 
 
@@ -60,7 +56,7 @@ def check_file(name: str) -> tuple[list[Problem], list[str]]:
     try:
         block = parse(read_source(name))
         if is_solver(block):
-            found, lines = check_solver(bind_block(block, SolverParameter, problems), folder)
+            found, lines = check_solver(bind_block(block, SolverParameter, problems), name)
         else:
             net = modern_net(bind_block(block, NetParameter, problems), name)
             found, lines = check_net(net, folder)
@@ -68,12 +64,7 @@ def check_file(name: str) -> tuple[list[Problem], list[str]]:
         found, lines = error.problems, []
     places = {str(problem.span) for problem in problems}
     new = [p for p in found if str(p.span) not in places]  # at one place the second only follows
-    return sorted([*problems, *new], key=_place), lines
-
-
-def _place(problem: Problem) -> tuple[str, int, int]:
-    span = problem.span
-    return (span.source.name, span.line, span.col) if span else ("", 0, 0)
+    return in_order([*problems, *new]), lines
 
 
 def check_net(net: NetParameter, folder: str) -> tuple[list[Problem], list[str]]:
@@ -113,57 +104,23 @@ def _check_state(net: NetParameter, state: NetState, folder: str) -> tuple[list[
         plan = plan_net(net, state, Context(state.phase, folder=folder))
     except CaffeliteError as error:
         return error.problems, ""
+    return [], _line(state, len(plan.layers), plan.count, plan.graph.outputs)
+
+
+def _line(state: NetState, layers: int, parameters: int, outputs: Sequence[str]) -> str:
     stages = f" ({', '.join(state.stage)})" if state.stage else ""
-    line = f"{state.phase.name}{stages}: {len(plan.layers)} layers, {plan.count:,} parameters"
-    return [], f"{line}, outputs {', '.join(plan.graph.outputs) or 'none'}"
+    line = f"{state.phase.name}{stages}: {layers} layers, {parameters:,} parameters"
+    return f"{line}, outputs {', '.join(outputs) or 'none'}"
 
 
-def check_solver(param: SolverParameter, folder: str) -> tuple[list[Problem], list[str]]:
+def check_solver(param: SolverParameter, name: str) -> tuple[list[Problem], list[str]]:
     """Check a solver, and the nets that it names in the states it builds them for."""
-    param, _ = upgrade_solver(param)
-    problems: list[Problem] = []
-    lines: list[str] = []
-
-    def attempt(check: Callable[..., object], *args: object) -> None:
-        try:
-            check(*args)
-        except CaffeliteError as error:
-            problems.extend(error.problems)
-
-    attempt(setup.check, param)
-    attempt(check_type, param)
-    attempt(learning_rate, param)
-    if param.snapshot or param.snapshot_after_train or param.keep_best:
-        attempt(check_prefix, param)
-    if not (param.given("max_iter") or param.given("max_epoch")):
-        problems.append(Problem("the solver has no max_iter", param.span(), setup.MAX_ITER))
     try:
-        sources = [(setup.train_source(param), Phase.TRAIN, param.train_state)]
-        tests = setup.test_sources(param)
-        states = [*param.test_state, *([NetState()] * len(tests))]
-        sources += [(test, Phase.TEST, state) for test, state in zip(tests, states)]
+        job = plan_job(param, name, whole=True)
     except CaffeliteError as error:
-        return [*problems, *error.problems], []
-    seen: set[str] = set()
-    for (source, span), phase, extra in sources:
-        try:
-            base = folder
-            if isinstance(source, str):
-                path = find_path(source, folder, span, "net file")
-                base = os.path.dirname(path)
-                net = load_net(path)
-            else:
-                net = modern_net(source, "net")
-        except CaffeliteError as error:
-            found, line = error.problems, ""
-        else:
-            state = state_for(net, phase, extra.level, list(extra.stage))
-            found, line = _check_state(net, state, base)
-        problems += [p for p in found if str(p) not in seen]
-        seen.update(map(str, found))
-        lines.append(line)
-    length = f"{param.max_iter:,} iterations"
-    if param.max_epoch:
-        length = f"{param.max_epoch:,} epochs"
-    rate = f"{param.type}, {length}, lr {param.base_lr:g} {param.lr_policy}"
-    return problems, [rate, *lines]
+        return error.problems, []
+    length = f"{param.max_epoch:,} epochs" if param.max_epoch else f"{param.max_iter:,} iterations"
+    lines = [f"{job.rule.name}, {length}, lr {param.base_lr:g} {param.lr_policy}"]
+    for net in (job.train, *job.tests):
+        lines.append(_line(net.state, net.layers, net.parameters, net.outputs))
+    return [], [*lines, *job.notes]

@@ -24,9 +24,7 @@ from caffelite.cli.console import (
 from caffelite.cli.live import LiveMonitor
 from caffelite.cli.logfile import LogMonitor, Several, log_path
 from caffelite.errors import CaffeliteError, Problem
-from caffelite.files import load_solver
-from caffelite.solver import LineMonitor, Monitor, Solver
-from caffelite.solver.base import solver_class
+from caffelite.solver import LineMonitor, Monitor, Solver, get_solver, load_job
 from caffelite.weights import Report
 
 
@@ -66,14 +64,13 @@ def run(args: argparse.Namespace) -> int:
                 expected="one: --snapshot goes on with a run, --weights starts a new one",
             )
         )
-    param = load_solver(args.solver)
+    job = load_job(args.solver, whole=True)
+    param = job.param
     log_file = args.log or log_path(param, args.solver)
     log = LogMonitor(log_file, param.max_iter, resumed=bool(args.snapshot))
     screen = LiveMonitor(param) if sys.stdout.isatty() else LineMonitor(file=sys.stdout)
     note_device(args)
-    solver = solver_class(param)(param, Several([screen, log]), path=args.solver)
-    if isinstance(screen, LiveMonitor):
-        screen.last = solver.param.max_iter  # max_epoch has been counted by now
+    solver = get_solver(job, Several([screen, log]))
     for path in (args.weights or "").split(","):
         if path:
             report = solver.net.copy_from(path.strip(), skip_mismatch=args.skip_mismatch)

@@ -38,6 +38,7 @@ class Accuracy(Layer):
     bottoms = (2, 2)
     tops = (1, 2)
     backward_reads = ()
+    higher_is_better = True
     param: AccuracyParameter = param_of(AccuracyParameter)
     cases = (
         Case(

@@ -122,6 +122,9 @@ class Layer:
     """Of a layer that compares: is a score right when it is the label itself, 0 or 1?"""
     gives_probability: ClassVar[bool] = False
     """Are the top's values probabilities?"""
+    higher_is_better: ClassVar[bool | None] = None
+    """Of a top that says how good a net is: is a higher value better? None: it says no such thing,
+    or the objective says it."""
     source: ClassVar[bool] = False
     """Does it make data from nothing? (Then there is no gradient to pass.)"""
     fed: ClassVar[bool] = False

@@ -1,13 +1,16 @@
-"""The fields that an update rule and a policy read: refused where they cannot work, and said
-where they have no effect."""
+"""The fields of a solver file: refused where they cannot work, and said where they have no effect
+with the update rule and the policy that are used."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from caffelite.errors import Problem, SolverError
+from caffelite.schema.bounds import out_of_bounds
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver.policies import POLICIES
+from caffelite.solver.rules import Rule
+
 
 SHARE = "0 or more, and below 1"
 RULE_FIELDS: dict[str, tuple[Callable[[float], bool], str]] = {
@@ -18,12 +21,42 @@ RULE_FIELDS: dict[str, tuple[Callable[[float], bool], str]] = {
 }
 """The fields of update rules, and what they may be."""
 
-Reads = Collection[str] | None
-"""Which of them a rule reads; None: not known, as for a rule from outside that does not say."""
+
+def check_numbers(param: SolverParameter) -> None:
+    """Refuse numbers that no run can be made of, all at once."""
+    problems = list(out_of_bounds(param))
+
+    def refuse(name: str, wrong: bool, expected: str) -> None:
+        if wrong:
+            value = param.get(name)
+            shown = f'"{value}"' if isinstance(value, str) else value
+            problems.append(Problem(f"{name} cannot be {shown}", param.span(name), expected))
+
+    refuse("clip_gradients", param.clip_gradients == 0, "above 0; left out, or -1: no limit")
+    if param.has("min_lr"):
+        refuse("min_lr", param.min_lr > param.base_lr, f"at most base_lr, {param.base_lr:g}")
+    if param.has("max_epoch") and param.has("max_iter"):
+        message = "max_iter and max_epoch are both given"
+        problems.append(Problem(message, param.span("max_epoch"), "one of the two"))
+    for name in ("patience", "keep_best"):
+        if param.get(name) and not param.given("watch"):
+            expected = 'an output of the test net to go by, watch: "accuracy"'
+            problems.append(Problem(f"{name} needs watch", param.span(name), expected))
+    for i, count in enumerate(param.test_iter):
+        watched = i == param.watch_net and bool(param.patience or param.keep_best)
+        if watched and count == 0:  # a test of no batches has no output to watch
+            message = f"test_iter cannot be {count}"
+            expected = "1 or more: its output is watched"
+            problems.append(Problem(message, param.span("test_iter", i), expected))
+    kind = param.regularization_type
+    refuse("regularization_type", kind not in ("L1", "L2"), '"L2" or "L1"')
+    if problems:
+        raise SolverError(*problems)
 
 
-def check_rule(param: SolverParameter, rule: str, reads: Reads) -> None:
+def check_rule(param: SolverParameter, rule: type[Rule]) -> None:
     """Refuse what the update rule cannot work with, all at once."""
+    reads = rule.fields
     problems = []
     for name, (allowed, expected) in RULE_FIELDS.items():
         value = param.get(name)
@@ -32,24 +65,23 @@ def check_rule(param: SolverParameter, rule: str, reads: Reads) -> None:
         if name in reads and not allowed(value):
             problems.append(Problem(f"{name} cannot be {value:g}", param.span(name), expected))
         if name == "momentum" and name not in reads and value != 0:
-            expected = f"no momentum, or another type: {rule} has none"
-            problems.append(Problem(f"{rule} cannot use momentum", param.span(name), expected))
+            expected = f"no momentum, or another type: {rule.name} has none"
+            problems.append(Problem(f"{rule.name} cannot use momentum", param.span(name), expected))
     if problems:
         raise SolverError(*problems)
 
 
-def field_notes(
-    param: SolverParameter, rule: str, reads: Reads, momentum: float | None
-) -> list[str]:
+def field_notes(param: SolverParameter, rule: type[Rule]) -> list[str]:
     """What may not be as its author thinks: fields that have no effect, and a `momentum` left out
     of a rule whose paper has one."""
+    reads, momentum = rule.fields, rule.usual_momentum
     policy = f'lr_policy: "{param.lr_policy}"'
     needs = POLICIES[param.lr_policy][1] if param.lr_policy in POLICIES else ()
     of_policies = {name for _, names in POLICIES.values() for name in names} - {"max_iter"}
     idle: dict[str, str] = {}
     if reads is not None:
         rule_fields = RULE_FIELDS.keys() - set(reads) - {"momentum"}
-        idle |= dict.fromkeys(rule_fields, f'with type: "{rule}"')
+        idle |= dict.fromkeys(rule_fields, f'with type: "{rule.name}"')
     idle |= dict.fromkeys(of_policies - set(needs), f"with {policy}")
     if param.lr_policy != "cosine":
         idle["min_lr"] = f"with {policy}"
@@ -66,8 +98,8 @@ def field_notes(
             lines.append(f"{_place(param, name)}{name} has no effect {idle[name]}")
     if momentum is not None and not param.has("momentum"):
         lines.append(
-            f'{_place(param, "type")}type: "{rule}" without momentum takes it as 0, as Caffe does; '
-            f"the paper's is momentum: {momentum}"
+            f'{_place(param, "type")}type: "{rule.name}" without momentum takes it as 0, as Caffe '
+            f"does; the paper's is momentum: {momentum}"
         )
     return lines
 

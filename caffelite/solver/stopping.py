@@ -9,25 +9,30 @@ than the last one that was; when that many have passed the run ends. Beyond Caff
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 from caffelite.errors import Problem, SolverError, did_you_mean
-from caffelite.net import Net
+from caffelite.plan.build import Plan
 from caffelite.schema.solver import SolverParameter, WatchMode
 
 
-def wanted(param: SolverParameter) -> bool:
-    """Does the solver file ask for any of it?"""
-    return bool(param.patience or param.keep_best)
+@dataclass(frozen=True)
+class Watched:
+    """Which output is watched, of which test net, and whether a higher value of it is better."""
+
+    net: int
+    output: str
+    higher: bool
 
 
 class Watch:
-    """How good the tests have been. Raises SolverError if the output cannot be watched."""
+    """How good the tests have been."""
 
-    def __init__(self, param: SolverParameter, test_nets: list[Net]) -> None:
+    def __init__(self, param: SolverParameter, watched: Watched) -> None:
         self.param = param
-        self.net, self.output = param.watch_net, param.watch
-        self.higher = _higher(param, _watched_net(param, test_nets))
+        self.net, self.output, self.higher = watched.net, watched.output, watched.higher
         self.best: float | None = None
         self.best_iter = 0
         self._reference: float | None = None
@@ -89,24 +94,26 @@ class Watch:
             self._waited, self._last = state["waited"], state["last"]
 
 
-def _watched_net(param: SolverParameter, test_nets: list[Net]) -> Net:
-    if param.watch_net < len(test_nets):
-        return test_nets[param.watch_net]
+def check_net(param: SolverParameter, tests: int) -> None:
+    """Refuse a `watch_net` beyond the test nets."""
+    if param.watch_net < tests:
+        return
     asks = "watch_net" if param.has("watch_net") else "watch"
     raise SolverError(
         Problem(
             f"there is no test net #{param.watch_net} to watch",
             param.span(asks),
-            f"one of {len(test_nets)} test nets, counted from 0"
-            if test_nets
+            f"one of {tests} test nets, counted from 0"
+            if tests
             else "a test net, and how often to test, test_interval: 500",
         )
     )
 
 
-def _higher(param: SolverParameter, net: Net) -> bool:
-    """Is a higher value of the output better?"""
-    name, outputs = param.watch, net.outputs
+def find_watched(param: SolverParameter, plan: Plan) -> Watched:
+    """The output that `watch` names, of the plan of the watched test net. Raises SolverError if it
+    cannot be watched."""
+    name, outputs = param.watch, plan.graph.outputs
     if name not in outputs:
         raise SolverError(
             Problem(
@@ -116,26 +123,29 @@ def _higher(param: SolverParameter, net: Net) -> bool:
                 did_you_mean(name, outputs),
             )
         )
-    if net.blobs[name].count != 1:
+    version = plan.graph.blobs[name]
+    count = math.prod(plan.shapes[version])
+    if count != 1:
         raise SolverError(
             Problem(
-                f'output "{name}" cannot be watched: it has {net.blobs[name].count} values',
+                f'output "{name}" cannot be watched: it has {count} values',
                 param.span("watch"),
                 "an output of one value, such as a loss or an accuracy",
             )
         )
     if param.watch_mode != WatchMode.AUTO:
-        return bool(param.watch_mode == WatchMode.HIGHER)
-    maker = [layer for layer, tops in net.top_names.items() if name in tops][-1]
-    kind = net.layer_dict[maker].type
-    if kind == "Accuracy":
-        return True
-    if net.blob_loss_weights[name]:
-        return False
-    raise SolverError(
-        Problem(
-            f'is a higher "{name}" better, or a lower one? It is made by a layer of type {kind}',
-            param.span("watch"),
-            "watch_mode: HIGHER or watch_mode: LOWER",
+        return Watched(param.watch_net, name, param.watch_mode == WatchMode.HIGHER)
+    layer = plan.layers[version.maker.index]
+    higher, weight = layer.higher_is_better, plan.loss_weights.get(version)
+    if higher is None and weight:
+        higher = weight < 0
+    if higher is None:
+        raise SolverError(
+            Problem(
+                f'is a higher "{name}" better, or a lower one? It is made by a layer of type '
+                f"{layer.type}",
+                param.span("watch"),
+                "watch_mode: HIGHER or watch_mode: LOWER",
+            )
         )
-    )
+    return Watched(param.watch_net, name, higher)

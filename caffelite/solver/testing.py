@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from caffelite.blob import Array
+from caffelite.layers.source import SourceLayer
 from caffelite.net import Net
+from caffelite.plan.build import Plan
 from caffelite.solver.monitor import Output
 
 
@@ -26,12 +28,11 @@ class DataSize:
         return -(-self.size // self.batch)
 
 
-def data_size(net: Net) -> DataSize | None:
+def data_size(net: Net | Plan) -> DataSize | None:
     """The size of the net's data, where any layer knows it."""
-    for name, layer in net.layer_dict.items():
-        size, batch = getattr(layer, "epoch_size", None), getattr(layer, "batch_size", None)
-        if size and batch:
-            return DataSize(name, int(size), int(batch))
+    for layer in net.layers:
+        if isinstance(layer, SourceLayer) and layer.epoch_size and layer.batch_size:
+            return DataSize(layer.name, layer.epoch_size, layer.batch_size)
     return None
 
 

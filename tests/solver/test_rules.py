@@ -150,4 +150,4 @@ def test_a_step_makes_no_arrays_of_the_nets_size(tmp_path: Path, rule: str) -> N
     solver.apply_update()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < solver.weights.nbytes / 10
+    assert peak < solver.net.arena.data.nbytes / 10

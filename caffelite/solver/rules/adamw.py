@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from caffelite.solver.adam import AdamSolver
-from caffelite.solver.base import Rate, register_solver
+from caffelite.solver.rules.adam import Adam
+from caffelite.solver.rules.base import register_rule
 
 
-@register_solver("AdamW")
-class AdamWSolver(AdamSolver):
+@register_rule("AdamW")
+class AdamW(Adam):
     """W ← W − η·λ·decay_mult·W − η·(Adam's step for g alone), both with the W from before.
 
     With Adam, `weight_decay` λ is part of the gradient and so is divided by √v: weights whose
@@ -23,9 +21,3 @@ class AdamWSolver(AdamSolver):
     """
 
     decoupled_decay = True
-
-    def update(self, rate: Rate) -> None:
-        if self.decays:
-            np.multiply(self.penalty(), rate, self.scratch)
-            np.subtract(self.weights, self.scratch, self.weights)
-        super().update(rate)

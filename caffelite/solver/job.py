@@ -1,0 +1,235 @@
+"""Job: a solver that has been checked and could run. `caffelite check` stops there; `Solver`
+makes the nets and runs them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from caffelite import snapshot
+from caffelite.files import load_solver
+from caffelite.layers.base import Context
+from caffelite.net import Net
+from caffelite.paths import find_path
+from caffelite.plan.build import plan_net
+from caffelite.plan.graph import state_for
+from caffelite.schema.common import Phase
+from caffelite.schema.legacy import upgrade_solver
+from caffelite.schema.net import NetParameter, NetState
+from caffelite.schema.solver import SolverMode, SolverParameter
+from caffelite.solver import lengths, stopping
+from caffelite.solver.fields import check_numbers, check_rule, field_notes
+from caffelite.solver.mistakes import Mistakes
+from caffelite.solver.policies import learning_rate
+from caffelite.solver.rules import Rule, find_rule
+from caffelite.solver.sources import Reader, Source, test_sources, train_source
+from caffelite.solver.stopping import Watched, find_watched
+from caffelite.solver.testing import DataSize, data_size
+from caffelite.streams import Streams
+
+
+@dataclass(frozen=True)
+class NetJob:
+    """One of a job's nets: what to build it from, and what its plan says of it."""
+
+    param: NetParameter
+    phase: Phase
+    asked: NetState
+    """The level and stages that the solver asks for."""
+    state: NetState
+    """What it is built for: those, and the net's own."""
+    folder: str
+    """Where its relative paths are looked for second."""
+    prefix: str
+    """Of the names of its random streams."""
+    layers: int
+    parameters: int
+    """How many numbers it learns."""
+    outputs: tuple[str, ...]
+    data: DataSize | None
+    """The size of its data, where that is known."""
+
+    def net(self, streams: Streams, dtype: Any, share: Net | None = None) -> Net:
+        """The net, allocated; `share` lends its parameters to the layers of the same names."""
+        return Net(
+            self.param,
+            phase=self.phase,
+            level=self.asked.level,
+            stages=self.asked.stage,
+            dtype=dtype,
+            streams=streams,
+            prefix=self.prefix,
+            folder=self.folder,
+            share=share,
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """A checked solver."""
+
+    param: SolverParameter
+    """What the file says, in today's format, with `max_epoch` as the `max_iter` that it is."""
+    path: str
+    """The solver file; snapshots may be named after it."""
+    rule: type[Rule]
+    rate: Callable[[int], float]
+    """The learning rate of an iteration."""
+    train: NetJob
+    tests: tuple[NetJob, ...]
+    test_iter: tuple[int, ...]
+    """Batches a test, for each test net."""
+    watched: Watched | None
+    weights: tuple[str, ...]
+    """Files of parameters to start from."""
+    notes: tuple[str, ...]
+    """What its author may not know or not mean, a line each."""
+
+
+def plan_job(
+    param: SolverParameter,
+    path: str = "",
+    rule: type[Rule] | None = None,
+    dtype: Any = np.float32,
+    whole: bool = False,
+) -> Job:
+    """Check a solver and plan its nets; nothing is run or allocated.
+
+    `path` names the solver file: relative paths are looked for from its folder too. `rule` is used
+    whatever the solver's `type` says. `whole`: the run is to go to its end, so it must have one.
+    Raises CaffeliteError with every mistake in the solver and its nets."""
+    param, _ = upgrade_solver(param)
+    return _Planner(param, path, rule, dtype).job(whole)
+
+
+def load_job(
+    source: str | os.PathLike[str] | SolverParameter,
+    path: str = "",
+    rule: type[Rule] | None = None,
+    dtype: Any = np.float32,
+    whole: bool = False,
+) -> Job:
+    """As `plan_job`, from a file or a message."""
+    if isinstance(source, SolverParameter):
+        return plan_job(source, path, rule, dtype, whole)
+    return plan_job(load_solver(source), os.fspath(source), rule, dtype, whole)
+
+
+class _Planner:
+    """Where a job comes together, and the mistakes on the way."""
+
+    def __init__(
+        self, param: SolverParameter, path: str, rule: type[Rule] | None, dtype: Any
+    ) -> None:
+        self.param, self.path, self.rule, self.dtype = param, path, rule, np.dtype(dtype)
+        self.folder = os.path.dirname(path)
+        self.reader = Reader(self.folder)
+        self.mistakes = Mistakes()
+        self.watched: Watched | None = None
+
+    def job(self, whole: bool) -> Job:
+        param, mistakes = self.param, self.mistakes
+        self._check_fields(whole)
+        weights = self._weights()
+        train, tests = self._nets()
+        counted, test_iter = param, list(param.test_iter)
+        with mistakes:
+            # where either number is wrong that has been said already
+            if train and param.max_epoch >= 1 and param.iter_size >= 1:
+                counted = lengths.with_max_iter(param, train.data)
+        with mistakes:
+            if None not in tests:
+                test_iter = lengths.test_iterations(param, [t.data for t in tests if t])
+        mistakes.refuse()
+        assert train is not None and self.rule is not None
+        planned = tuple(test for test in tests if test is not None)
+        notes = field_notes(param, self.rule)
+        if param.has("solver_mode") and param.solver_mode == SolverMode.GPU:
+            notes.append("solver_mode: GPU is accepted; this runs on the CPU")
+        notes += lengths.epoch_notes(param, counted, train.data)
+        notes += lengths.test_notes(param, [test.data for test in planned], test_iter)
+        return Job(
+            counted,
+            self.path,
+            self.rule,
+            learning_rate(counted),
+            train,
+            planned,
+            tuple(test_iter),
+            self.watched,
+            weights,
+            tuple(notes),
+        )
+
+    def _check_fields(self, whole: bool) -> None:
+        """What the solver's own fields say."""
+        param, mistakes = self.param, self.mistakes
+        with mistakes:
+            check_numbers(param)
+        with mistakes:
+            self.rule = self.rule or find_rule(param)
+            check_rule(param, self.rule)
+        with mistakes:
+            learning_rate(param)
+        with mistakes:
+            if param.snapshot or param.snapshot_after_train or param.keep_best:
+                snapshot.check_prefix(param)
+        if whole and not (param.given("max_iter") or param.given("max_epoch")):
+            mistakes.add(lengths.no_end(param))
+
+    def _weights(self) -> tuple[str, ...]:
+        """The files of parameters, which must be there; commas separate some."""
+        paths = []
+        for i, entry in enumerate(self.param.weights):
+            for name in entry.split(","):
+                with self.mistakes:
+                    span = self.param.span("weights", i)
+                    paths.append(find_path(name.strip(), self.folder, span, "file of parameters"))
+        return tuple(paths)
+
+    def _nets(self) -> tuple[NetJob | None, list[NetJob | None]]:
+        """The net to train and those to test, None for what cannot be built."""
+        param = self.param
+        train: NetJob | None = None
+        tests: list[NetJob | None] = []
+        with self.mistakes:
+            source = train_source(param)
+            train = self._net(source, Phase.TRAIN, param.train_state, "train/")
+            sources = test_sources(param)
+            watches = param.given("watch") and bool(param.patience or param.keep_best)
+            for i, test in enumerate(sources):
+                asked = param.test_state[i] if i < len(param.test_state) else NetState()
+                watched = watches and i == param.watch_net
+                tests.append(self._net(test, Phase.TEST, asked, f"test{i}/", watched))
+            if watches:
+                stopping.check_net(param, len(sources))
+        return train, tests
+
+    def _net(
+        self, source: Source, phase: Phase, asked: NetState, prefix: str, watched: bool = False
+    ) -> NetJob | None:
+        with self.mistakes:
+            net, folder = self.reader.read(*source)
+            state = state_for(net, phase, asked.level, list(asked.stage))
+            plan = plan_net(net, state, Context(phase, self.dtype, prefix=prefix, folder=folder))
+            if watched:
+                with self.mistakes:
+                    self.watched = find_watched(self.param, plan)
+            return NetJob(
+                net,
+                phase,
+                asked,
+                state,
+                folder,
+                prefix,
+                len(plan.layers),
+                plan.count,
+                tuple(plan.graph.outputs),
+                data_size(plan),
+            )
+        return None

@@ -1,0 +1,76 @@
+"""A solver's state to a snapshot and back: a resumed run is the very run that was left."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from caffelite import snapshot
+from caffelite.errors import Problem, SnapshotError
+from caffelite.schema.solver import SolverParameter
+from caffelite.snapshot import RunState
+
+if TYPE_CHECKING:
+    from caffelite.solver.base import Solver
+
+
+def write(solver: Solver) -> tuple[str, str]:
+    """Write the parameters and the state; the paths of the two files."""
+    model, path = snapshot.paths(solver.param, solver.path, solver.iter)
+    solver.net.save(model, solver.param.snapshot_diff)
+    split = solver.net.arena.split
+    state = RunState(
+        solver.iter,
+        model,
+        [part for vector in solver.history for part in split(vector)],
+        current_step=_current_step(solver.param, solver.iter),
+        run={
+            "streams": solver.streams.state(),
+            "layers": _layer_states(solver),
+            "watch": solver.watch.state() if solver.watch is not None else {},
+        },
+    )
+    snapshot.write_state(path, state)
+    return model, path
+
+
+def read(solver: Solver, path: str) -> None:
+    """Put the solver where the .solverstate says. Raises SnapshotError if it does not fit; the
+    solver is then as it was."""
+    state = snapshot.read_state(path)
+    sizes = [math.prod(param.shape) for param in solver.net.arena.params] * len(solver.history)
+    if [array.size for array in state.history] != sizes:
+        raise SnapshotError(
+            Problem(
+                f"{path}: its history does not fit this net and solver "
+                f"({len(state.history)} arrays of {sum(a.size for a in state.history)} values)",
+                expected=f"{len(sizes)} arrays of {sum(sizes)} values, for {solver.type}",
+                hint="is it the snapshot of another net, or of another solver type?",
+            )
+        )
+    solver.net.copy_from(snapshot.model_path(state, path))
+    parts = [part for vector in solver.history for part in solver.net.arena.split(vector)]
+    for part, array in zip(parts, state.history):
+        part[...] = array.reshape(part.shape)
+    solver.iter = state.iter
+    if not state.run:
+        return
+    solver.streams.restore(state.run["streams"])
+    for net, states in zip([solver.net, *solver.test_nets], state.run["layers"]):
+        for layer in net.layers:
+            layer.restore(states.get(layer.name, {}))
+    if solver.watch is not None:
+        solver.watch.restore(state.run.get("watch", {}))
+
+
+def _layer_states(solver: Solver) -> list[dict[str, Any]]:
+    """For each net the states of the layers that have one."""
+    nets = [solver.net, *solver.test_nets]
+    return [{n.name: s for n in net.layers if (s := n.state())} for net in nets]
+
+
+def _current_step(param: SolverParameter, iteration: int) -> int:
+    """Which step of a stepwise policy the run is in; Caffe's files hold it, ours need not."""
+    if param.lr_policy == "step":
+        return int(iteration // param.stepsize)
+    return sum(1 for value in param.stepvalue if value <= iteration)

@@ -1,0 +1,150 @@
+"""Update: from the gradients of an iteration to the next parameters, all but the rule itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from caffelite.plan.build import Param
+from caffelite.schema.solver import SolverParameter
+from caffelite.solver.blocks import BLOCK, Stretch, blocks, stretches
+from caffelite.solver.rules import Rule, Scalar, Vector
+
+
+class Parameters(Protocol):
+    """What is updated: a net's arena, or an engine's own."""
+
+    @property
+    def data(self) -> Vector: ...
+
+    @property
+    def diff(self) -> Vector: ...
+
+    @property
+    def params(self) -> Sequence[Param]: ...
+
+    @property
+    def slices(self) -> Sequence[slice]: ...
+
+
+class Block(NamedTuple):
+    """A part of the parameters with all that belongs to it; the vectors are views."""
+
+    weights: Vector
+    gradient: Vector
+    history: tuple[Vector, ...]
+    rate: Scalar | Vector
+    decay: Scalar | Vector | None
+    """λ·decay_mult; None: no penalty."""
+    scratch: Vector
+
+
+class Update:
+    """Clips, divides by `iter_size`, adds the penalty, applies the rule; see `Solver`.
+
+    Holds `history`, the rule's vectors, each as long as the arena. `most` is the largest number of
+    values that the rule is given at a time."""
+
+    def __init__(
+        self, param: SolverParameter, rule: Rule, arena: Parameters, most: int = BLOCK
+    ) -> None:
+        self.rule = rule
+        self._xp, self._number = rule.xp, rule.number
+        self._gradient = arena.diff
+        self.history = [self._xp.zeros_like(arena.data) for _ in range(rule.histories)]
+        self._limit = param.clip_gradients if param.clip_gradients >= 0 else None
+        self._clip = self._number(1.0)
+        self._mean = self._number(1 / param.iter_size) if param.iter_size != 1 else None
+        self._l1 = param.regularization_type == "L1"
+        self._weight_decay = param.weight_decay
+        self._rate = self._number(0.0)
+        self._rates: list[tuple[Scalar | Vector, Scalar | Vector]] = []
+        """What the rate is multiplied by, and where the product goes."""
+        self._numbers: dict[tuple[str, float], Scalar] = {}
+        """Products and penalties that many blocks have in common."""
+        cut = list(blocks(stretches(arena.params, arena.slices), most))
+        longest = max((part[-1].stop - part[0].start for part in cut), default=0)
+        self._scratch = self._xp.empty_like(arena.data[:longest])
+        self._blocks = [self._block(part, arena) for part in cut]
+
+    def _block(self, part: Sequence[Stretch], arena: Parameters) -> Block:
+        start, stop = part[0].start, part[-1].stop
+        weights = arena.data[start:stop]
+        return Block(
+            weights,
+            arena.diff[start:stop],
+            tuple(vector[start:stop] for vector in self.history),
+            self._rate_of(part, weights),
+            self._decay_of(part, weights),
+            self._scratch[: stop - start],
+        )
+
+    def _rate_of(self, part: Sequence[Stretch], like: Vector) -> Scalar | Vector:
+        """Where the learning rate of this block will be."""
+        mults = {stretch.lr for stretch in part}
+        if mults == {1.0}:
+            return self._rate
+        if len(mults) == 1:
+            key = "rate", mults.pop()
+            if key not in self._numbers:
+                self._numbers[key] = self._product(self._number(key[1]), self._number(0.0))
+            return self._numbers[key]
+        values = self._spread(part, [stretch.lr for stretch in part], like)
+        return self._product(values, self._xp.zeros_like(like))
+
+    def _product(self, mults: Scalar | Vector, rates: Scalar | Vector) -> Scalar | Vector:
+        self._rates.append((mults, rates))
+        return rates
+
+    def _decay_of(self, part: Sequence[Stretch], like: Vector) -> Scalar | Vector | None:
+        """λ·decay_mult of this block."""
+        decays = [self._weight_decay * stretch.decay for stretch in part]
+        if not any(decays):
+            return None
+        if len(set(decays)) == 1:
+            return self._numbers.setdefault(("decay", decays[0]), self._number(decays[0]))
+        return self._spread(part, decays, like)
+
+    def _spread(self, part: Sequence[Stretch], values: list[float], like: Vector) -> Vector:
+        vector = self._xp.zeros_like(like)
+        for stretch, value in zip(part, values):
+            vector[stretch.start - part[0].start : stretch.stop - part[0].start] = value
+        return vector
+
+    def apply(self, rate: float, iteration: int) -> None:
+        """The update of this iteration, with this learning rate."""
+        factors = self._factors()
+        self._rate[()] = rate
+        for mults, rates in self._rates:
+            self._xp.multiply(mults, self._rate, out=rates)
+        self.rule.begin(iteration)
+        self._run(self._blocks, factors)
+
+    def _factors(self) -> list[Scalar]:
+        """What the whole gradient is multiplied by, one after the other."""
+        factors = []
+        if self._limit is not None:
+            norm = math.sqrt(float(self._xp.dot(self._gradient, self._gradient)))
+            if norm > self._limit:
+                self._clip[()] = self._limit / norm
+                factors.append(self._clip)
+        if self._mean is not None:
+            factors.append(self._mean)
+        return factors
+
+    def _run(self, part: Sequence[Block], factors: Sequence[Scalar]) -> None:
+        xp, update, decoupled = self._xp, self.rule.update, self.rule.decoupled_decay
+        for weights, gradient, history, rate, decay, scratch in part:
+            for factor in factors:
+                xp.multiply(gradient, factor, out=gradient)
+            if decay is not None:
+                # the penalty's gradient: λ·decay_mult·W or λ·decay_mult·sign(W)
+                signs = xp.sign(weights, out=scratch) if self._l1 else weights
+                xp.multiply(signs, decay, out=scratch)
+                if decoupled:
+                    xp.multiply(scratch, rate, out=scratch)
+                    xp.subtract(weights, scratch, out=weights)
+                else:
+                    xp.add(gradient, scratch, out=gradient)
+            update(weights, gradient, history, rate, scratch)
