@@ -272,7 +272,8 @@ class TestOthers:
             "    SGD, 40 iterations, lr 0.1 fixed\n"
             "    TRAIN: 5 layers, 603 parameters, outputs loss\n"
             "    TEST: 6 layers, 603 parameters, outputs loss, accuracy\n"
-            "    test net #0: test_iter: 2 covers 40 of the 300 samples; leave test_iter out for all\n"
+            "    test net #0: test_iter: 2 covers 40 of the 300 samples; "
+            "leave test_iter out for all\n"
         )
 
     def test_one_wrong_file_among_several_is_status_1(

@@ -7,6 +7,7 @@ import pytest
 
 import caffelite
 from caffelite.errors import SolverError
+from caffelite.layers import registry
 from caffelite.solver import Solver
 
 from .made import Notes, make, parameters, spiral
@@ -178,3 +179,20 @@ def test_a_mode_may_be_stated(tmp_path: Path) -> None:
 
 def test_nothing_is_watched_without_being_asked(tmp_path: Path) -> None:
     assert make(tmp_path, BASE, spiral()).watch is None
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_a_layer_says_itself_which_way_is_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, higher: bool
+) -> None:
+    monkeypatch.setattr(registry["Reduction"], "higher_is_better", higher)
+    net = spiral() + 'layer { name: "m" type: "Reduction" bottom: "score" top: "mean" }'
+    solver = make(tmp_path, f'{BASE} watch: "mean" patience: 1', net)
+    assert solver.watch.higher is higher
+
+
+@pytest.mark.parametrize("weight, higher", [("0.5", False), ("-2", True)])
+def test_the_objective_says_which_way_is_better(tmp_path: Path, weight: str, higher: bool) -> None:
+    net = spiral() + 'layer { name: "m" type: "Reduction" bottom: "score" top: "mean" %s }'
+    solver = make(tmp_path, f'{BASE} watch: "mean" patience: 1', net % f"loss_weight: {weight}")
+    assert solver.watch.higher is higher
