@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
 
 from caffelite.cli.console import add_plugin_argument, complain, load_plugins
 from caffelite.errors import CaffeliteError, Problem
 from caffelite.files import bind_block, is_solver, modern_net
 from caffelite.layers import registry
 from caffelite.layers.base import Context
-from caffelite.plan.build import plan_net
+from caffelite.plan.build import Plan, plan_net
 from caffelite.plan.graph import included, state_for
 from caffelite.schema.common import Phase
 from caffelite.schema.net import NetParameter, NetState
@@ -104,13 +103,13 @@ def _check_state(net: NetParameter, state: NetState, folder: str) -> tuple[list[
         plan = plan_net(net, state, Context(state.phase, folder=folder))
     except CaffeliteError as error:
         return error.problems, ""
-    return [], _line(state, len(plan.layers), plan.count, plan.graph.outputs)
+    return [], _line(plan, state)
 
 
-def _line(state: NetState, layers: int, parameters: int, outputs: Sequence[str]) -> str:
+def _line(plan: Plan, state: NetState) -> str:
     stages = f" ({', '.join(state.stage)})" if state.stage else ""
-    line = f"{state.phase.name}{stages}: {layers} layers, {parameters:,} parameters"
-    return f"{line}, outputs {', '.join(outputs) or 'none'}"
+    line = f"{state.phase.name}{stages}: {len(plan.layers)} layers, {plan.count:,} parameters"
+    return f"{line}, outputs {', '.join(plan.graph.outputs) or 'none'}"
 
 
 def check_solver(param: SolverParameter, name: str) -> tuple[list[Problem], list[str]]:
@@ -122,5 +121,5 @@ def check_solver(param: SolverParameter, name: str) -> tuple[list[Problem], list
     length = f"{param.max_epoch:,} epochs" if param.max_epoch else f"{param.max_iter:,} iterations"
     lines = [f"{job.rule.name}, {length}, lr {param.base_lr:g} {param.lr_policy}"]
     for net in (job.train, *job.tests):
-        lines.append(_line(net.state, net.layers, net.parameters, net.outputs))
+        lines.append(_line(net.plan, net.state))
     return [], [*lines, *job.notes]

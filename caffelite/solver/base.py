@@ -19,11 +19,11 @@ from caffelite.solver import lengths, resume
 from caffelite.solver.diagnosis import diagnose
 from caffelite.solver.job import Job, load_job
 from caffelite.solver.monitor import LineMonitor, Monitor
-from caffelite.solver.rules import RULES, Rule, find_rule, make_rule
+from caffelite.solver.rules import RULES, Rule, find_rule
 from caffelite.solver.stopping import Watch
 from caffelite.solver.testing import mean_outputs, outputs_of
 from caffelite.solver.timetable import Timetable
-from caffelite.solver.update import Update
+from caffelite.solver.update import make_update
 from caffelite.streams import Streams
 
 S = TypeVar("S", bound="type[Solver]")
@@ -101,7 +101,7 @@ class Solver:
         self._callbacks: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
         self._losses: deque[float] = deque(maxlen=max(1, param.average_loss))
         self._more_batches = range(param.iter_size - 1)
-        self._update = Update(param, make_rule(job.rule, self.net, param), self.net.arena)
+        self._update = make_update(job.rule, self.net, param)
         for weights in job.weights:
             self.net.copy_from(weights)
 

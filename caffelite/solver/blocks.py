@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from caffelite.plan.build import Param
+from caffelite.plan.params import Param
 
 BLOCK = 1 << 16
 """Values in a block: 256 kB of float32 for each of the four or five vectors that a rule reads.

@@ -16,7 +16,7 @@ from caffelite.files import load_solver
 from caffelite.layers.base import Context
 from caffelite.net import Net
 from caffelite.paths import find_path
-from caffelite.plan.build import plan_net
+from caffelite.plan.build import Plan, plan_net
 from caffelite.plan.graph import state_for
 from caffelite.schema.common import Phase
 from caffelite.schema.legacy import upgrade_solver
@@ -35,36 +35,36 @@ from caffelite.streams import Streams
 
 @dataclass(frozen=True)
 class NetJob:
-    """One of a job's nets: what to build it from, and what its plan says of it."""
+    """One of a job's nets."""
 
     param: NetParameter
-    phase: Phase
     asked: NetState
     """The level and stages that the solver asks for."""
     state: NetState
-    """What it is built for: those, and the net's own."""
-    folder: str
-    """Where its relative paths are looked for second."""
-    prefix: str
-    """Of the names of its random streams."""
-    layers: int
-    parameters: int
-    """How many numbers it learns."""
-    outputs: tuple[str, ...]
-    data: DataSize | None
-    """The size of its data, where that is known."""
+    """What it is built for: the phase, those, and what the net itself asks for."""
+    plan: Plan
+
+    @property
+    def outputs(self) -> list[str]:
+        """The blobs that no layer reads."""
+        return self.plan.graph.outputs
+
+    @property
+    def data(self) -> DataSize | None:
+        """The size of its data, where that is known."""
+        return data_size(self.plan)
 
     def net(self, streams: Streams, dtype: Any, share: Net | None = None) -> Net:
         """The net, allocated; `share` lends its parameters to the layers of the same names."""
         return Net(
             self.param,
-            phase=self.phase,
+            phase=self.state.phase,
             level=self.asked.level,
             stages=self.asked.stage,
             dtype=dtype,
             streams=streams,
-            prefix=self.prefix,
-            folder=self.folder,
+            prefix=self.plan.context.prefix,
+            folder=self.plan.context.folder,
             share=share,
         )
 
@@ -220,16 +220,5 @@ class _Planner:
             if watched:
                 with self.mistakes:
                     self.watched = find_watched(self.param, plan)
-            return NetJob(
-                net,
-                phase,
-                asked,
-                state,
-                folder,
-                prefix,
-                len(plan.layers),
-                plan.count,
-                tuple(plan.graph.outputs),
-                data_size(plan),
-            )
+            return NetJob(net, asked, state, plan)
         return None

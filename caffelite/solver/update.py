@@ -6,10 +6,17 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from caffelite.plan.build import Param
+from caffelite.net import Net
+from caffelite.plan.params import Param
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver.blocks import BLOCK, Stretch, blocks, stretches
-from caffelite.solver.rules import Rule, Scalar, Vector
+from caffelite.solver.rules import Rule, Scalar, Vector, make_rule
+
+
+def make_update(rule: type[Rule], net: Net, param: SolverParameter) -> Update:
+    """The update of a net's parameters by this rule. Here and in `make_rule` is decided where it
+    runs, and on whose vectors."""
+    return Update(param, make_rule(rule, net, param), net.arena)
 
 
 class Parameters(Protocol):
@@ -19,7 +26,9 @@ class Parameters(Protocol):
     def data(self) -> Vector: ...
 
     @property
-    def diff(self) -> Vector: ...
+    def diff(self) -> Vector:
+        """The gradients: one vector, the same each time. Asked for before each update, so that
+        zeros that are still to be written are there."""
 
     @property
     def params(self) -> Sequence[Param]: ...
@@ -51,7 +60,7 @@ class Update:
     ) -> None:
         self.rule = rule
         self._xp, self._number = rule.xp, rule.number
-        self._gradient = arena.diff
+        self._arena = arena
         self.history = [self._xp.zeros_like(arena.data) for _ in range(rule.histories)]
         self._limit = param.clip_gradients if param.clip_gradients >= 0 else None
         self._clip = self._number(1.0)
@@ -114,18 +123,18 @@ class Update:
 
     def apply(self, rate: float, iteration: int) -> None:
         """The update of this iteration, with this learning rate."""
-        factors = self._factors()
+        factors = self._factors(self._arena.diff)
         self._rate[()] = rate
         for mults, rates in self._rates:
             self._xp.multiply(mults, self._rate, out=rates)
         self.rule.begin(iteration)
         self._run(self._blocks, factors)
 
-    def _factors(self) -> list[Scalar]:
+    def _factors(self, gradient: Vector) -> list[Scalar]:
         """What the whole gradient is multiplied by, one after the other."""
         factors = []
         if self._limit is not None:
-            norm = math.sqrt(float(self._xp.dot(self._gradient, self._gradient)))
+            norm = math.sqrt(float(self._xp.dot(gradient, gradient)))
             if norm > self._limit:
                 self._clip[()] = self._limit / norm
                 factors.append(self._clip)

@@ -96,10 +96,10 @@ def test_a_job_says_what_will_be_run(tmp_path: Path) -> None:
         30,
         (15,),
     )
-    assert (job.train.phase, job.train.outputs) == (Phase.TRAIN, ("loss",))
+    assert (job.train.state.phase, job.train.outputs) == (Phase.TRAIN, ["loss"])
     (test,) = job.tests
-    assert (test.phase, test.outputs) == (Phase.TEST, ("loss", "accuracy"))
-    assert (test.layers, test.parameters) == (7, 2 * 16 + 16 + 16 * 3 + 3)
+    assert (test.state.phase, test.outputs) == (Phase.TEST, ["loss", "accuracy"])
+    assert (len(test.plan.layers), test.plan.count) == (7, 2 * 16 + 16 + 16 * 3 + 3)
     assert [note.split(":")[0] for note in job.notes[1:]] == ["max_epoch", "test net #0"]
     assert "the paper's is momentum: 0.9" in job.notes[0]
 
@@ -110,8 +110,8 @@ def test_levels_and_stages_reach_the_nets(tmp_path: Path) -> None:
     text = GOOD + TESTS + 'train_state { stage: "more" level: 2 } test_state { stage: "x" }'
     path = write(tmp_path, text, net)
     job, solver = load_job(path), get_solver(path, Monitor())
-    assert job.train.outputs == ("loss", "norm") == tuple(solver.net.outputs)
-    assert job.tests[0].outputs == tuple(solver.test_nets[0].outputs)
+    assert job.train.outputs == ["loss", "norm"] == solver.net.outputs
+    assert job.tests[0].outputs == solver.test_nets[0].outputs
     assert "norm" in job.tests[0].outputs
 
 
@@ -129,7 +129,7 @@ def test_planning_allocates_and_runs_nothing(
     job = load_job(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert job.train.parameters > 10**8 and peak < 4e6
+    assert job.train.plan.count > 10**8 and peak < 4e6
 
 
 def test_a_solver_is_made_of_a_job(tmp_path: Path) -> None:

@@ -113,3 +113,12 @@ def test_callbacks_come_before_gradients_and_before_updates(tmp_path: Path) -> N
         ("start", 1, False),
         ("ready", 1, True),
     ]
+
+
+def test_an_update_after_a_clear_finds_no_gradient(tmp_path: Path) -> None:
+    solver = make(tmp_path, FIXED, spiral())
+    solver.step(1)
+    before = solver.net.arena.data.copy()
+    solver.net.clear_param_diffs()
+    solver.apply_update()
+    assert np.array_equal(solver.net.arena.data, before)
