@@ -18,14 +18,17 @@ from caffelite.text import Block, parse, read_source
 log = logging.getLogger("caffelite")
 
 
-def parse_message(source: Source, cls: type[M]) -> M:
-    """The message that a text says. Raises ParseError, or SchemaError with all mistakes."""
-    problems: list[Problem] = []
+def parse_message(source: Source, cls: type[M], problems: list[Problem] | None = None) -> M:
+    """The message that a text says. Raises ParseError, or SchemaError with all mistakes; where a
+    list of `problems` is given, these are added to it instead."""
+    found: list[Problem] = []
     block = parse(source)
     _refuse_the_other(block, cls, source.name)
-    message = bind_block(block, cls, problems)
-    if problems:
-        raise SchemaError(*problems)
+    message = bind_block(block, cls, found)
+    if problems is not None:
+        problems += found
+    elif found:
+        raise SchemaError(*found)
     return message
 
 
@@ -142,9 +145,12 @@ def _has_rules(layer: LayerParameter) -> bool:
     return bool(layer.include or layer.exclude)
 
 
-def load_solver(path: str | os.PathLike[str]) -> SolverParameter:
-    """A solver file, brought up to date if it is in an old format."""
-    param = parse_message(read_source(path), SolverParameter)
+def load_solver(
+    path: str | os.PathLike[str], problems: list[Problem] | None = None
+) -> SolverParameter:
+    """A solver file, brought up to date if it is in an old format. `problems`: see
+    `parse_message`."""
+    param = parse_message(read_source(path), SolverParameter, problems)
     param, done = legacy.upgrade_solver(param)
     for line in done:
         log.info("%s: %s", path, line)

@@ -13,12 +13,6 @@ PACKAGE = Path(caffelite.__file__).parent
 LAYERS = ("layers/", "engines/", "onnx/", "schema/legacy")
 """Where layers are at home, or formats in which their names stand."""
 
-ALLOWED: set[tuple[str, str]] = {
-    ("solver/stopping.py", "Accuracy"),  # until a fact says which values are better
-}
-"""(file, type) with a reason."""
-
-
 def named(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """The types of layers that stand as strings in code."""
     for node in ast.walk(tree):
@@ -32,11 +26,7 @@ def test_the_core_names_no_layer() -> None:
         name = path.relative_to(PACKAGE).as_posix()
         if not name.startswith(LAYERS):
             tree = ast.parse(path.read_text(encoding="utf-8"))
-            found += [
-                f"{name}:{line}: {kind}"
-                for line, kind in named(tree)
-                if (name, kind) not in ALLOWED
-            ]
+            found += [f"{name}:{line}: {kind}" for line, kind in named(tree)]
     assert not found, "declare a fact on Layer instead"
 
 

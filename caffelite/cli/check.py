@@ -20,7 +20,7 @@ from caffelite.schema.common import Phase
 from caffelite.schema.net import NetParameter, NetState
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver.job import plan_job
-from caffelite.solver.mistakes import in_order
+from caffelite.solver.mistakes import joined
 from caffelite.text import parse, read_source
 
 
@@ -61,9 +61,7 @@ def check_file(name: str) -> tuple[list[Problem], list[str]]:
             found, lines = check_net(net, folder)
     except CaffeliteError as error:
         found, lines = error.problems, []
-    places = {str(problem.span) for problem in problems}
-    new = [p for p in found if str(p.span) not in places]  # at one place the second only follows
-    return in_order([*problems, *new]), lines
+    return joined(problems, found), lines
 
 
 def check_net(net: NetParameter, folder: str) -> tuple[list[Problem], list[str]]:

@@ -11,7 +11,6 @@ from caffelite.schema.solver import SolverParameter
 from caffelite.solver.policies import POLICIES
 from caffelite.solver.rules import Rule
 
-
 SHARE = "0 or more, and below 1"
 RULE_FIELDS: dict[str, tuple[Callable[[float], bool], str]] = {
     "momentum": (lambda x: 0 <= x < 1, SHARE),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from caffelite import snapshot
+from caffelite.errors import CaffeliteError, Problem, SchemaError, SolverError
 from caffelite.files import load_solver
 from caffelite.layers.base import Context
 from caffelite.net import Net
@@ -24,7 +25,7 @@ from caffelite.schema.net import NetParameter, NetState
 from caffelite.schema.solver import SolverMode, SolverParameter
 from caffelite.solver import lengths, stopping
 from caffelite.solver.fields import check_numbers, check_rule, field_notes
-from caffelite.solver.mistakes import Mistakes
+from caffelite.solver.mistakes import Mistakes, joined
 from caffelite.solver.policies import learning_rate
 from caffelite.solver.rules import Rule, find_rule
 from caffelite.solver.sources import Reader, Source, test_sources, train_source
@@ -114,10 +115,20 @@ def load_job(
     dtype: Any = np.float32,
     whole: bool = False,
 ) -> Job:
-    """As `plan_job`, from a file or a message."""
+    """As `plan_job`, from a file or a message. The mistakes of the text are raised together with
+    those of the job."""
     if isinstance(source, SolverParameter):
         return plan_job(source, path, rule, dtype, whole)
-    return plan_job(load_solver(source), os.fspath(source), rule, dtype, whole)
+    problems: list[Problem] = []
+    param = load_solver(source, problems)
+    try:
+        job = plan_job(param, os.fspath(source), rule, dtype, whole)
+    except CaffeliteError as error:
+        kind = SolverError if problems else type(error)
+        raise kind(*joined(problems, error.problems)) from None
+    if problems:
+        raise SchemaError(*problems)
+    return job
 
 
 class _Planner:

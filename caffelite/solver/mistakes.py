@@ -46,6 +46,13 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=_place)
 
 
+def joined(text: list[Problem], found: Iterable[Problem]) -> list[Problem]:
+    """The mistakes of a text and what was found behind them, in order. Of two at one place the
+    second only follows from the first, and is left out."""
+    places = {str(problem.span) for problem in text}
+    return in_order([*text, *(p for p in found if str(p.span) not in places)])
+
+
 def _place(problem: Problem) -> tuple[str, int, int]:
     span = problem.span
     return (span.source.name, span.line, span.col) if span else ("", 0, 0)

@@ -17,7 +17,7 @@ from caffelite.schema.bounds import FREE, Bounds, out_of_bounds
 from caffelite.schema.message import Message, field, repeated
 from caffelite.schema.net import LayerParameter, NetParameter
 from caffelite.schema.solver import SolverParameter
-from caffelite.solver.setup import check
+from caffelite.solver.fields import check_numbers as check
 
 
 class Inner(Message):
