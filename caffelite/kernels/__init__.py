@@ -2,7 +2,8 @@
 
 All work in the type of their arrays, float32 or float64, and write into arrays that they are given;
 scratch comes from a `Workspace`, so that a pass in a steady state allocates nothing large. Inputs
-may be non-contiguous; arrays that are written are C-contiguous.
+may be non-contiguous; arrays that are written are C-contiguous. Large work is done in tiles that
+fit the cache, by several threads; see `parallel`.
 """
 
 from caffelite.kernels.columns import col2im, im2col

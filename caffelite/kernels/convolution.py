@@ -7,6 +7,9 @@ For one image with columns X (C * taps, outputs), weights W (M, C * taps), outpu
     towards weights  dW = dY X^T
     towards bias     db = sum of dY
 
+Windows that move along rows in steps of 1 have their columns laid out in a cheaper way, see `rows`;
+depthwise filters need none, see `depthwise`.
+
 Groups cut channels and outputs into equal parts that are convolved separately. A deconvolution is
 the same with the roles swapped: its forward pass is `conv_backward_data`, its gradient towards the
 data is `conv_forward`, and its gradient towards the weights is `conv_backward_weights` with bottom
@@ -19,10 +22,12 @@ outputs = window.output_shape(spatial).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from caffelite.kernels import depthwise, parallel
 from caffelite.kernels.columns import (
     conv_tiles,
     merged,
@@ -30,8 +35,20 @@ from caffelite.kernels.columns import (
     tile_columns,
     tile_matrix,
 )
+from caffelite.kernels.rows import by_rows, row_filters, row_products, row_tiles, row_weights
 from caffelite.kernels.window import Shape, Tile, Window
 from caffelite.kernels.workspace import Array, Workspace, shared_workspace
+
+PARALLEL_WORK = 1 << 23
+"""Fewer multiplications than this are done before another thread has woken."""
+SUM_SIZE = 1 << 17
+"""So many values are summed by one thread before another is asked for help."""
+MANY = 8
+"""From so many channels on, the gradient towards the weights is faster by rows than by columns."""
+LANES = 8
+LANE_BYTES = 8 << 20
+"""The gradient towards the weights is summed in so many lanes side by side, which then are added in
+their order. Lanes together take up to so many bytes, but there are two at least."""
 
 
 def conv_forward(
@@ -41,21 +58,43 @@ def conv_forward(
     out: Array,
     window: Window,
     group: int = 1,
-    workspace: Workspace | None = None,
     budget: int | None = None,
+    relu: bool = False,
 ) -> None:
-    """Write out = W X + b. `budget` bounds the bytes of a tile's columns (default: a few MB)."""
-    workspace = workspace or shared_workspace()
+    """Write out = W X + b, and 0 for what is below 0 where `relu`.
+
+    `budget` bounds the bytes of a tile's columns (default: a few MB)."""
+    if depthwise.is_depthwise(x, weights, group):
+        depthwise.depthwise_forward(x, weights, bias, out, window, relu)
+        return
     x, window = _thin(x, window, out.shape[2:])
-    filters = _by_group(weights.reshape(weights.shape[0], -1), group)
-    for tile in conv_tiles(x, window, out.shape[2:], budget):
+    rows = row_tiles(x[:, : weights.shape[1]], window, out.shape[2:], budget)
+    if rows:
+        filters = row_filters(weights, group, shared_workspace())
+    else:
+        filters = _by_group(weights.reshape(len(weights), -1), group)
+
+    def in_rows(part: tuple[int, Tile]) -> None:
+        at, tile = part
+        channels, outputs = _share(x, group, at), _share(out, group, at)
+        product = row_products(channels, filters[at], tile, window, shared_workspace())
+        _finish(product, None if bias is None else _share(bias, group, at, 0), relu)
+        _put(product, outputs, tile)
+
+    def in_columns(tile: Tile) -> None:
+        workspace = shared_workspace()
         columns = _by_group(tile_columns(x, tile, window, workspace), group)
         product, owned = _product_place(out, tile, workspace)
         np.matmul(filters, columns, out=_by_group(product, group))
-        if bias is not None:
-            product += bias[:, None]
+        _finish(product, bias, relu)
         if not owned:
             _write_tile(product, out, tile)
+
+    large = out.size * filters.shape[2] > PARALLEL_WORK
+    if rows:
+        parallel.run(in_rows, [(at, tile) for at in range(group) for tile in rows], large)
+    else:
+        parallel.run(in_columns, conv_tiles(x, window, out.shape[2:], budget), large)
 
 
 def conv_backward_data(
@@ -64,33 +103,46 @@ def conv_backward_data(
     dx: Array,
     window: Window,
     group: int = 1,
-    workspace: Workspace | None = None,
     budget: int | None = None,
 ) -> None:
     """Write dx = col2im(W^T dout)."""
-    workspace = workspace or shared_workspace()
+    if depthwise.is_depthwise(dx, weights, group):
+        depthwise.depthwise_backward_data(dout, weights, dx, window)
+        return
     if _mirrors(window) and dout.shape[1] <= 2 * dx.shape[1]:
-        mirror, mirrored = _mirror(weights, window, group, workspace)
-        conv_forward(dout, mirror, None, dx, mirrored, group, workspace, budget)
+        mirror, mirrored = _mirror(weights, window, group, shared_workspace())
+        conv_forward(dout, mirror, None, dx, mirrored, group, budget)
         return
     outputs = dout.shape[2:]
-    if not window.is_pointwise:
+    thin, whole = _thin(dx, window, outputs)
+    if thin is not dx or not window.is_pointwise:
         dx[...] = 0
-    dx, window = _thin(dx, window, outputs)
-    filters = _by_group(weights.reshape(weights.shape[0], -1), group).transpose(0, 2, 1)
+    dx, window = thin, whole
+    filters = _by_group(weights.reshape(len(weights), -1), group).transpose(0, 2, 1)
     times = np.multiply if filters.shape[2] == 1 else np.matmul
-    for tile in conv_tiles(dx, window, outputs, budget):
-        gradient = _by_group(tile_matrix(dout, tile, "gradient", workspace), group)
-        if window.is_pointwise:
-            product, owned = _product_place(dx, tile, workspace)
-            times(filters, gradient, out=_by_group(product, group))
-            if not owned:
-                _write_tile(product, dx, tile)
-            continue
-        shape = (dx.shape[1], *window.kernel, *tile.outputs, tile.images)
-        entries = workspace.array("columns", shape, dx.dtype)
-        times(filters, gradient, out=entries.reshape(group, -1, tile.columns))
-        scatter_columns(entries, tile, window, dx, workspace)
+
+    def add(tiles: list[Tile]) -> None:
+        workspace = shared_workspace()
+        for tile in tiles:
+            gradient = _by_group(tile_matrix(dout, tile, "gradient", workspace), group)
+            if window.is_pointwise:
+                product, owned = _product_place(dx, tile, workspace)
+                times(filters, gradient, out=_by_group(product, group))
+                if not owned:
+                    _write_tile(product, dx, tile)
+                continue
+            shape = (dx.shape[1], *window.kernel, *tile.outputs, tile.images)
+            entries = workspace.array("columns", shape, dx.dtype)
+            times(filters, gradient, out=entries.reshape(group, -1, tile.columns))
+            scatter_columns(entries, tile, window, dx, workspace)
+
+    tiles = conv_tiles(dx, window, outputs, budget)
+    if not window.is_pointwise:  # tiles of the same images add to the same places
+        firsts = sorted({tile.first for tile in tiles})
+        parts = [[tile for tile in tiles if tile.first == first] for first in firsts]
+    else:
+        parts = [[tile] for tile in tiles]
+    parallel.run(add, parts, dout.size * filters.shape[1] > PARALLEL_WORK)
 
 
 def conv_backward_weights(
@@ -99,25 +151,105 @@ def conv_backward_weights(
     dweights: Array,
     window: Window,
     group: int = 1,
-    workspace: Workspace | None = None,
     budget: int | None = None,
+    fresh: bool = False,
 ) -> None:
-    """Add dout X^T to dweights."""
-    workspace = workspace or shared_workspace()
+    """Add dout X^T to dweights; write it there where `fresh`."""
+    put = np.copyto if fresh else _add
+    if depthwise.is_depthwise(x, dweights, group):
+        flat = dweights.reshape(len(dweights), -1)
+        depthwise.depthwise_backward_weights(
+            x, dout, window, lambda total: put(flat, total), shared_workspace()
+        )
+        return
     x, window = _thin(x, window, dout.shape[2:])
-    total = dweights.reshape(group, dweights.shape[0] // group, -1)
-    part = workspace.array("product", total.shape, x.dtype)
-    for tile in conv_tiles(x, window, dout.shape[2:], budget):
+    rows = row_tiles(x[:, : dweights.shape[1]], window, dout.shape[2:], budget)
+    large = dout.size * dweights[0].size > PARALLEL_WORK
+    if rows and window.stride[0] == 1 and dweights.shape[1] >= MANY:
+        for at in range(group):
+            channels, outputs = _share(x, group, at), _share(dout, group, at)
+            filters = by_rows(_share(dweights, group, at, 0))
+            shape = (len(filters), filters.shape[1], math.prod(filters.shape[2:]))
+
+            def row_part(tile: Tile, part: Array, of: Any = (channels, outputs)) -> None:
+                row_weights(*of, tile, window, part, shared_workspace())
+
+            total = _in_lanes(row_part, rows, shape, x.dtype, large)
+            put(filters, total.reshape(filters.shape))
+        return
+
+    def column_part(tile: Tile, part: Array) -> None:
+        workspace = shared_workspace()
         columns = _by_group(tile_columns(x, tile, window, workspace), group)
         gradient = _by_group(tile_matrix(dout, tile, "gradient", workspace), group)
         np.matmul(gradient, columns.transpose(0, 2, 1), out=part)
-        total += part
+
+    tiles = conv_tiles(x, window, dout.shape[2:], budget)
+    shape = (group, len(dweights) // group, dweights[0].size)
+    total = _in_lanes(column_part, tiles, shape, x.dtype, large)
+    put(dweights, total.reshape(dweights.shape))
 
 
-def conv_backward_bias(dout: Array, dbias: Array) -> None:
-    """Add the sum of dout over images and positions to dbias."""
+def _in_lanes(
+    function: Callable[[Tile, Array], None],
+    tiles: list[Tile],
+    shape: Shape,
+    dtype: Any,
+    large: bool,
+) -> Array:
+    """The sum over all tiles of what function(tile, part) writes to `part`, the same for any number
+    of threads."""
+    size = max(1, math.prod(shape) * np.dtype(dtype).itemsize)
+    count = min(len(tiles), max(2, min(LANES, LANE_BYTES // size)))
+    if not count:
+        return np.zeros(shape, dtype)
+    totals = shared_workspace().array("lanes", (count, *shape), dtype)
+
+    def lane(number: int) -> None:
+        total = totals[number]
+        first, *others = tiles[number * len(tiles) // count : (number + 1) * len(tiles) // count]
+        function(first, total)
+        if others:
+            part = shared_workspace().array("product", shape, dtype)
+            for tile in others:
+                function(tile, part)
+                np.add(total, part, out=total)
+
+    parallel.run(lane, range(count), large)
+    for other in totals[1:]:
+        np.add(totals[0], other, out=totals[0])
+    return totals[0]
+
+
+def _add(to: Array, values: Array) -> None:
+    np.add(to, values, out=to)
+
+
+def _share(a: Array, group: int, at: int, axis: int = 1) -> Array:
+    """The channels of one group."""
+    size = a.shape[axis] // group
+    return a[(slice(None),) * axis + (slice(at * size, (at + 1) * size),)]
+
+
+def _finish(product: Array, bias: Array | None, relu: bool) -> None:
+    """What is still to be done to a product (M, ...) while it is in the cache."""
+    if bias is not None:
+        np.add(product, bias.reshape(-1, *(1,) * (product.ndim - 1)), out=product)
+    if relu:
+        np.maximum(product, 0, out=product)
+
+
+def conv_backward_bias(dout: Array, dbias: Array, fresh: bool = False) -> None:
+    """Add the sum of dout over images and positions to dbias; write it there where `fresh`."""
     planes = dout.reshape(*dout.shape[:2], math.prod(dout.shape[2:]))
-    dbias += planes.sum(axis=2).sum(axis=0)
+    sums = shared_workspace().array("lanes", planes.shape[:2], dout.dtype)
+
+    def part(images: slice) -> None:
+        np.add.reduce(planes[images], 2, out=sums[images])
+
+    parts = parallel.slices(len(planes), max(1, SUM_SIZE // max(1, planes[:1].size)))
+    parallel.run(part, parts, planes.size > SUM_SIZE * 4)
+    (np.copyto if fresh else _add)(dbias, np.add.reduce(sums, 0))
 
 
 def add_bias(out: Array, bias: Array) -> None:
@@ -179,5 +311,9 @@ def _product_place(out: Array, tile: Tile, workspace: Workspace) -> tuple[Array,
 
 def _write_tile(product: Array, out: Array, tile: Tile) -> None:
     """Copy a product (M, outputs * images) to its place in out (N, M, *outputs)."""
-    shaped = product.reshape(out.shape[1], *tile.outputs, tile.images)
-    out[(tile.image_slice, slice(None), *tile.box)] = np.moveaxis(shaped, -1, 0)
+    _put(product.reshape(out.shape[1], *tile.outputs, tile.images), out, tile)
+
+
+def _put(product: Array, out: Array, tile: Tile) -> None:
+    """Copy a product (M, *outputs, images) to its place in out (N, M, *outputs)."""
+    np.copyto(out[(tile.image_slice, slice(None), *tile.box)], np.moveaxis(product, -1, 0))

@@ -12,31 +12,35 @@ Networks, 2012; https://caffe.berkeleyvision.org/tutorial/layers/lrn.html
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from caffelite.kernels.workspace import Array, Workspace, shared_workspace
+from caffelite.kernels import parallel
+from caffelite.kernels.window import even
+from caffelite.kernels.workspace import Array, shared_workspace
+
+TILE = 1 << 16
+"""Values of one tile: several arrays of that size stay cached."""
 
 
 def lrn_forward(
-    x: Array,
-    out: Array,
-    scale: Array,
-    size: int,
-    alpha: float,
-    beta: float,
-    k: float,
-    workspace: Workspace | None = None,
+    x: Array, out: Array, scale: Array, size: int, alpha: float, beta: float, k: float
 ) -> None:
     """Write `scale` (shape of x, kept for the backward pass) and out = x * scale^-beta."""
-    workspace = workspace or shared_workspace()
-    square = workspace.array("square", x.shape[1:], x.dtype)
-    for image, y, s in zip(x, out, scale, strict=True):
-        np.multiply(image, image, out=square)
+
+    def part(x: Array, y: Array, s: Array) -> None:
+        square = shared_workspace().array("square", x.shape, x.dtype)
+        np.multiply(x, x, out=square)
         _channel_sums(square, size, s)
         s *= alpha / size
         s += k
         _power(s, -beta, y, square)
-        y *= image
+        y *= x
+
+    _over_tiles(part, x, out, scale)
 
 
 def lrn_backward(
@@ -48,22 +52,37 @@ def lrn_backward(
     size: int,
     alpha: float,
     beta: float,
-    workspace: Workspace | None = None,
 ) -> None:
     """Write dx. `out` and `scale` are what `lrn_forward` wrote."""
-    workspace = workspace or shared_workspace()
-    ratio = workspace.array("ratio", x.shape[1:], x.dtype)
-    total = workspace.array("total", x.shape[1:], x.dtype)
-    root = workspace.array("root", x.shape[1:], x.dtype)
-    for image, y, s, dy, d in zip(x, out, scale, dout, dx, strict=True):
+
+    def part(x: Array, y: Array, s: Array, dy: Array, d: Array) -> None:
+        workspace = shared_workspace()
+        ratio = workspace.array("ratio", x.shape, x.dtype)
+        total = workspace.array("total", x.shape, x.dtype)
+        root = workspace.array("root", x.shape, x.dtype)
         np.multiply(dy, y, out=ratio)
         ratio /= s
         _channel_sums(ratio, size, total)
-        total *= image
+        total *= x
         total *= 2 * alpha * beta / size
         _power(s, -beta, ratio, root)
         np.multiply(dy, ratio, out=d)
         d -= total
+
+    _over_tiles(part, x, out, scale, dout, dx)
+
+
+def _over_tiles(part: Callable[..., Any], *arrays: Array) -> None:
+    """Call part(arrays of one tile) for all channels of some rows of an image at a time."""
+    images, channels, rows, *rest = (*arrays[0].shape, 1)[: max(3, arrays[0].ndim)]
+    row = max(1, channels * math.prod(rest))
+    stretches = parallel.slices(rows, even(rows, TILE // row))
+    parts = [(image, slice(None), stretch) for image in range(images) for stretch in stretches]
+
+    def tile(at: tuple[Any, ...]) -> None:
+        part(*(a[at[: a.ndim]] for a in arrays))
+
+    parallel.run(tile, parts, arrays[0].size > TILE)
 
 
 def _channel_sums(values: Array, size: int, out: Array) -> None:

@@ -11,15 +11,22 @@ computed in vain; that costs far less than short strided loops.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from caffelite.kernels import parallel
 from caffelite.kernels.window import Shape, Window
 from caffelite.kernels.workspace import Array, Workspace
 
 # The flat outputs of one step stay within this many bytes, so that they stay cached.
 STEP_BYTES = 1 << 19
+
+# Fewer additions than this are done before another thread has woken.
+PARALLEL_WORK = 1 << 20
+
+Part = tuple[slice, slice]
+"""Some images and some channels."""
 
 
 class Tap(NamedTuple):
@@ -57,7 +64,12 @@ class Phases:
         self.slack = self.taps[-1].shift
         self._opened = {tap.phase for tap in self.taps if tap.shift == 0}
 
-    def steps(self, x: Array) -> Iterator[tuple[slice, slice]]:
+    def run(self, function: Callable[[Part], Any], x: Array) -> None:
+        """Call function(part) for all `steps` of x, in threads where there is enough to do."""
+        work = self._size(x) * len(self.taps)
+        parallel.run(function, list(self.steps(x)), work > PARALLEL_WORK)
+
+    def steps(self, x: Array) -> Iterator[Part]:
         """Cut (images, channels) into parts whose flat outputs fit in STEP_BYTES."""
         images, channels = x.shape[:2]
         planes = max(1, STEP_BYTES // (self.height * self.width * x.itemsize))

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
-from caffelite.kernels.planes import is_whole_plane, phases_of
+from caffelite.kernels.planes import Part, is_whole_plane, phases_of
 from caffelite.kernels.window import Shape, Window
-from caffelite.kernels.workspace import Array, Workspace, shared_workspace
+from caffelite.kernels.workspace import Array, shared_workspace
 
 
 def pool_output_shape(spatial: Shape, window: Window, ceil: bool = True) -> Shape:
@@ -41,7 +41,6 @@ def max_pool_forward(
     out: Array,
     taps: Array | None,
     window: Window,
-    workspace: Workspace | None = None,
 ) -> None:
     """Write out = the maximum of each window, and in `taps` (of `tap_type`) which tap it was.
 
@@ -54,9 +53,10 @@ def max_pool_forward(
         if taps is not None:
             taps[:, :, 0, 0] = flat.argmax(axis=2)
         return
-    workspace = workspace or shared_workspace()
     phases = phases_of(window, x.shape[2:], out.shape[2:])
-    for part in phases.steps(x):
+
+    def reduce(part: Part) -> None:
+        workspace = shared_workspace()
         inputs = phases.load(x[part], -np.inf, "phases", workspace)
         first, *others = phases.taps
         best = workspace.array("best", phases.read(inputs, first).shape, x.dtype)
@@ -80,13 +80,14 @@ def max_pool_forward(
             taps[part] = phases.wanted(winner, taps[part])
         out[part] = phases.wanted(best, out[part])
 
+    phases.run(reduce, x)
+
 
 def max_pool_backward(
     dout: Array,
     taps: Array,
     dx: Array,
     window: Window,
-    workspace: Workspace | None = None,
 ) -> None:
     """Write dx: each window's gradient goes to the tap that was its maximum."""
     if is_whole_plane(window, dx.shape[2:]):
@@ -94,9 +95,10 @@ def max_pool_backward(
         images, channels, row, column = _whole_plane_index(taps, window)
         dx[images, channels, row, column] = dout[:, :, 0, 0]
         return
-    workspace = workspace or shared_workspace()
     phases = phases_of(window, dx.shape[2:], dout.shape[2:])
-    for part in phases.steps(dx):
+
+    def spread(part: Part) -> None:
+        workspace = shared_workspace()
         gradient = phases.flat(dout[part], "gradient", workspace)
         winner = phases.flat(taps[part], "winner", workspace)
         chosen = workspace.array("better", winner.shape, np.bool_)
@@ -111,6 +113,8 @@ def max_pool_backward(
                 np.multiply(gradient, chosen, out=share)
                 np.add(to, share, out=to)
         phases.store(total, dx[part])
+
+    phases.run(spread, dx)
 
 
 def max_pool_mask(taps: Array, mask: Array, window: Window, spatial: Shape) -> None:
@@ -127,17 +131,16 @@ def max_pool_mask(taps: Array, mask: Array, window: Window, spatial: Shape) -> N
         np.add(part, rows[:, None] * width + columns, out=part)
 
 
-def ave_pool_forward(
-    x: Array, out: Array, window: Window, workspace: Workspace | None = None
-) -> None:
+def ave_pool_forward(x: Array, out: Array, window: Window) -> None:
     """Write out = the sum of each window divided by its `window_sizes`."""
     if is_whole_plane(window, x.shape[2:]):
         np.mean(x.reshape(*x.shape[:2], window.taps), axis=2, out=out[:, :, 0, 0])
         return
-    workspace = workspace or shared_workspace()
     phases = phases_of(window, x.shape[2:], out.shape[2:])
     sizes = window_sizes(window, x.shape[2:], out.shape[2:], out.dtype)
-    for part in phases.steps(x):
+
+    def reduce(part: Part) -> None:
+        workspace = shared_workspace()
         inputs = phases.load(x[part], 0, "phases", workspace)
         first, *others = phases.taps
         total = workspace.array("best", phases.read(inputs, first).shape, x.dtype)
@@ -146,18 +149,19 @@ def ave_pool_forward(
             np.add(total, phases.read(inputs, tap), out=total)
         np.divide(phases.wanted(total, out[part]), sizes, out=out[part])
 
+    phases.run(reduce, x)
 
-def ave_pool_backward(
-    dout: Array, dx: Array, window: Window, workspace: Workspace | None = None
-) -> None:
+
+def ave_pool_backward(dout: Array, dx: Array, window: Window) -> None:
     """Write dx: each window's gradient, divided by its size, goes to all its inputs."""
     sizes = window_sizes(window, dx.shape[2:], dout.shape[2:], dx.dtype)
     if is_whole_plane(window, dx.shape[2:]):
         np.divide(dout, sizes, out=dx)
         return
-    workspace = workspace or shared_workspace()
     phases = phases_of(window, dx.shape[2:], dout.shape[2:])
-    for part in phases.steps(dx):
+
+    def spread(part: Part) -> None:
+        workspace = shared_workspace()
         share = phases.flat(dout[part], "gradient", workspace)
         wanted = phases.wanted(share, dout[part])
         np.divide(wanted, sizes, out=wanted)
@@ -169,6 +173,8 @@ def ave_pool_backward(
             else:
                 np.add(to, share, out=to)
         phases.store(total, dx[part])
+
+    phases.run(spread, dx)
 
 
 def window_sizes(window: Window, spatial: Shape, outputs: Shape, dtype: DTypeLike) -> Array:

@@ -91,7 +91,7 @@ class Tile(NamedTuple):
         return tuple(slice(s, s + o) for s, o in zip(self.start, self.outputs, strict=True))
 
 
-def _even(total: int, most: int) -> int:
+def even(total: int, most: int) -> int:
     """The part size that cuts `total` into as few parts as `most` allows, all about as large."""
     return -(-total // -(-total // max(1, min(most, total)))) if total else 1
 
@@ -107,10 +107,10 @@ def tiles(
     """
     room = max(1, (COLUMN_BYTES if budget is None else budget) // max(1, bytes_per_column))
     together = min(room // max(1, math.prod(outputs)), RUN_LENGTH // max(1, run))
-    count = _even(images, together)
+    count = even(images, together)
     part = list(outputs)
     for axis in range(len(outputs)):
-        part[axis] = _even(outputs[axis], room // max(1, count * math.prod(part[axis + 1 :])))
+        part[axis] = even(outputs[axis], room // max(1, count * math.prod(part[axis + 1 :])))
         if part[axis] > 1:
             break
     for first in range(0, images, count):

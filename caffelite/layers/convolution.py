@@ -92,10 +92,12 @@ class Convolution(ConvolvingLayer):
 
     def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:
         kernels, weights, window = self.kernels, self.params[0], self.window
+        fresh = self.gradients.fresh
         for x, dy, dx in zip(map(self.batch, bottom), map(self.batch, top_diff), bottom_diff):
             if self.learns[0]:
-                kernels.conv_backward_weights(x, dy, weights.diff, window, self.group)
+                kernels.conv_backward_weights(x, dy, weights.diff, window, self.group, fresh=fresh)
             if self.param.bias_term and self.learns[1]:
-                kernels.conv_backward_bias(dy, self.params[1].diff)
+                kernels.conv_backward_bias(dy, self.params[1].diff, fresh)
             if dx is not None:
                 kernels.conv_backward_data(dy, weights.data, self.batch(dx), window, self.group)
+            fresh = False

@@ -52,6 +52,7 @@ class ConvolvingLayer(Layer):
     bottoms = (1, ANY)
     tops = (1, ANY)
     backward_reads = ("bottom",)
+    overwrites = True
     param: ConvolutionParameter = param_of(ConvolutionParameter)
 
     @abstractmethod

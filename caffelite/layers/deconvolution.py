@@ -73,10 +73,12 @@ class Deconvolution(ConvolvingLayer):
 
     def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:
         kernels, weights, window = self.kernels, self.params[0], self.window
+        fresh = self.gradients.fresh
         for x, dy, dx in zip(map(self.batch, bottom), map(self.batch, top_diff), bottom_diff):
             if self.learns[0]:
-                kernels.conv_backward_weights(dy, x, weights.diff, window, self.group)
+                kernels.conv_backward_weights(dy, x, weights.diff, window, self.group, fresh=fresh)
             if self.param.bias_term and self.learns[1]:
-                kernels.conv_backward_bias(dy, self.params[1].diff)
+                kernels.conv_backward_bias(dy, self.params[1].diff, fresh)
             if dx is not None:
                 kernels.conv_forward(dy, weights.data, None, self.batch(dx), window, self.group)
+            fresh = False
