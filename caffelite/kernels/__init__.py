@@ -14,6 +14,7 @@ from caffelite.kernels.convolution import (
     conv_backward_weights,
     conv_forward,
 )
+from caffelite.kernels.elementwise import over, over_planes
 from caffelite.kernels.lrn import lrn_backward, lrn_forward
 from caffelite.kernels.pooling import (
     ave_pool_backward,
@@ -24,6 +25,7 @@ from caffelite.kernels.pooling import (
     pool_output_shape,
     tap_type,
 )
+from caffelite.kernels.product import add_product, is_large, product
 from caffelite.kernels.stochastic import (
     stochastic_pool_forward,
     stochastic_pool_test,
@@ -36,6 +38,7 @@ __all__ = [
     "Window",
     "Workspace",
     "add_bias",
+    "add_product",
     "ave_pool_backward",
     "ave_pool_forward",
     "col2im",
@@ -44,12 +47,16 @@ __all__ = [
     "conv_backward_weights",
     "conv_forward",
     "im2col",
+    "is_large",
     "lrn_backward",
     "lrn_forward",
     "max_pool_backward",
     "max_pool_forward",
     "max_pool_mask",
+    "over",
+    "over_planes",
     "pool_output_shape",
+    "product",
     "shared_workspace",
     "stochastic_pool_forward",
     "stochastic_pool_test",

@@ -70,9 +70,6 @@ def run(function: Callable[[P], Any], parts: Sequence[P], large: bool = True) ->
             for part in parts:
                 function(part)
         return
-        for part in parts:
-            function(part)
-        return
     job = _Job(function, parts)
     with blas_alone():
         _state.pool(helpers).put(job, helpers)

@@ -36,6 +36,7 @@ class InnerProduct(FullyConnected):
     """
 
     group = "inner_product_param"
+    overwrites = True
     param: InnerProductParameter = param_of(InnerProductParameter)
     cases = (
         Case(
@@ -71,13 +72,15 @@ class InnerProduct(FullyConnected):
         self._weight = weight.T if self.transposed else weight
         self._weight_t = self._weight.T
         self._bias: Array | None = self.params[1].data if self.param.bias_term else None
-        self._weight_step = np.empty_like(weight)
+        self._large = self.kernels.is_large(self._rows[0], weight.size)
+        self._dot = self.kernels.product if self._large else np.dot
+        self._weight_step = None if self._large else np.empty_like(weight)
         self._bias_step = np.empty(self.param.num_output, self.dtype)
         self._ones = np.ones(self._rows[0], self.dtype)
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         x, y = matrix(bottom[0], self._rows), matrix(top[0], self._columns)
-        np.dot(x, self._weight_t, y)
+        self._dot(x, self._weight_t, y)
         if self._bias is not None:
             np.add(y, self._bias, y)
 
@@ -87,19 +90,25 @@ class InnerProduct(FullyConnected):
             matrix(top_diff[0], self._columns),
             bottom_diff[0],
         )
+        fresh = self.gradients.fresh
         if self.learns[0]:
-            step, diff = self._weight_step, self.params[0].diff
-            if self.transposed:
-                np.dot(x.T, dy, step)
-            else:
-                np.dot(dy.T, x, step)
-            np.add(diff, step, diff)
+            factors = (x.T, dy) if self.transposed else (dy.T, x)
+            self._add(*factors, self.params[0].diff, self._weight_step, fresh)
         if self._bias is not None and self.learns[1]:
-            step, diff = self._bias_step, self.params[1].diff
-            np.dot(self._ones, dy, step)  # Σ over samples; BLAS is faster at it than a sum
-            np.add(diff, step, diff)
+            # Σ over samples; BLAS is faster at it than a sum
+            self._add(self._ones, dy, self.params[1].diff, self._bias_step, fresh)
         if dx is not None:
-            np.dot(dy, self._weight, matrix(dx, self._rows))
+            self._dot(dy, self._weight, matrix(dx, self._rows))
+
+    def _add(self, a: Array, b: Array, diff: Array, step: Array | None, fresh: bool) -> None:
+        """diff ← a·b if fresh, else diff ← diff + a·b."""
+        if step is None:
+            self.kernels.add_product(a, b, diff, fresh)
+        elif fresh:
+            np.dot(a, b, diff)
+        else:
+            np.dot(a, b, step)
+            np.add(diff, step, diff)
 
 
 def matrix(array: Array, shape: tuple[int, int]) -> Array:
