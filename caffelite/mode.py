@@ -1,20 +1,36 @@
-"""Where to run, in pycaffe's words. There is one answer here, the CPU."""
+"""Where to run, in pycaffe's words: what has been asked for, for nets that are made from now on."""
 
 from __future__ import annotations
 
-import logging
+from dataclasses import dataclass
 
-log = logging.getLogger("caffelite")
+
+@dataclass
+class Request:
+    """What a program has asked for; None: nothing."""
+
+    engine: str | None = None
+    device: str | None = None
+    number: int = 0
+    """Of the GPU that `set_mode_gpu` means."""
+
+
+request = Request()
 
 
 def set_mode_cpu() -> None:
-    """What is so anyway."""
+    """Run on the CPU."""
+    request.device = "cpu"
 
 
 def set_mode_gpu() -> None:
-    """Accepted, so that scripts run unchanged; says that the CPU is used."""
-    log.warning("set_mode_gpu() is accepted; this runs on the CPU")
+    """Run on the GPU that `set_device` names, the first one otherwise. Without a GPU, or without
+    an engine that can use one, the next net says so in one line and runs on the CPU."""
+    request.device = f"cuda:{request.number}"
 
 
 def set_device(device: int) -> None:
-    """Accepted, of no effect."""
+    """Which GPU to use in GPU mode."""
+    request.number = int(device)
+    if request.device and request.device.startswith("cuda"):
+        set_mode_gpu()

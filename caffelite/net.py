@@ -12,6 +12,7 @@ import numpy as np
 
 from caffelite import weights
 from caffelite.blob import Array, Blob
+from caffelite.engines import Choice, choose
 from caffelite.errors import NetError, Problem, did_you_mean
 from caffelite.files import load_net, modern_net
 from caffelite.layers.base import Context, Layer, TakesArrays, show
@@ -49,6 +50,8 @@ class Net:
         prefix: str = "",
         folder: str | None = None,
         share: Net | None = None,
+        engine: str | None = None,
+        device: str | None = None,
     ) -> None:
         for arg in args:
             if isinstance(arg, int):
@@ -75,7 +78,9 @@ class Net:
         plan = plan_net(self.param, self.state, context)
         self.arena = Arena(plan, kind, self.streams, share.params if share else None)
         """All parameters, and all their gradients, each in one array."""
-        self.executor = Executor(plan, self.arena, self.streams)
+        self.engine: Choice = choose(plan, engine, device)
+        """The engine that runs the net, and why it is this one."""
+        self.executor = Executor(plan, self.arena, self.streams, self.engine.make_session)
         """What runs the net."""
         self.layers: list[Layer] = self.executor.layers
         self.blobs: Mapping[str, Blob] = blobs_of(self.executor)
@@ -193,8 +198,7 @@ class Net:
 
     def forward_loss(self) -> float:
         """One forward pass; the weighted sum of the losses. The solver's inner loop."""
-        self.executor.forward()
-        return self.executor.loss()
+        return self.executor.forward_loss()
 
     def backward_all(self) -> None:
         """One backward pass over all layers."""

@@ -13,6 +13,7 @@ PACKAGE = Path(caffelite.__file__).parent
 LAYERS = ("layers/", "engines/", "onnx/", "schema/legacy")
 """Where layers are at home, or formats in which their names stand."""
 
+
 def named(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """The types of layers that stand as strings in code."""
     for node in ast.walk(tree):

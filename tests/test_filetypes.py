@@ -28,7 +28,7 @@ NET = encode(NetParameter(name="n", layer=[LayerParameter(name="a", type="ReLU")
         ("\ufeffname".encode("utf-16-le"), filetypes.UTF16),
         (NET, filetypes.PROTOBUF),
         (b"\x89HDF\r\n\x1a\n\0\0", filetypes.HDF5),
-        (gzip.compress(b"x"), filetypes.GZIP),
+        (gzip.compress(b"x", mtime=0), filetypes.GZIP),
         (b"PK\x03\x04\x14\0", filetypes.ZIP),
         (b"\x93NUMPY\x01\0", filetypes.NPY),
         (b"\x80\x04\x95\x10\0", filetypes.PICKLE),

@@ -8,7 +8,10 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from caffelite import mode
+from caffelite.engines import set_engine
 from caffelite.errors import CaffeliteError, Problem
+from caffelite.kernels import parallel
 
 
 def complain(error: CaffeliteError) -> None:
@@ -33,13 +36,38 @@ def complain(error: CaffeliteError) -> None:
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """Accept what Caffe's users type to choose a device."""
-    parser.add_argument("--gpu", "-gpu", metavar="IDS", help="accepted; runs on the CPU")
+    parser.add_argument(
+        "--engine",
+        metavar="NAME",
+        help="what computes: auto (the default), numpy or torch",
+    )
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps")
+    parser.add_argument(
+        "--gpu", "-gpu", metavar="ID", help="as Caffe spells it: 0 is --device cuda:0"
+    )
+    parser.add_argument(
+        "--threads", metavar="N", type=int, help="threads to compute with (default: chosen)"
+    )
 
 
-def note_device(args: argparse.Namespace) -> None:
-    """Say what became of `-gpu`."""
+def use_device(args: argparse.Namespace) -> None:
+    """Let the nets that are made from now on run where the arguments say."""
+    if args.engine is not None:
+        set_engine(args.engine)
+    if args.gpu is not None and args.device is not None:
+        raise CaffeliteError(Problem("--gpu and --device are given together", expected="one"))
+    if args.device is not None:
+        mode.request.device = args.device
     if args.gpu is not None:
-        print(f"-gpu {args.gpu} is accepted; this runs on the CPU", file=sys.stderr)
+        first, *others = args.gpu.split(",")
+        if not first.isdecimal() or others:
+            raise CaffeliteError(
+                Problem(f'-gpu "{args.gpu}"', expected="the number of one GPU, -gpu 0")
+            )
+        mode.set_mode_gpu()
+        mode.set_device(int(first))
+    if args.threads is not None:
+        parallel.set_threads(args.threads)
 
 
 def add_plugin_argument(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from caffelite.cli.console import (
     add_device_arguments,
     add_plugin_argument,
     load_plugins,
-    note_device,
+    use_device,
 )
 from caffelite.cli.train import show_report
 from caffelite.errors import CaffeliteError, Problem
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Test; 0."""
     load_plugins(args)
-    note_device(args)
+    use_device(args)
     stages = [stage for stage in args.stage.split(",") if stage]
     net = Net(args.model, Phase[args.phase], level=args.level, stages=stages)
     for path in args.weights.split(","):

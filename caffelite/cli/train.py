@@ -19,7 +19,7 @@ from caffelite.cli.console import (
     add_device_arguments,
     add_plugin_argument,
     load_plugins,
-    note_device,
+    use_device,
 )
 from caffelite.cli.live import LiveMonitor
 from caffelite.cli.logfile import LogMonitor, Several, log_path
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     log_file = args.log or log_path(param, args.solver)
     log = LogMonitor(log_file, param.max_iter, resumed=bool(args.snapshot))
     screen = LiveMonitor(param) if sys.stdout.isatty() else LineMonitor(file=sys.stdout)
-    note_device(args)
+    use_device(args)
     solver = get_solver(job, Several([screen, log]))
     for path in (args.weights or "").split(","):
         if path:
@@ -102,7 +102,7 @@ def _opening(solver: Solver) -> str:
     net = solver.net
     return (
         f"{solver.type} on {net.name or 'a net'}: {len(net.layers)} layers, "
-        f"{net.parameter_count:,} parameters, seed {solver.streams.seed}"
+        f"{net.parameter_count:,} parameters, seed {solver.streams.seed}, {net.engine}"
     )
 
 

@@ -77,8 +77,7 @@ class Executor:
     @property
     def session(self) -> Session:
         """The net on its engine."""
-        assert self._session is not None
-        return self._session
+        return self._session  # type: ignore[return-value]
 
     def _allocate(self) -> None:
         """Memory for the plan as it is now. Passes are compiled when they are next run."""
@@ -87,7 +86,8 @@ class Executor:
         setting = Setting(self.plan, self.layers, self.memory, self.arena, self._gradients)
         self._session = self._make_session(setting, self._session)
         self._bound: dict[Part, list[Bound]] = {}
-        self._clears: dict[Part, Bound] = {}
+        self._steady: list[Bound] | None = None  # the whole forward pass, if it may just be run
+        self._clears: dict[Part, list[Bound]] = {}
 
     def _prepare(self, start: int) -> None:
         shapes = self.plan.shapes
@@ -119,8 +119,7 @@ class Executor:
             array[...] = old.reshape(shape)
         self._given[self.plan.graph.blobs[name].first] = shape
         self.session.give(self.placement.shown(name), array)
-        self._stale = True
-        self._ran = False
+        self._stale, self._ran, self._steady = True, False, None
 
     def shape_of(self, name: str) -> Shape:
         """The shape of a blob, with what has been given from outside since the last pass."""
@@ -209,7 +208,8 @@ class Executor:
         else:
             steps = self.session.bind(program)
         if part[0] == BACKWARD:
-            self._clears[part] = self.session.clear(not_overwritten(self.plan, program))
+            params = not_overwritten(self.plan, program)
+            self._clears[part] = [self.session.clear(params)] if params else []
         self._bound[part] = steps
         return steps
 
@@ -244,6 +244,8 @@ class Executor:
         if not self._dynamic:
             for step in steps:
                 step()
+            if part == (FORWARD, 0, self._end):
+                self._steady = steps
             return
         for index in range(len(steps)):  # the steps behind may be exchanged underway
             (self._bound.get(part) or self._compile(part))[index]()
@@ -263,14 +265,18 @@ class Executor:
         self.arena.cleared = False
         self._gradients.fresh = True
         try:
-            self._clears[part]()
-            for step in steps:
+            for step in (*self._clears[part], *steps):
                 step()
         finally:
             self._gradients.fresh = False
 
-    def loss(self) -> float:
-        """The weighted sum of the losses, as the last forward pass left them."""
+    def forward_loss(self) -> float:
+        """Run all layers forward; the weighted sum of the losses. The solver's inner loop."""
+        if self._steady is None:
+            self.forward()
+        else:
+            for step in self._steady:
+                step()
         return self.session.loss()
 
     def set_diff(self, version: Version, values: Array) -> None:

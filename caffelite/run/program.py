@@ -108,23 +108,7 @@ class Copy:
         return (self.to,)
 
 
-@dataclass(frozen=True, eq=False)
-class Chain:
-    """Forward steps that run as one: each reads what the one before wrote, over the same memory."""
-
-    steps: tuple[Forward, ...]
-
-    @property
-    def reads(self) -> tuple[Value, ...]:
-        made = {v for step in self.steps for v in step.tops}
-        return tuple(v for step in self.steps for v in step.bottoms if v not in made)
-
-    @property
-    def writes(self) -> tuple[Value, ...]:
-        return tuple(v for step in self.steps for v in step.tops)
-
-
-Step = Union[Forward, Backward, Fill, Add, Copy, Chain]
+Step = Union[Forward, Backward, Fill, Add, Copy]
 Program = tuple[Step, ...]
 
 

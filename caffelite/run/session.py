@@ -18,7 +18,7 @@ from caffelite.plan.build import Plan
 from caffelite.plan.params import Param
 from caffelite.run.arena import Arena
 from caffelite.run.memory import Memory
-from caffelite.run.program import DIFF, Add, Backward, Chain, Copy, Fill, Forward, Program, Value
+from caffelite.run.program import DIFF, Add, Backward, Copy, Fill, Forward, Program, Value
 
 Bound = Callable[[], Any]
 """A step with its arrays: calling it runs it."""
@@ -73,8 +73,7 @@ class Session:
             return partial(np.add, to, array(step.share), to)
         if isinstance(step, Copy):
             return partial(np.copyto, array(step.to), array(step.source))
-        assert isinstance(step, Chain)
-        return partial(_run_all, [self.bind_step(part) for part in step.steps])
+        raise TypeError(f"no step: {step!r}")
 
     def _arrays(self, values: Sequence[Value]) -> list[Array]:
         return [self.memory.array(v) for v in values]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, SupportsFloat, TypeVar
 
 import numpy as np
 
-from caffelite import snapshot
+from caffelite import mode, snapshot
 from caffelite.blob import Array
 from caffelite.errors import SolverError
 from caffelite.net import Net
@@ -86,8 +86,11 @@ class Solver:
             self.monitor.on_note(note)
         param = self.param
         self.streams = Streams(param.random_seed if param.random_seed >= 0 else None)
-        self.net: Net = job.train.net(self.streams, dtype)
-        self.test_nets: list[Net] = [t.net(self.streams, dtype, self.net) for t in job.tests]
+        device = mode.request.device or job.device  # the command line's word counts more
+        self.net: Net = job.train.net(self.streams, dtype, None, device)
+        self.test_nets: list[Net] = [
+            test.net(self.streams, dtype, self.net, device) for test in job.tests
+        ]
         self.test_iter: list[int] = list(job.test_iter)
         """Batches a test, for each test net."""
         self.watch = Watch(param, job.watched) if job.watched else None

@@ -55,7 +55,13 @@ class NetJob:
         """The size of its data, where that is known."""
         return data_size(self.plan)
 
-    def net(self, streams: Streams, dtype: Any, share: Net | None = None) -> Net:
+    def net(
+        self,
+        streams: Streams,
+        dtype: Any,
+        share: Net | None = None,
+        device: str | None = None,
+    ) -> Net:
         """The net, allocated; `share` lends its parameters to the layers of the same names."""
         return Net(
             self.param,
@@ -67,6 +73,7 @@ class NetJob:
             prefix=self.plan.context.prefix,
             folder=self.plan.context.folder,
             share=share,
+            device=device,
         )
 
 
@@ -90,6 +97,13 @@ class Job:
     """Files of parameters to start from."""
     notes: tuple[str, ...]
     """What its author may not know or not mean, a line each."""
+
+    @property
+    def device(self) -> str | None:
+        """Where the file asks to run, if it does: solver_mode and device_id."""
+        if not self.param.has("solver_mode"):
+            return None
+        return f"cuda:{self.param.device_id}" if self.param.solver_mode == SolverMode.GPU else "cpu"
 
 
 def plan_job(
@@ -160,8 +174,6 @@ class _Planner:
         assert train is not None and self.rule is not None
         planned = tuple(test for test in tests if test is not None)
         notes = field_notes(param, self.rule)
-        if param.has("solver_mode") and param.solver_mode == SolverMode.GPU:
-            notes.append("solver_mode: GPU is accepted; this runs on the CPU")
         notes += lengths.epoch_notes(param, counted, train.data)
         notes += lengths.test_notes(param, [test.data for test in planned], test_iter)
         return Job(

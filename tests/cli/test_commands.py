@@ -85,12 +85,33 @@ class TestTrain:
         assert main(["train", *arguments]) == 0
         assert Path("run_iter_40.caffemodel").is_file()
 
-    def test_a_gpu_is_accepted_in_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
-        Path("s.solver").write_text(SOLVER + "solver_mode: GPU\n")
-        assert main(["train", "-solver", "s.solver", "-gpu", "0"]) == 0
-        said = capsys.readouterr()
-        assert said.err == "-gpu 0 is accepted; this runs on the CPU\n"
-        assert said.out.count("solver_mode: GPU is accepted; this runs on the CPU\n") == 1
+    @pytest.mark.parametrize("how", [["-gpu", "0"], ["--device", "cuda"], []])
+    def test_without_a_gpu_one_line_says_so(
+        self, how: list[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        Path("s.solver").write_text(SOLVER + ("" if how else "solver_mode: GPU\n"))
+        assert main(["train", "-solver", "s.solver", *how]) == 0
+        said = [line for line in caplog.messages if "instead" in line or "is used" in line]
+        assert len(said) == 1, caplog.messages
+
+    def test_the_first_line_says_what_computes(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["train", "-solver", "s.solver", "--engine", "numpy", "--threads", "1"]) == 0
+        assert "engine numpy (as asked for)" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("how", "message"),
+        [
+            (["--engine", "nunpy"], 'did you mean "numpy"?'),
+            (["--threads", "0"], "0 threads"),
+            (["-gpu", "0,1"], '-gpu "0,1"'),
+            (["-gpu", "0", "--device", "cpu"], "--gpu and --device are given together"),
+        ],
+    )
+    def test_where_nothing_can_run(
+        self, how: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["train", "-solver", "s.solver", *how]) == 1
+        assert message in capsys.readouterr().err
 
     def test_going_on_ends_where_one_run_does(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["train", "--solver", "s.solver"]) == 0
