@@ -172,7 +172,7 @@ def conv_backward_weights(
             shape = (len(filters), filters.shape[1], math.prod(filters.shape[2:]))
 
             def row_part(tile: Tile, part: Array, of: Any = (channels, outputs)) -> None:
-                row_weights(*of, tile, window, part, shared_workspace())
+                row_weights(of[0], of[1], tile, window, part, shared_workspace())
 
             total = _in_lanes(row_part, rows, shape, x.dtype, large)
             put(filters, total.reshape(filters.shape))
@@ -218,7 +218,8 @@ def _in_lanes(
     parallel.run(lane, range(count), large)
     for other in totals[1:]:
         np.add(totals[0], other, out=totals[0])
-    return totals[0]
+    summed: Array = totals[0]
+    return summed
 
 
 def _add(to: Array, values: Array) -> None:

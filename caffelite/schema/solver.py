@@ -110,9 +110,7 @@ class SolverParameter(Message):
     snapshot_format: SnapshotFormat = field(
         37, SnapshotFormat, default=SnapshotFormat.BINARYPROTO, doc="how they are written"
     )
-    solver_mode: SolverMode = field(
-        17, SolverMode, default=SolverMode.GPU, doc="GPU: on the GPU device_id, if there is one"
-    )
+    solver_mode: SolverMode = field(17, SolverMode, default=SolverMode.GPU, doc="where to run")
     device_id: int = field(18, "int32", default=0, doc="which GPU, counted from 0")
     random_seed: int = field(20, "int64", default=-1, doc="the run's seed; -1: a new one each run")
     type: str = field(40, "string", default="SGD", doc="the update rule")
