@@ -1,0 +1,119 @@
+"""Convolution, its depthwise names, and Deconvolution, with the channels innermost in memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from caffelite.engines.torch.op import Given, Op, Spare, Tensors, Unsupported, channels_last, takes
+from caffelite.engines.torch.ops.columns import ColumnProduct
+
+aten = torch.ops.aten
+
+
+@takes("Convolution", "DepthwiseConvolution", "ConvolutionDepthwise")
+class Convolution(Op):
+    """y = W * x + b and its gradients, by `aten`."""
+
+    channels_last = True
+    transposed = False
+
+    def prepare(self) -> None:
+        layer = self.layer
+        window, shape = layer.window, layer.bottom_shapes[0]  # type: ignore[attr-defined]
+        self.rank = len(window.kernel)
+        axis = layer.channel_axis  # type: ignore[attr-defined]
+        if not 1 <= self.rank <= 3 or min(*shape, 1) < 1 or min(*layer.top_shapes[0], 1) < 1:
+            raise Unsupported
+        self.plain = axis == 1
+        self.batch = (math.prod(shape[:axis]), *shape[axis:])
+        self.group: int = layer.group  # type: ignore[attr-defined]
+        self.biased: bool = layer.param.bias_term  # type: ignore[attr-defined]
+        self.setting = (
+            list(window.stride),
+            list(window.pad),
+            list(window.dilation),
+            self.transposed,
+            [0] * self.rank,
+            self.group,
+        )
+        self.weight = self.weights[0]
+        self.bias = self.weights[1] if self.biased else None
+        self.columns = None
+        out = layer.top_shapes[0][axis:]
+        if self.on_cpu and self.rank == 2 and not self.transposed and self.group == 1:
+            self.columns = ColumnProduct.if_faster(self.batch, out, window, self.dtype)
+
+    def fused(self) -> bool:
+        """Can a ReLU be part of the forward pass?"""
+        float32 = self.dtype == torch.float32
+        mkldnn: bool = torch.backends.mkldnn.is_available()
+        return self.on_cpu and float32 and mkldnn and self.rank == 2 and not self.transposed
+
+    def as_batch(self, x: Tensor) -> Tensor:
+        """A blob as (images, channels, spatial…), channels innermost."""
+        return channels_last(x if self.plain else x.reshape(-1, *x.shape[-self.rank - 1 :]))
+
+    def forward(self, bottom: Tensors, spare: Spare) -> Tensors:
+        tops = []
+        for x, shape in zip(bottom, self.shapes[1]):
+            y = aten.convolution(self.as_batch(x), self.weight, self.bias, *self.setting)
+            tops.append(y if self.plain else y.reshape(shape))
+        return tops
+
+    def forward_relu(self, bottom: Tensors) -> Tensors:
+        """max(0, y), in one go."""
+        stride, pad, dilation, _, _, group = self.setting
+        weight = self.packed()
+        run = torch.ops.mkldnn._convolution_pointwise
+        tops = []
+        for x, shape in zip(bottom, self.shapes[1]):
+            x = self.as_batch(x)
+            y = run(x, weight, self.bias, pad, stride, dilation, group, "relu", [], "")
+            tops.append(y if self.plain else y.reshape(shape))
+        return tops
+
+    def packed(self) -> Tensor:
+        return self.weight
+
+    def backward(
+        self, top: Given, top_diff: Tensors, bottom: Given, needed: Sequence[bool], spare: Spare
+    ) -> Given:
+        learns = self.layer.learns
+        bias_sizes = list(self.bias.shape) if self.bias is not None else None
+        found: list[Tensor | None] = []
+        for i, (x, dy, need) in enumerate(zip(bottom, top_diff, needed)):
+            assert x is not None
+            x, dy = self.as_batch(x), self.as_batch(dy)
+            by_columns = learns[0] and self.columns is not None
+            biased = self.biased and learns[1]
+            mask = [need, learns[0] and not by_columns, biased and not by_columns]
+            dx = dw = db = None
+            if any(mask):
+                setting = (bias_sizes, *self.setting, mask)
+                dx, dw, db = aten.convolution_backward(dy, x, self.weight, *setting)
+            if by_columns and self.columns is not None:
+                dw = self.columns(x, dy)
+                db = self.columns.bias(dy) if biased else None
+            if learns[0]:
+                self.learn(0, dw, add=i > 0)
+            if biased:
+                self.learn(1, db, add=i > 0)
+            found.append(dx.reshape(self.shapes[0][i]) if need and not self.plain else dx)
+        return found
+
+
+@takes("Deconvolution")
+class Deconvolution(Convolution):
+    """The transpose: its weights are (C, M/group, kernel…), as `aten` has them too."""
+
+    transposed = True
+
+    def prepare(self) -> None:
+        super().prepare()
+        if self.rank == 1:
+            return
+        # double precision and odd groups go through the slow kernels, which are right as well

@@ -1,0 +1,288 @@
+"""TorchSession: a net's steps on PyTorch's kernels, what these lack on NumPy's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from caffelite.blob import Array
+from caffelite.engines.torch import ops
+from caffelite.engines.torch.cell import Cell, Clock
+from caffelite.engines.torch.device import CPU, Place
+from caffelite.engines.torch.fusing import Fused, fuse
+from caffelite.engines.torch.op import Op, op_for
+from caffelite.engines.torch.params import Params
+from caffelite.layers.base import Layer
+from caffelite.plan.graph import Version
+from caffelite.plan.params import Param
+from caffelite.run.program import DATA, Add, Backward, Copy, Fill, Forward, Program, Value
+from caffelite.run.session import Bound, Session, Setting
+
+assert ops.__doc__  # imported for what it registers
+
+
+class TorchSession(Session):
+    """Binds steps to tensors. Each value has a `Cell`, which knows whether the host or the device
+    has the newer one."""
+
+    engine = "torch"
+
+    def __init__(
+        self, setting: Setting, previous: Session | None = None, place: Place = CPU
+    ) -> None:
+        super().__init__(setting, previous)
+        self.place = place
+        self.lazy_loss = not place.shares
+        self.clock = Clock()
+        self.params = Params(setting.arena, place)
+        self._cells: dict[tuple[Version, str, int], Cell] = {}
+        self._ops: dict[int, Op] = {}
+        self._numpy: set[int] = set()
+        self._written: set[Param] = set()
+        if isinstance(previous, TorchSession):
+            self._take_over(previous)
+        self._lost = [(self.cell(Value(v)), w) for v, w in self.plan.loss_weights.items()]
+
+    def _take_over(self, old: TorchSession) -> None:
+        """Go on with the values and the ops of the session before, as far as their shapes stand."""
+        self.clock = old.clock
+        owner, slot = self.memory.placement.owner, (self.memory.slots.slot, old.memory.slots.slot)
+        for (version, of, share), cell in old._cells.items():
+            same = self.plan.shapes.get(version) == old.plan.shapes[version]
+            lost = of == DATA and any(version in s for s in slot)
+            if same and not lost and not share and owner[version] is version:
+                cell.moved(partial(self.memory.array, Value(version, of)))
+                self._cells[version, of, share] = cell
+        self._ops = dict(old._ops)
+
+    # Values.
+
+    def cell(self, value: Value) -> Cell:
+        """Where a value lies."""
+        owner = self.memory.placement.owner[value.version]
+        key = (owner, value.of, value.share)
+        found = self._cells.get(key)
+        if found is None:
+            make = partial(self.memory.array, Value(owner, value.of, value.share))
+            found = self._cells[key] = Cell(make, self.place, self.clock)
+        return found
+
+    def look(self, value: Value) -> Array:
+        self.check()
+        self.cell(value).hand_out()
+        return super().look(value)
+
+    def give(self, value: Value, array: Array) -> None:
+        super().give(value, array)
+        owner = self.memory.placement.owner[value.version]
+        cell = Cell(partial(self.memory.array, value), self.place, self.clock)
+        cell.handed = True
+        self._cells[owner, value.of, value.share] = cell
+
+    def loss(self) -> float:
+        self.check()
+        total = 0.0
+        for cell, weight in self._lost:
+            total += weight * float(cell.read().sum())
+        return total
+
+    def check(self) -> None:
+        """Refuse bad values that ops have met on the device since someone last looked."""
+        if not self.place.shares:
+            for op in self._ops.values():
+                op.check()
+
+    # Programs.
+
+    def bind(self, program: Program) -> list[Bound]:
+        self._written = set()
+        steps = fuse(program, self)
+        ends = self._ends(steps)
+        bound: list[Bound] = [self._begin]
+        for at, step in enumerate(steps):
+            bound.append(step.bound if isinstance(step, Fused) else self.bind_step(step))
+            bound += [cell.drop for cell in ends.get(at, ())]
+        if not self.place.shares:
+            bound.append(self.params.written)
+        return bound
+
+    def _begin(self) -> None:
+        self.clock.tick()
+        self.params.send()
+
+    def _ends(self, steps: Sequence[object]) -> dict[int, list[Cell]]:
+        """After which step a value that is not kept is of no use any more."""
+        slots, owner = self.memory.slots.slot, self.memory.placement.owner
+        last: dict[Version, int] = {}
+        for at, step in enumerate(steps):
+            for value in (*step.reads, *step.writes):  # type: ignore[attr-defined]
+                if value.of == DATA and owner[value.version] in slots:
+                    last[owner[value.version]] = at
+        ends: dict[int, list[Cell]] = {}
+        for version, at in last.items():
+            ends.setdefault(at, []).append(self.cell(Value(version)))
+        return ends
+
+    def op(self, layer: Layer, index: int) -> Op | None:
+        """The op for a layer, as it is shaped now."""
+        shapes = (list(layer.bottom_shapes), list(layer.top_shapes))
+        found = self._ops.get(index)
+        if found is not None and found.shapes == shapes:
+            return found
+        self._ops.pop(index, None)
+        found = op_for(layer, self.params)
+        if found is None:
+            self._numpy.add(index)
+        else:
+            self._ops[index] = found
+        return found
+
+    @property
+    def on_numpy(self) -> list[str]:
+        """The types of layers, bound so far, that run on the host for want of an op."""
+        return sorted({self.layers[i].type for i in self._numpy})
+
+    def bind_step(self, step: object) -> Bound:
+        if isinstance(step, (Forward, Backward)):
+            index = step.node.index
+            op = self.op(self.layers[index], index)
+            if op is None:
+                return self._on_host(step)
+            if isinstance(step, Forward):
+                return self._forward(op, step)
+            return self._backward(op, step)
+        if isinstance(step, Fill):
+            return partial(_fill, self.cell(step.value), step.number)
+        if isinstance(step, Add):
+            return partial(_add, self.cell(step.to), self.cell(step.share))
+        if isinstance(step, Copy):
+            return partial(_copy, self.cell(step.to), self.cell(step.source))
+        raise TypeError(f"no binding for {step}")
+
+    def _on_host(self, step: Forward | Backward) -> Bound:
+        """A layer's own method on host arrays, with what it reads fetched before. What it does not
+        read it gets as it lies there."""
+        reads = [self.cell(v) for v in step.reads]
+        writes = [self.cell(v) for v in step.writes]
+        run = super().bind_step(step)
+        twins = [] if self.place.shares else self.params.twins
+        learns = isinstance(step, Backward)
+        if learns:
+            self._note_overwritten(step.node.index, self.layers[step.node.index].overwrites)
+
+        def bound() -> None:
+            for cell in reads:
+                cell.fetch()
+            for twin in twins:
+                twin.fetch()
+            run()
+            for cell in writes:
+                cell.host_wrote()
+            for twin in twins:
+                twin.send()
+
+        return bound
+
+    def _forward(self, op: Op, step: Forward) -> Bound:
+        bottoms, tops = self._cells_of(step.bottoms), self._cells_of(step.tops)
+        packed, views, forward = op.channels_last, op.views, op.forward
+        spares = [_spare(cell, bottoms) for cell in tops]
+
+        def bound() -> None:
+            found = forward([c.read(packed) for c in bottoms], [s() for s in spares])
+            for cell, tensor in zip(tops, found):
+                cell.write(tensor, views)
+            if views:
+                for cell in bottoms:
+                    cell.aliased = True
+
+        return bound
+
+    def _backward(self, op: Op, step: Backward) -> Bound:
+        reads = set(step.reads)
+        tops = [self.cell(v) if v in reads else None for v in step.tops]
+        bottoms = [self.cell(v) if v in reads else None for v in step.bottoms]
+        top_diffs = self._cells_of(step.top_diffs)
+        bottom_diffs = [None if v is None else self.cell(v) for v in step.bottom_diffs]
+        needed = [cell is not None for cell in bottom_diffs]
+        packed, views, backward = op.channels_last, op.views, op.backward
+        spares = [_spare(cell, top_diffs) if cell else _nothing for cell in bottom_diffs]
+        self._note_overwritten(step.node.index, True)
+
+        def bound() -> None:
+            found = backward(
+                [None if c is None else c.read(packed) for c in tops],
+                [c.read(packed) for c in top_diffs],
+                [None if c is None else c.read(packed) for c in bottoms],
+                needed,
+                [s() for s in spares],
+            )
+            for cell, tensor in zip(bottom_diffs, found):
+                if cell is not None and tensor is not None:
+                    cell.write(tensor, views)
+            if views:
+                for cell in top_diffs:
+                    cell.aliased = True
+
+        return bound
+
+    def _cells_of(self, values: Sequence[Value]) -> list[Cell]:
+        return [self.cell(v) for v in values]
+
+    # Gradients of parameters.
+
+    def _note_overwritten(self, index: int, overwrites: bool) -> None:
+        if overwrites:
+            learns = self.layers[index].learns
+            self._written.update(u.param for u, yes in zip(self.plan.uses[index], learns) if yes)
+
+    def clear(self, params: Sequence[Param]) -> Bound:
+        """Zeros for those gradients that the program last bound does not write anew."""
+        arena, counts = self.setting.arena, self.plan.user_counts
+        alone = {p for p in self._written if counts[p] == 1}
+        where = dict(zip(arena.params, arena.slices))
+        parts = [where[p] for p in self.plan.params if p in where and p not in alone]
+        diff = self.params.twins[0]
+
+        def clear() -> None:
+            diff.send()
+            for part in parts:
+                diff.diff[part].zero_()
+            diff.written()
+
+        return clear
+
+
+def _nothing() -> None:
+    return None
+
+
+def _spare(cell: Cell, read: Sequence[Cell]) -> partial[Tensor | None]:
+    """What a result may be written into: the last pass's tensor; in place, what is read."""
+    if cell in read:
+        return partial(_in_place, cell)
+    return partial(_last, cell)
+
+
+def _last(cell: Cell) -> Tensor | None:
+    return cell.spare()
+
+
+def _in_place(cell: Cell) -> Tensor | None:
+    return cell.spare() if cell.tensor_ok else None
+
+
+def _fill(cell: Cell, number: float) -> None:
+    cell.write(torch.full_like(cell.read(), number))
+
+
+def _add(to: Cell, share: Cell) -> None:
+    into, values = to.read(), share.read()
+    to.write(torch.add(into, values) if to.aliased else into.add_(values))
+
+
+def _copy(to: Cell, source: Cell) -> None:
+    to.write(source.read().clone())
