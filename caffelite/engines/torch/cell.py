@@ -69,7 +69,7 @@ class Cell:
         """The tensor, up to date; `packed`: with the channels innermost, if it is 4-D."""
         if self.handed and self._sent != self._clock.now:
             self._sent = self._clock.now
-            self.tensor_ok = self.tensor is self._home and self._place.shares
+            self.tensor_ok = self._shares_home()
         if not self.tensor_ok:
             self._send()
         tensor = self.tensor
@@ -80,6 +80,9 @@ class Cell:
                 self.tensor = tensor = tensor.contiguous(memory_format=torch.channels_last)
                 self.aliased = False
         return tensor
+
+    def _shares_home(self) -> bool:
+        return self._place.shares and self.tensor is not None and self.tensor is self._home
 
     def _send(self) -> None:
         home, old = self.home, self.tensor

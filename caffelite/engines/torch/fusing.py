@@ -3,48 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 from caffelite.engines.torch.ops.convolution import Convolution
 from caffelite.engines.torch.ops.neuron import ReLU
-from caffelite.run.program import Forward, Program, Step, Value
+from caffelite.run.program import Forward, Program, Step
 from caffelite.run.session import Bound
 
 if TYPE_CHECKING:
     from caffelite.engines.torch.session import TorchSession
 
 
-@dataclass(frozen=True, eq=False)
-class Fused:
-    """Steps that run as one, bound."""
-
-    steps: tuple[Step, ...]
-    bound: Bound
-
-    @property
-    def reads(self) -> tuple[Value, ...]:
-        return tuple(v for step in self.steps for v in step.reads)
-
-    @property
-    def writes(self) -> tuple[Value, ...]:
-        return tuple(v for step in self.steps for v in step.writes)
-
-
-def fuse(program: Program, session: TorchSession) -> Sequence[Union[Step, Fused]]:
-    """The program with a Fused wherever two steps are better done as one."""
-    found: list[Step | Fused] = []
-    at = 0
-    while at < len(program):
-        pair = program[at : at + 2]
-        bound = convolution_and_relu(pair, session) if len(pair) == 2 else None
-        if bound is None:
-            found.append(program[at])
-            at += 1
-        else:
-            found.append(Fused(tuple(pair), bound))
-            at += 2
+def fuse(program: Program, session: TorchSession) -> dict[int, Bound]:
+    """What runs at a place of the program instead of the step that is there: at the first of two
+    neighbours both, at the second nothing."""
+    found: dict[int, Bound] = {}
+    for at in range(len(program) - 1):
+        if at not in found:
+            bound = convolution_and_relu(program[at : at + 2], session)
+            if bound is not None:
+                found[at], found[at + 1] = bound, nothing
     return found
+
+
+def nothing() -> None:
+    """The step has been done."""
 
 
 def convolution_and_relu(pair: Sequence[Step], session: TorchSession) -> Bound | None:

@@ -12,7 +12,7 @@ from caffelite.blob import Array
 from caffelite.engines.torch import ops
 from caffelite.engines.torch.cell import Cell, Clock
 from caffelite.engines.torch.device import CPU, Place
-from caffelite.engines.torch.fusing import Fused, fuse
+from caffelite.engines.torch.fusing import fuse
 from caffelite.engines.torch.op import Op, op_for
 from caffelite.engines.torch.params import Params
 from caffelite.layers.base import Layer
@@ -99,26 +99,29 @@ class TorchSession(Session):
 
     def bind(self, program: Program) -> list[Bound]:
         self._written = set()
-        steps = fuse(program, self)
-        ends = self._ends(steps)
-        bound: list[Bound] = [self._begin]
-        for at, step in enumerate(steps):
-            bound.append(step.bound if isinstance(step, Fused) else self.bind_step(step))
-            bound += [cell.drop for cell in ends.get(at, ())]
-        if not self.place.shares:
-            bound.append(self.params.written)
+        fused = fuse(program, self)
+        ends = self._ends(program)
+        bound: list[Bound] = []
+        for at, step in enumerate(program):
+            run = fused[at] if at in fused else self.bind_step(step)
+            drops = [cell.drop for cell in ends.get(at, ())]
+            bound.append(partial(_all, [run, *drops]) if drops else run)
+        if bound:
+            bound[0] = partial(_all, [self._begin, bound[0]])
+            if not self.place.shares:
+                bound[-1] = partial(_all, [bound[-1], self.params.written])
         return bound
 
     def _begin(self) -> None:
         self.clock.tick()
         self.params.send()
 
-    def _ends(self, steps: Sequence[object]) -> dict[int, list[Cell]]:
+    def _ends(self, program: Program) -> dict[int, list[Cell]]:
         """After which step a value that is not kept is of no use any more."""
         slots, owner = self.memory.slots.slot, self.memory.placement.owner
         last: dict[Version, int] = {}
-        for at, step in enumerate(steps):
-            for value in (*step.reads, *step.writes):  # type: ignore[attr-defined]
+        for at, step in enumerate(program):
+            for value in (*step.reads, *step.writes):
                 if value.of == DATA and owner[value.version] in slots:
                     last[owner[value.version]] = at
         ends: dict[int, list[Cell]] = {}
@@ -258,6 +261,11 @@ class TorchSession(Session):
 
 def _nothing() -> None:
     return None
+
+
+def _all(steps: Sequence[Bound]) -> None:
+    for step in steps:
+        step()
 
 
 def _spare(cell: Cell, read: Sequence[Cell]) -> partial[Tensor | None]:
