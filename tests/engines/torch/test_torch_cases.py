@@ -49,6 +49,7 @@ def results(net: Net, bench: Bench, subject: Subject) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_a_case_gives_the_same(subject: Subject, dtype: type, place: Place) -> None:
     bench = subject.bench()
+    bench.forward()  # a dynamic layer has its shapes then
     param = net_param(subject.case.net_text())
     param.layer[-1].top = list(bench.layer.spec.top)
     settings = {"dtype": dtype, "seed": bench.streams.seed, "folder": subject.folder}
