@@ -42,6 +42,7 @@ def test_the_facts_are_where_they_belong() -> None:
 
     assert having("gives_probability") == {"Sigmoid", "Softmax"}
     assert having("learns_labels") == {"EuclideanLoss", "SmoothL1Loss"}
+    assert having("higher_is_better") == {"Accuracy"}
     assert having("learns_labels") <= having("compares")
     assert having("compares") - having("loss") == {"Accuracy"}
     assert having("loss") - having("compares") == {"ContrastiveLoss"}

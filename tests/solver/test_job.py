@@ -60,6 +60,18 @@ def test_check_and_solver_find_the_same(
         assert message in str(caught.value)
 
 
+def test_numbers_out_of_bounds_in_a_message_are_found_with_the_rest(tmp_path: Path) -> None:
+    path = write(tmp_path, "", spiral()).replace("s.solver", "n.net")
+    param = SolverParameter(net=path, base_lr=0.1, lr_policy="fixed", snapshot_after_train=False)
+    param.iter_size, param.max_epoch, param.type = 0, 3, "Sgd"
+    with pytest.raises(SolverError) as caught:
+        plan_job(param)
+    assert [p.message for p in caught.value.problems] == [
+        "iter_size cannot be 0",
+        'unknown solver type "Sgd"',
+    ]
+
+
 def test_mistakes_in_solver_and_nets_are_said_at_once(tmp_path: Path) -> None:
     net = spiral().replace('"ReLU"', '"Relu"')
     text = GOOD + TESTS + 'momentum: 3\nweights: "none"\nlr_policy: "step"'
