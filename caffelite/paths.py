@@ -13,10 +13,10 @@ def find_path(name: str, folder: str, span: Span | None = None, what: str = "fil
     from the folder of the file that names it. Missing: an error at `span`."""
     candidates = [Path(name), Path(folder) / name]
     for path in candidates:
-        if path.exists():
+        if os.path.exists(path):  # Path.exists raises an error for a name that is too long
             return os.path.normpath(path)  # nets/x.net rather than solvers/../nets/x.net
     near = candidates[-1].parent
-    siblings = [p.name for p in near.iterdir()] if near.is_dir() else []
+    siblings = os.listdir(near) if os.access(near, os.R_OK) and os.path.isdir(near) else []
     hint = did_you_mean(Path(name).name, siblings) or _download(name)
     tried = " and ".join(dict.fromkeys(str(p.absolute()) for p in candidates))
     raise CaffeliteError(

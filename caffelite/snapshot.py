@@ -18,11 +18,13 @@ import numpy as np
 
 from caffelite.blob import Array
 from caffelite.errors import Problem, SnapshotError, did_you_mean
+from caffelite.hdf5 import Reader, open_hdf5
 from caffelite.schema.binary import (
     array_of,
     blob_proto,
     decode,
     encode,
+    open_binary,
     read_bytes,
     replacing,
     write_atomically,
@@ -112,11 +114,13 @@ def read_state(path: str) -> RunState:
             message.learned_net,
             [np.array(array_of(blob)) for blob in message.history],
             message.current_step,
-            json.loads(message.run_state or "{}"),
+            _run_state(path, message.run_state),
         )
         if not message.has("iter"):
             _refuse_model(path)
             raise SnapshotError(f"{path}: not a solver's state (.solverstate): it has no iteration")
+    if min(state.iter, state.current_step) < 0:
+        raise SnapshotError(f"{path}: damaged: its iteration is {state.iter}")
     return state
 
 
@@ -161,22 +165,36 @@ def _write_hdf5(path: str, state: RunState) -> None:
 
 
 def _read_hdf5(path: str) -> RunState:
-    h5py = import_h5py(path)
+    with open_binary(path):  # a missing file is named as everywhere
+        pass
+    with open_hdf5(path, SnapshotError) as file:
+        if not (file.has("iter") and file.is_group("history")):
+            _refuse_model(path)
+            raise SnapshotError(f"{path}: not a solver's state: it has no iter and history")
+        history: list[Array] = []
+        while (data := file.find(f"history/{len(history)}")) is not None:
+            history.append(file.read(data))
+        return RunState(
+            _number(file, "iter"),
+            file.text("learned_net") or "",
+            history,
+            _number(file, "current_step"),
+            _run_state(path, file.text("run_state")),
+        )
+
+
+def _number(file: Reader, name: str) -> int:
+    data = file.find(name)
+    if data is None or data.shape != (1,) or data.dtype.kind not in "iu":
+        raise SnapshotError(f'{file.path}: "{name}" is not a whole number')
+    return int(file.read(data)[0])
+
+
+def _run_state(path: str, text: str | None) -> dict[str, Any]:
     try:
-        with h5py.File(path, "r") as file:
-            if "iter" not in file or "history" not in file:
-                _refuse_model(path)
-                raise SnapshotError(f"{path}: not a solver's state: it has no iter and history")
-            history = file["history"]
-            run = file["run_state"][()].decode() if "run_state" in file else "{}"
-            return RunState(
-                int(file["iter"][0]),
-                file["learned_net"][()].decode(),
-                [np.array(history[str(i)]) for i in range(len(history))],
-                int(file["current_step"][0]),
-                json.loads(run),
-            )
-    except FileNotFoundError:
-        raise SnapshotError(f"{path}: no such file") from None
-    except (OSError, KeyError, ValueError) as error:
-        raise SnapshotError(f"{path}: a damaged HDF5 file: {error}") from None
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise SnapshotError(f"{path}: its run_state, where the run stands, is damaged")
+    return found

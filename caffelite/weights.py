@@ -14,11 +14,14 @@ import numpy as np
 from caffelite.blob import Array, Blob, Shape
 from caffelite.errors import Problem, SnapshotError
 from caffelite.filetypes import EMPTY, HDF5, type_by_start
+from caffelite.hdf5 import open_hdf5
+from caffelite.reading import shown
 from caffelite.schema.binary import (
     array_of,
     blob_proto,
     decode,
     encode,
+    open_binary,
     read_bytes,
     replacing,
     write_atomically,
@@ -32,6 +35,9 @@ from caffelite.schema.solver import SolverState
 Stored = list[Union[Array, None]]
 """A layer's parameters as stored. None: not in the file, because it is another layer's (Caffe's
 HDF5 files hold a shared parameter once)."""
+
+MOST_PARAMS = 1000
+"""Parameters of one layer, in a file."""
 
 
 # A file may come from a fork of Caffe that uses field numbers for other things, so only what is
@@ -69,9 +75,10 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Stored]:
     Raises SnapshotError, saying what the file is if it is something else.
     """
     name = os.fspath(path)
+    with open_binary(path) as file:
+        if type_by_start(file.read(20)) is HDF5:
+            return _read_hdf5(name)
     data = read_bytes(path)
-    if type_by_start(data) is HDF5:
-        return _read_hdf5(name)
     try:
         stored = decode(data, _Weights, name, "a file of parameters (.caffemodel)")
     except SnapshotError:
@@ -124,27 +131,24 @@ def import_h5py(path: str) -> Any:
 
 
 def _read_hdf5(path: str) -> dict[str, Stored]:
-    h5py = import_h5py(path)
     found: dict[str, dict[int, Array]] = {}
-    try:
-        with h5py.File(path, "r") as file:
-            if "learned_net" in file:
-                learned = file["learned_net"][()]
-                raise _is_solver_state(path, learned.decode(errors="backslashreplace"))
-            if not isinstance(file.get("data"), h5py.Group):
-                raise SnapshotError(
-                    f"{path}: an HDF5 file without the group /data, where Caffe keeps "
-                    f"parameters; it holds {', '.join(map(repr, list(file)[:5])) or 'nothing'}"
-                )
-
-            def visit(name: str, item: Any) -> None:
-                layer, _, index = name.rpartition("/")  # a layer's name may hold slashes too
-                if layer and index.isdecimal() and isinstance(item, h5py.Dataset):
-                    found.setdefault(layer, {})[int(index)] = item[()]
-
-            file["data"].visititems(visit)
-    except (OSError, RuntimeError) as error:
-        raise SnapshotError(f"{path}: a damaged HDF5 file: {error}") from None
+    with open_hdf5(path, SnapshotError) as file:
+        if (learned := file.text("learned_net")) is not None:
+            raise _is_solver_state(path, learned)
+        if not file.is_group("data"):
+            raise SnapshotError(
+                f"{path}: an HDF5 file without the group /data, where Caffe keeps parameters; it "
+                f"holds {shown(', '.join(map(repr, file.names()[:5]))) or 'nothing'}"
+            )
+        for data in file.walk("data"):
+            layer, _, index = data.name.rpartition("/")  # a layer's name may hold slashes too
+            if layer and index.isascii() and index.isdecimal():
+                if len(index) > 4 or int(index) > MOST_PARAMS:
+                    raise SnapshotError(
+                        f'{path}: "{shown(data.name)}", but a layer has at most {MOST_PARAMS} '
+                        "parameters"
+                    )
+                found.setdefault(layer, {})[int(index)] = file.read(data)
     if not found:
         raise SnapshotError(f"{path}: there are no parameters in this file")
     return {name: [arrays.get(i) for i in range(max(arrays) + 1)] for name, arrays in found.items()}

@@ -15,9 +15,10 @@ PACKAGE = Path(caffelite.__file__).parent
 
 WAY: list[tuple[str, ...]] = [
     ("errors", "filetypes"),
+    ("reading",),
     ("text",),
     ("schema",),
-    ("blob", "streams", "paths", "mode"),
+    ("blob", "streams", "paths", "mode", "hdf5"),
     ("fillers", "kernels"),
     ("data",),
     ("layers",),

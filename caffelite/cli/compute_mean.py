@@ -15,7 +15,8 @@ import numpy as np
 
 from caffelite.blob import Array
 from caffelite.cli.progress import progress
-from caffelite.data.datums import open_database, pixels
+from caffelite.data.datums import pixels, read_datum
+from caffelite.data.lmdbs import open_database
 from caffelite.errors import DataError, Problem
 from caffelite.schema.binary import encode, write_atomically
 from caffelite.schema.common import BlobProto
@@ -55,13 +56,9 @@ def mean_image(path: str) -> tuple[Array, int]:
     Raises DataError if one has another shape than the first, or cannot be read.
     """
     total: Array | None = None
-    with (
-        open_database(path) as database,
-        database.env.begin() as transaction,
-        transaction.cursor() as cursor,
-    ):
-        for key, value in progress(cursor, "images", database.count):
-            datum, record = database.decode(key, value)
+    with open_database(path) as database:
+        for key, value in progress(database, "images", database.count):
+            datum, record = read_datum(database, key, value)
             image = pixels(datum, record)
             if total is None:
                 total = np.zeros(image.shape)

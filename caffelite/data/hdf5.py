@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +11,9 @@ import numpy as np
 from caffelite.blob import Array, Shape
 from caffelite.data.arrays import show
 from caffelite.data.feed import Order
-from caffelite.data.optional import need
 from caffelite.errors import DataError, Problem, did_you_mean
+from caffelite.hdf5 import DataSet, Reader, open_hdf5
+from caffelite.reading import shown
 
 
 @dataclass(frozen=True)
@@ -30,20 +30,21 @@ class HDF5File:
 
     def load(self, dtype: np.dtype) -> list[Array]:
         """All the data sets. Raises DataError if they have changed."""
-        with _opened(self.path) as file:
-            found = tuple(_shape(file, self.path, name) for name in self.names)
+        with open_hdf5(self.path, DataError) as file:
+            stored = [_find(file, name) for name in self.names]
+            found = tuple(data.shape for data in stored)
             if found != self.shapes:
                 raise DataError(
                     f'"{self.path}" has changed since the net was made: its data sets are '
                     f"{show(found)}, where {show(self.shapes)} were expected"
                 )
-            return [np.asarray(file[name][()], dtype) for name in self.names]
+            return [np.asarray(file.read(data), dtype) for data in stored]
 
 
 def describe(path: str, names: Sequence[str]) -> HDF5File:
     """Look at the data sets `names` of a file. Raises DataError if they are no rows of numbers."""
-    with _opened(path) as file:
-        described = HDF5File(path, tuple(names), tuple(_shape(file, path, n) for n in names))
+    with open_hdf5(path, DataError) as file:
+        described = HDF5File(path, tuple(names), tuple(_find(file, n).shape for n in names))
     for name, shape in zip(names, described.shapes):
         if shape[0] != described.rows:
             raise DataError(
@@ -68,38 +69,20 @@ def check_files(files: Sequence[HDF5File]) -> int:
     return count
 
 
-@contextmanager
-def _opened(path: str) -> Iterator[Any]:
-    h5py = need("h5py", "h5py", "reading HDF5 files")
-    try:
-        file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise DataError(f'"{path}" is missing') from None
-    except OSError as error:
-        raise DataError(f'"{path}" cannot be read as HDF5: {error}') from None
-    with file:
-        try:
-            yield file
-        except OSError as error:
-            raise DataError(f'"{path}" is damaged: {error}') from None
-
-
-def _shape(file: Any, path: str, name: str) -> Shape:
-    stored = file.get(name)
-    if not hasattr(stored, "shape"):
+def _find(file: Reader, name: str) -> DataSet:
+    data = file.find(name)
+    if data is None:
+        names = file.names()
         raise DataError(
             Problem(
-                f'"{path}" has no data set "{name}"',
-                expected="one for each top; there are " + (", ".join(file) or "none"),
-                hint=did_you_mean(name, file),
+                f'"{file.path}" has no data set "{name}"',
+                expected="one for each top; there are " + (shown(", ".join(names)) or "none"),
+                hint=did_you_mean(name, names[:1000]),
             )
         )
-    if stored.dtype.kind not in "fiub" or not stored.shape:
-        raise DataError(
-            f'"{path}": data set "{name}" holds {stored.dtype} of shape {stored.shape}; '
-            "rows of numbers were expected"
-        )
-    return tuple(int(n) for n in stored.shape)
+    if not data.shape:
+        raise DataError(f'"{file.path}": data set "{name}" is one number; rows were expected')
+    return data
 
 
 class HDF5Feed:

@@ -13,6 +13,7 @@ from caffelite.data.feed import Order
 from caffelite.data.images import read_image
 from caffelite.data.transform import Transformer, check_shape
 from caffelite.errors import DataError
+from caffelite.reading import shown
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class ImageFeed:
     def fill(self, out: Sequence[Array]) -> None:
         for row, index in enumerate(self.order.take(len(out[0]))):
             path, label = self._files[int(index)]
-            image, name = self._reading(path), f'image "{path}"'
+            image, name = self._reading(path), f'image "{shown(path)}"'
             if image.shape != self._shape:
                 if not self._transformer.crop:
                     check_shape(image.shape, self._shape, name)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import io
+import math
 import os
+import warnings
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from caffelite.blob import Array
 from caffelite.data.optional import need
 from caffelite.errors import DataError, Problem
+from caffelite.reading import check_limit, plain_file, reading, shown
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What is decoded. Pillow knows more, and runs other programs for some of them."""
 
 
 def read_image(
@@ -24,12 +30,23 @@ def read_image(
     """An image file, or its bytes: 3 channels if `color`, 1 if not, as it is stored if None.
 
     With `height` and `width` it is resized to these. `name` is what errors call it. Raises
-    DataError if it is missing or no image."""
-    name = name or (f'image "{source!s}"' if not isinstance(source, bytes) else "an image")
+    DataError if it is missing, no image of one of the `FORMATS`, or larger than
+    `caffelite.reading` allows."""
+    name = name or (f'image "{shown(source)}"' if not isinstance(source, bytes) else "an image")
+    check_limit("pixels", height * width, f"{name}, resized,")
     pillow = need("PIL.Image", "Pillow", "reading images")
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
-    try:
-        with pillow.open(file) as image:
+    if isinstance(source, bytes):
+        return resize(_decode(io.BytesIO(source), pillow, color, name), height, width)
+    with plain_file(source) as file:
+        return resize(_decode(file, pillow, color, name), height, width)
+
+
+def _decode(file: BinaryIO, pillow: Any, color: bool | None, name: str) -> Array:
+    bomb, warning = pillow.DecompressionBombError, pillow.DecompressionBombWarning
+    with reading(name, "an image", also=(bomb, warning)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damage that can be decoded, and of sizes: see below
+        with pillow.open(file, formats=FORMATS) as image:
+            check_limit("pixels", math.prod(image.size), name)
             if image.mode[0] in "IF":
                 raise DataError(
                     Problem(
@@ -37,15 +54,12 @@ def read_image(
                         expected="an image of 8 bits a channel",
                     )
                 )
-            pixels = np.asarray(image.convert(_mode(image.mode, color)))
-    except FileNotFoundError:
-        raise DataError(f"{name} is missing") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{name} cannot be read: {error}") from None
+            mode = _mode(image.mode, color)
+            pixels = np.asarray(image if image.mode == mode else image.convert(mode))
     planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     if len(planes) >= 3:
         planes = np.concatenate([planes[2::-1], planes[3:]])  # R G B (A) to B G R (A)
-    return resize(planes, height, width) if height and width else planes
+    return planes
 
 
 def _mode(stored: str, color: bool | None) -> str:
@@ -57,12 +71,12 @@ def _mode(stored: str, color: bool | None) -> str:
 
 
 def resize(image: Array, height: int, width: int) -> Array:
-    """A bilinearly resized image (C, H, W) of bytes.
+    """A bilinearly resized image (C, H, W) of bytes; as it is if a side is 0.
 
     As OpenCV, which Caffe used: output pixel x looks at x' = (x + 1/2)·W/W' - 1/2 and mixes the
     two columns beside x', whatever the reduction (Pillow would average all pixels below one);
     likewise for rows. Weights are multiples of 1/2048, and whole numbers are computed with."""
-    if image.shape[1:] == (height, width):
+    if not (height and width) or image.shape[1:] == (height, width):
         return image
     y0, y1, v0, v1 = _mix(image.shape[1], height)
     x0, x1, u0, u1 = _mix(image.shape[2], width)

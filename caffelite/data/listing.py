@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import os
+import re
 
 from caffelite.errors import DataError, Problem, Source, Span
+from caffelite.reading import read_text, shown
 
 
 def read_list(path: str) -> Source:
     """The text of a list file. Raises DataError if it cannot be read or names nothing."""
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            source = Source(path, file.read())
-    except OSError as error:
-        raise DataError(f'"{path}" cannot be read: {error.strerror}') from None
+    text = read_text(path, "a list")
+    source = Source(path, text.replace("\r\n", "\n").replace("\r", "\n"))
     if "\0" in source.text:
         raise DataError(f'"{path}" is a binary file; a text file that lists files was expected')
     if not source.text.strip():
         raise DataError(f'"{path}" is empty: it lists nothing')
     return source
+
+
+def whole_number(word: str) -> int:
+    """A number as people write it: digits and perhaps a sign. Raises ValueError."""
+    if not _WHOLE.fullmatch(word):
+        raise ValueError(f'"{shown(word, 40)}" is not a whole number')
+    return int(word)
+
+
+_WHOLE = re.compile("[+-]?[0-9]{1,18}")
 
 
 def line_of(source: Source, number: int) -> Span:
@@ -38,7 +47,7 @@ def read_labelled(path: str) -> tuple[Source, list[tuple[str, int, int]]]:
         try:
             if not name:
                 raise ValueError
-            entries.append((name, int(label), number))
+            entries.append((name, whole_number(label), number))
         except ValueError:
             problems.append(
                 Problem(
@@ -85,6 +94,6 @@ class Labelled:
         if path is None:
             expected = f'a file; root_folder is "{self._roots.root}"'
             raise DataError(
-                Problem(f'there is no image "{name}"', line_of(self._source, line), expected)
+                Problem(f'there is no image "{shown(name)}"', line_of(self._source, line), expected)
             )
         return path, label

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from caffelite.blob import Shape
 from caffelite.data.images import read_image
 from caffelite.data.optional import need
 from caffelite.errors import DataError
+from caffelite.reading import plain_file
 
 ENCODINGS = {"bmp": "BMP", "jpeg": "JPEG", "jpg": "JPEG", "png": "PNG"}
 
@@ -30,7 +30,8 @@ def encoded_image(
     if not height and (encoding is None or wanted == ENCODINGS.get(ending)):
         stored = read_image(path, None)
         if len(stored) == (3 if color else 1):
-            return Path(path).read_bytes(), stored.shape
+            with plain_file(path) as file:
+                return file.read(), stored.shape
     if wanted is None:
         raise DataError(
             f'image "{path}" must be compressed anew, and its name does not end in '

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
+from array import array
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
+from math import isfinite
 
 import numpy as np
 
 from caffelite.blob import Array
 from caffelite.errors import DataError, Problem, Source, Span, did_you_mean
+from caffelite.reading import check_limit, plain_file, read_text, reading, shown, size_of
 
 
 @dataclass(frozen=True)
@@ -58,18 +63,23 @@ class Table:
     def read(self, label: int | None, classes: list[str]) -> list[Array]:
         """All rows: the values of every column but `label`, and that column if there is one. Labels
         that are names get their number in `classes`."""
-        values: list[list[float]] = []
-        labels: list[float] = []
+        values, labels = array("d"), array("d")  # lists would take four times the memory
+        width = self.columns - (label is not None)
         for line, row in self._rows():
             if label is not None:
                 labels.append(self._label(row[label].strip(), classes, line))
                 del row[label]
             try:
-                values.append([float(cell) for cell in row])
+                if not _PLAIN.fullmatch("".join(row)):  # "nan", "1_000", other scripts' digits
+                    raise ValueError
+                values.extend(map(float, row))
+                if not isfinite(sum(values[-width:])):
+                    raise ValueError
             except ValueError:
-                bad = next(cell for cell in row if not is_number(cell))
-                raise _error(self.path, line, f'"{bad}" is not a number') from None
-        return [np.array(values)] if label is None else [np.array(values), np.array(labels)]
+                bad = next((cell for cell in row if not is_number(cell)), row[0])
+                raise _error(self.path, line, f'"{shown(bad, 40)}" is not a number') from None
+        table = np.frombuffer(values).reshape(-1, width)
+        return [table] if label is None else [table, np.frombuffer(labels)]
 
     def _label(self, cell: str, classes: list[str], line: int) -> float:
         if cell in classes:
@@ -78,11 +88,11 @@ class Table:
             return float(cell)
         hint = did_you_mean(cell, classes)
         if classes:
-            raise _error(self.path, line, f'"{cell}" is none of the classes', hint)
+            raise _error(self.path, line, f'"{shown(cell, 40)}" is none of the classes', hint)
         raise _error(
             self.path,
             line,
-            f'the label "{cell}" is not a number',
+            f'the label "{shown(cell, 40)}" is not a number',
             'name the classes in their order: classes: ["setosa", "virginica"] counts from 0',
         )
 
@@ -106,36 +116,40 @@ def _words(row: list[str]) -> int:
     return sum(not is_number(cell) for cell in row)
 
 
+_PLAIN = re.compile("[-+0-9.eE \t]*")
+"""What numbers are written with."""
+
+
 def is_number(cell: str) -> bool:
+    """Is it a finite number, in the digits 0 to 9?"""
     try:
-        float(cell)
+        return bool(_PLAIN.fullmatch(cell)) and isfinite(float(cell))
     except ValueError:
         return False
-    return True
 
 
 def _rows(
     path: str, delimiter: str, skip_header: bool
 ) -> Generator[tuple[int, list[str]], None, None]:
     """The lines that are not empty, with their numbers from 1."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-            for row in reader:
-                if not row or row == [""]:
-                    continue
-                if skip_header:
-                    skip_header = False
-                    continue
-                yield reader.line_num, row
-    except OSError as error:
-        raise DataError(f'"{path}" cannot be read: {error.strerror}') from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f'"{path}" is not a table in text: {error}') from None
+    what = "a table in text"
+    with plain_file(path, what) as binary, reading(f'"{path}"', what, also=(csv.Error,)):
+        check_limit("text", size_of(binary), f'"{path}"')
+        file = io.TextIOWrapper(binary, newline="", encoding="utf-8-sig")
+        reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+        for row in reader:
+            if not row or row == [""]:
+                continue
+            if skip_header:
+                skip_header = False
+                continue
+            check_limit("columns", len(row), f'"{path}"')
+            yield reader.line_num, row
 
 
 def _error(path: str, line: int, message: str, hint: str | None = None) -> DataError:
-    with open(path, encoding="utf-8-sig") as file:
-        source = Source(path, file.read())
+    text = read_text(path, "a table in text").replace("\r\n", "\n").replace("\r", "\n")
+    source = Source(path, text)
+    line = min(line, len(source.lines))
     width = max(1, len(source.lines[line - 1]))
     return DataError(Problem(message, Span(source, line, 1, width), hint=hint))

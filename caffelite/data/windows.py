@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from caffelite.blob import Array
 from caffelite.data.images import resize
 from caffelite.data.listing import line_of, read_list
 from caffelite.errors import DataError, Problem
+from caffelite.reading import shown
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,15 @@ def read_windows(path: str) -> WindowFile:
     try:
         for mark, line in words:  # noqa: B007  (take goes on from it)
             if mark != "#":
-                raise ValueError(f'"{mark}" where "#" and the number of an image were expected')
+                raise ValueError(
+                    f'"{shown(mark, 40)}" where "#" and the number of an image were expected'
+                )
             if (index := number("the number of an image")) != len(images):
                 raise ValueError(f"image {index} where image {len(images)} was expected")
             images.append(take("the path of an image"))
             channels, _, _ = (number(w) for w in ("channels", "a height", "a width"))
+            if channels not in (1, 3):
+                raise ValueError(f"{channels} channels where 1 or 3 were expected")
             for _ in range(number("the count of windows")):
                 label = number("a label")
                 overlap = _float(take("an overlap"), "an overlap")
@@ -78,11 +84,16 @@ def read_windows(path: str) -> WindowFile:
     return WindowFile(images, channels, windows)
 
 
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
+
+
 def _float(word: str, what: str) -> float:
     try:
+        if not _NUMBER.fullmatch(word):
+            raise ValueError
         return float(word)
     except ValueError:
-        raise ValueError(f'"{word}" where {what} was expected') from None
+        raise ValueError(f'"{shown(word, 40)}" where {what} was expected') from None
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,8 @@ class Cutter:
         left = top = 0
         new_width = new_height = self.crop
         x1, y1, x2, y2 = box
+        if x2 < x1 or y2 < y1:
+            raise DataError(f"the window {box} has no pixels: its corners are x1, y1, x2, y2")
         if self.context or self.square:
             x1, y1, x2, y2 = self._expand(box)
             # Clip to the image; what lies outside becomes an empty border of the square.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from caffelite.data.datums import LEVELDB_ADVICE, DatumFeed, open_database
+from caffelite.data.datums import DatumFeed, first_shape
+from caffelite.data.lmdbs import LEVELDB_ADVICE, open_database
 from caffelite.layers.base import Shapes, param_of, register
 from caffelite.layers.source import FeedLayer
 from caffelite.schema.data import DB, DataParameter
@@ -41,13 +42,11 @@ class Data(FeedLayer):
         self._path = self.find("data_param", what="database")
         with self.placed(*self.place), open_database(self._path) as database:
             count = database.count
-            self._record = database.first_shape(self._color())
+            self._record = first_shape(database, self._color())
         self.use(count, [self.prepared(self._record), ()], param.prefetch)
 
     def make_feed(self) -> DatumFeed:
-        limit = self.param.rand_skip
-        skip = int(self.stream("/skip").integers(limit)) if limit else 0
-        transformer = self.transformer()
+        skip, transformer = self.skip(), self.transformer()
         return DatumFeed(open_database(self._path), transformer, self._record, self._color(), skip)
 
     def _color(self) -> bool | None:

@@ -9,6 +9,7 @@ from caffelite.data.listing import Roots, line_of, read_list
 from caffelite.errors import DataError, Problem
 from caffelite.layers.base import ANY, Shapes, param_of, register
 from caffelite.layers.source import FeedLayer
+from caffelite.reading import shown
 from caffelite.schema.data import HDF5DataParameter
 
 
@@ -51,7 +52,7 @@ class HDF5Data(FeedLayer):
             for name in line.split():  # blanks separate too, as in Caffe
                 found = roots.find(name)
                 if found is None:
-                    problem = Problem(f'there is no file "{name}"', line_of(source, number))
+                    problem = Problem(f'there is no file "{shown(name)}"', line_of(source, number))
                     raise DataError(problem)
                 files.append(describe(found, self.spec.top))
         return tuple(files)

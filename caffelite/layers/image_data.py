@@ -44,6 +44,7 @@ class ImageData(FeedLayer):
         with self.placed(*self.place):
             files = self._list()
             self._image = self._reading(files[0][0]).shape  # which all others must have
+        self.check_skip(len(files))
         self.use(len(files), [self.prepared(self._image), ()])
 
     def _list(self) -> Labelled:
@@ -51,10 +52,8 @@ class ImageData(FeedLayer):
         return Labelled(self._path, Roots(self.param.root_folder, *folders))
 
     def make_feed(self) -> ImageFeed:
-        limit, shuffle = self.param.rand_skip, self.param.shuffle
-        skip = int(self.stream("/skip").integers(limit)) if limit else 0
-        files, transformer = self._list(), self.transformer()
+        files, transformer, shuffle = self._list(), self.transformer(), self.param.shuffle
         check_count(len(files), self.epoch_size, self._path)
         return ImageFeed(
-            files, self._reading, self._image, transformer, shuffle, self.stream(), skip
+            files, self._reading, self._image, transformer, shuffle, self.stream(), self.skip()
         )

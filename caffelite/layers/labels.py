@@ -45,11 +45,15 @@ class LabelReader:
         self._limit = np.array(self.classes, np.uintp)
         self._bad = np.empty(self._base.size, bool)
         self._shaped = self._label.reshape(labels)
+        self._nan = np.empty(labels, bool)
         self.valid: Array | None = None
         """Where the label counts, when some are ignored; else None."""
 
     def read(self, labels: Array) -> Array:
         """The flat index, into (outer, C, inner), of each place's labelled score."""
+        if np.count_nonzero(np.isnan(labels, self._nan)):  # a number on some machines, when cast
+            self._bad[...] = self._nan.ravel()
+            self._refuse(labels)
         self._shaped[...] = labels
         if self.ignore is not None:
             self.valid = self._label != self.ignore

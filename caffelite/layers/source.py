@@ -19,6 +19,11 @@ from caffelite.schema.binary import read_blob
 from caffelite.schema.bind import span_of
 from caffelite.schema.common import TransformationParameter
 
+MOST_SKIPPED = 100
+"""Times the samples that there are, in rand_skip."""
+MOST_AHEAD = 256
+"""Batches that may be made ahead: all are in memory."""
+
 
 class SourceLayer(Layer):
     """A layer that makes one batch each forward pass and begins again at the end of its data.
@@ -93,6 +98,13 @@ class FeedLayer(SourceLayer):
     def use(self, count: int | None, samples: Shapes, prefetch: int = 4) -> None:
         """Note that there are `count` samples, and the shapes of one `sample` in each top. Batches
         will be made ahead in a thread, `prefetch` of them (0: none)."""
+        if prefetch > MOST_AHEAD:
+            self.fail(
+                f"prefetch is {prefetch}",
+                self.place[0],
+                "prefetch",
+                expected=f"{MOST_AHEAD} or less",
+            )
         self._count, self._prefetch = count, prefetch
         self._tops = tuple((self.batch_size, *shape) for shape in samples)
 
@@ -137,6 +149,22 @@ class FeedLayer(SourceLayer):
     def transformer(self) -> Transformer:
         """transform_param, with the mean file read and a stream of its own."""
         return self._transformer(self.stream("/transform"))
+
+    def skip(self) -> int:
+        """How many samples a run leaves out at its start: `rand_skip`, by chance."""
+        limit = self.spec.get(self.place[0]).rand_skip
+        return int(self.stream("/skip").integers(limit)) if limit else 0
+
+    def check_skip(self, count: int) -> None:
+        """Refuse a `rand_skip` of many times the samples that there are."""
+        limit = self.spec.get(self.place[0]).rand_skip
+        if limit > MOST_SKIPPED * count:
+            self.fail(
+                f"rand_skip is {limit}, and there are {count} samples",
+                self.place[0],
+                "rand_skip",
+                expected=f"{MOST_SKIPPED * count} or less",
+            )
 
     def prepared(self, sample: Shape) -> Shape:
         """The shape of a sample after transform_param, which is refused if it does not fit."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from caffelite.blob import Array, Shape
 from caffelite.errors import DataError
-from caffelite.layers.base import Arrays, Shapes, param_of, register
+from caffelite.layers.base import MOST, Arrays, Shapes, param_of, register
 from caffelite.layers.cases import Case
 from caffelite.layers.source import SourceLayer
 from caffelite.schema.message import field
@@ -75,6 +75,10 @@ class SpiralData(SourceLayer):
                 f"noise is {self.param.noise:g}", "spiral_data_param", "noise", expected="0 or more"
             )
         self.batch_size = self.param.batch_size
+        if self.epoch_size > MOST:
+            self.fail(
+                f"{self.epoch_size} points", "spiral_data_param", expected=f"at most {MOST} points"
+            )
 
     def open(self) -> None:
         # The order has a stream to itself: what a snapshot keeps of it is where the epoch began.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from caffelite.blob import Array, Shape
 from caffelite.errors import DataError
 from caffelite.layers.base import Arrays, Shapes, param_of, register
 from caffelite.layers.source import SourceLayer
+from caffelite.reading import check_limit, check_plain, plain_file
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
 
@@ -60,10 +60,10 @@ class TextData(SourceLayer):
                 "begin" if p.has("begin") else "end",
                 expected="parts of the file, 0 <= begin < end <= 1",
             )
-        self._path = Path(self.find("text_data_param"))
-        if not self._path.is_file():
-            self.fail(f'"{self._path}" is a folder', "text_data_param", "source", expected="a file")
-        size = self._path.stat().st_size
+        self._path = self.find("text_data_param")
+        with self.placed("text_data_param", "source"):
+            size = check_plain(self._path)
+            check_limit("text", size, f'"{self._path}"')
         self._range = round(p.begin * size), round(p.end * size)
         length = self._range[1] - self._range[0]
         self._stream = (length - 1) // self.batch_size
@@ -86,12 +86,9 @@ class TextData(SourceLayer):
     def _bytes(self) -> Array:
         start, end = self._range
         with self.placed("text_data_param", "source"):
-            try:
-                with open(self._path, "rb") as file:
-                    file.seek(start)
-                    data = file.read(end - start)
-            except OSError as error:
-                raise DataError(f'"{self._path}" cannot be read: {error.strerror}') from None
+            with plain_file(self._path) as file:
+                file.seek(start)
+                data = file.read(end - start)
             if len(data) < end - start:
                 raise DataError(f'"{self._path}" has become shorter since the net was made')
         return np.frombuffer(data, np.uint8)

@@ -16,6 +16,7 @@ from caffelite.data.windows import Cutter, Window, WindowFile, read_windows
 from caffelite.errors import DataError, Problem
 from caffelite.layers.base import Shapes, param_of, register
 from caffelite.layers.source import FeedLayer
+from caffelite.reading import shown
 from caffelite.schema.binary import read_blob
 from caffelite.schema.data import WindowDataParameter
 
@@ -122,8 +123,8 @@ class _Windows:
         for window in objects:
             if window.label < 1:
                 raise DataError(
-                    f'a window of "{file.images[window.image]}" has the overlap {window.overlap:g} '
-                    f"and the label {window.label}; objects have labels from 1"
+                    f'a window of "{shown(file.images[window.image])}" has the overlap '
+                    f"{window.overlap:g} and the label {window.label}; objects have labels from 1"
                 )
         if not objects or not background:
             raise DataError(
@@ -165,7 +166,7 @@ class _WindowFeed:
             cut = self._cutter(image, window.box, mirror)
         except DataError as error:
             raise DataError(
-                f'image "{self._file.images[window.image]}": {error.problems[0].message}'
+                f'image "{shown(self._file.images[window.image])}": {error.problems[0].message}'
             ) from None
         mean = np.broadcast_to(self._mean, out.shape)[cut.place]
         out[cut.place] = (cut.pixels - mean) * self._scale
@@ -176,7 +177,7 @@ class _WindowFeed:
         name = self._file.images[index]
         path = self._roots.find(name)
         if path is None:
-            raise DataError(Problem(f'there is no image "{name}"', expected="a file"))
+            raise DataError(Problem(f'there is no image "{shown(name)}"', expected="a file"))
         image = read_image(path, color=self._file.channels == 3)
         if self._cache is not None:
             self._cache[index] = image

@@ -12,19 +12,21 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Union
+from typing import BinaryIO, Union
 
 import numpy as np
 
 from caffelite.errors import SnapshotError, did_you_mean
+from caffelite.reading import plain_file
 from caffelite.schema.common import BlobProto, BlobShape
-from caffelite.schema.wire import decode, encode
+from caffelite.schema.wire import MAX_BYTES, decode, encode, too_large
 
 __all__ = [
     "array_of",
     "blob_proto",
     "decode",
     "encode",
+    "open_binary",
     "read_blob",
     "read_bytes",
     "replacing",
@@ -87,15 +89,23 @@ def write_blob(path: PathLike, array: np.ndarray) -> None:
 
 def read_bytes(path: PathLike) -> bytes:
     """All of a file. Raises SnapshotError saying why it cannot be read."""
-    place = Path(path)
-    try:
-        return place.read_bytes()
-    except FileNotFoundError:
-        near = os.listdir(place.parent) if place.parent.is_dir() else []
-        hint = did_you_mean(place.name, near)
-        raise SnapshotError(f"{path}: no such file" + (f"; {hint}" if hint else "")) from None
-    except OSError as error:
-        raise SnapshotError(f"{path}: cannot be read: {error.strerror or error}") from None
+    with open_binary(path) as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise too_large(os.fspath(path))
+    return data
+
+
+@contextlib.contextmanager
+def open_binary(path: PathLike) -> Iterator[BinaryIO]:
+    """A file, open for reading. Raises SnapshotError saying why it cannot be read."""
+    folder, name = os.path.split(os.fspath(path))
+    if not os.path.lexists(path):
+        near = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+        hint = did_you_mean(name, near)
+        raise SnapshotError(f"{path}: no such file" + (f"; {hint}" if hint else ""))
+    with plain_file(path, error=SnapshotError) as file:
+        yield file
 
 
 def write_atomically(path: PathLike, data: bytes | Iterable[bytes]) -> None:

@@ -38,7 +38,7 @@ _FLOATS: dict[Any, np.dtype] = {"float": np.dtype("<f4"), "double": np.dtype("<f
 def encode(message: Message) -> bytes:
     """The message in wire format. Raises SnapshotError if it would be over 2 GB."""
     if _size_of_arrays(message) > MAX_BYTES:
-        raise _too_large()
+        raise too_large()
     proto = _codec(type(message), True).new(type(message))
     _fill(proto, message)
     from google.protobuf.message import EncodeError
@@ -46,9 +46,9 @@ def encode(message: Message) -> bytes:
     try:
         data = bytes(proto.SerializeToString(deterministic=True))
     except EncodeError:
-        raise _too_large() from None
+        raise too_large() from None
     if len(data) > MAX_BYTES:
-        raise _too_large()
+        raise too_large()
     return data
 
 
@@ -62,7 +62,7 @@ def decode(data: bytes, cls: type[M], name: str = "", what: str = "") -> M:
 
     name, what = name or "the data", what or f"a {cls.__name__}"
     if len(data) > MAX_BYTES:
-        raise _too_large(name)
+        raise too_large(name)
     for packed in (True, False):
         codec = _codec(cls, packed)
         proto = codec.new(cls)
@@ -122,7 +122,8 @@ def _size_of_arrays(message: Message) -> int:
     return size
 
 
-def _too_large(name: str = "") -> SnapshotError:
+def too_large(name: str = "") -> SnapshotError:
+    """The error for a message, from the file `name`, that is over the limit."""
     where = f"{name}: " if name else ""
     return SnapshotError(
         Problem(
