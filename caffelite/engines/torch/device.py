@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-
 from caffelite.blob import Array
+from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,18 @@ cannot compute exactly it refuses with `Unsupported`, and the layer's own NumPy 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Optional, TypeVar
+from typing import TypeVar
 
 import torch
-from torch import Tensor
-
 from caffelite.engines.torch.params import Params
 from caffelite.layers.base import Layer
+from torch import Tensor
 
 Tensors = Sequence[Tensor]
-Spare = Sequence[Optional[Tensor]]
+Spare = Sequence[Tensor | None]
 """Memory for results, of the right shapes, or None: the last pass's tensors, or, in place, those
 that are read."""
-Given = Sequence[Optional[Tensor]]
+Given = Sequence[Tensor | None]
 
 
 class Unsupported(Exception):

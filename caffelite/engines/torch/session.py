@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
-from torch import Tensor
-
 from caffelite.blob import Array
 from caffelite.engines.torch import ops
 from caffelite.engines.torch.cell import Cell, Clock
@@ -20,6 +18,7 @@ from caffelite.plan.graph import Version
 from caffelite.plan.params import Param
 from caffelite.run.program import DATA, Add, Backward, Copy, Fill, Forward, Program, Value
 from caffelite.run.session import Bound, Session, Setting
+from torch import Tensor
 
 assert ops.__doc__  # imported for what it registers
 
@@ -171,15 +170,16 @@ class TorchSession(Session):
         reads = [self.cell(v) for v in step.reads]
         writes = [self.cell(v) for v in step.writes]
         run = super().bind_step(step)
-        twins = [] if self.place.shares else self.params.twins
-        learns = isinstance(step, Backward)
-        if learns:
+        learned = bool(self.layers[step.node.index].params)
+        twins = self.params.twins if learned and not self.place.shares else []
+        if isinstance(step, Backward):
             self._note_overwritten(step.node.index, self.layers[step.node.index].overwrites)
 
         def bound() -> None:
             for cell in reads:
                 cell.fetch()
             for twin in twins:
+                twin.written()  # by the steps before this one
                 twin.fetch()
             run()
             for cell in writes:
@@ -238,7 +238,8 @@ class TorchSession(Session):
     # Gradients of parameters.
 
     def _note_overwritten(self, index: int, overwrites: bool) -> None:
-        if overwrites:
+        # a layer that shares one of its parameters adds to the gradients of all of them
+        if overwrites and self.layers[index].gradients is self.setting.gradients:
             learns = self.layers[index].learns
             self._written.update(u.param for u, yes in zip(self.plan.uses[index], learns) if yes)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from caffelite import Net
 from caffelite.engines.torch.device import CPU, Place
 from caffelite.engines.torch.session import TorchSession
@@ -14,7 +16,6 @@ from caffelite.run.session import Session, Setting
 from caffelite.schema.bind import bind
 from caffelite.schema.net import NetParameter
 from caffelite.text import parse
-import torch
 
 APART = Place(torch.device("cpu"), shares=False)
 """The test double of a second device: tensors that share no memory with the host's arrays."""

@@ -8,7 +8,6 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install caffelite[torch]")
 
 from caffelite import Net
-from caffelite.engines.torch.op import registry as ops
 from caffelite.engines.torch.device import CPU, Place
 from caffelite.layers import registry
 

@@ -40,9 +40,7 @@ def test_a_rule_changes_tensors_as_it_changes_arrays(name: str, dtype: type, pla
     kind = torch.float32 if dtype == np.float32 else torch.float64
     updates = (
         Update(param, make_rule(cls, nets[0], param), nets[0].arena),
-        Update(
-            param, tensor_rule(cls, param, kind, place), TensorParameters(nets[1].arena, place)
-        ),
+        Update(param, tensor_rule(cls, param, kind, place), TensorParameters(nets[1].arena, place)),
     )
     rng = np.random.default_rng(3)
     for iteration in range(4):

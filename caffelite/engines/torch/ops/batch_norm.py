@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
-
 from caffelite.engines.torch.op import Given, Op, Spare, Tensors, Unsupported, channels_last, takes
+from torch import Tensor
 
 aten = torch.ops.aten
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
-
 from caffelite.kernels import Window
+from torch import Tensor
 
 ENOUGH_OUTPUTS = 64
 """From here on each copied value takes part in so many products that the copy does not matter."""

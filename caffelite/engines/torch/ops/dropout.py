@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
+import torch
 from caffelite.engines.torch.op import Given, Op, Spare, Tensors, takes
 from caffelite.schema.common import Phase
 
@@ -34,7 +34,7 @@ class Dropout(Op):
         drawn = torch.from_numpy(self.chance)
         if not self.on_cpu:
             drawn = drawn.to(self.device)
-        torch.mul(drawn >= self.ratio, self.factor, out=self.mask)
+        self.mask.copy_(drawn >= self.ratio).mul_(self.factor)
         return (torch.mul(x, self.mask) if out is None else torch.mul(x, self.mask, out=out),)
 
     def backward(

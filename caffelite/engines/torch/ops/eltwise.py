@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
-
 from caffelite.engines.torch.op import Given, Op, Spare, Tensors, takes
 from caffelite.layers.eltwise import EltwiseOp
+from torch import Tensor
 
 
 @takes("Eltwise")
