@@ -24,6 +24,7 @@ WAY: list[tuple[str, ...]] = [
     ("layers",),
     ("files",),
     ("plan",),
+    ("deploy",),
     ("weights",),
     ("run",),
     ("engines",),

@@ -18,6 +18,7 @@ COMMANDS = {
     "check": "find every mistake in net and solver files, running nothing",
     "layers": "list the types of layers, or explain one",
     "upgrade": "write a net or solver of Caffe's old formats in today's",
+    "export": "write a net as an ONNX model, verified blob by blob",
     "convert-images": "put listed images into an LMDB database",
     "compute-mean": "compute the mean image of an LMDB database",
     "data": "download a data set",

@@ -1,0 +1,137 @@
+"""Layers that take products, sums and means over axes: fully connected, normalising, reducing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from caffelite.layers.reduction import ReductionOp
+from caffelite.onnx.dims import Dims, Extent
+from caffelite.onnx.out.place import Place, says
+from caffelite.onnx.out.shapes import true_axis
+
+
+@says("InnerProduct", "DropConnect")
+def inner_product(layer: Any, at: Place) -> None:
+    x, p, top = at.bottoms[0], layer.param, at.tops[0]
+    axis = true_axis(p.axis, len(at.shape))
+    if not (axis == 1 and len(at.shape) == 2):
+        x = at.op("Flatten", x, axis=axis)
+    inputs = [at.param(0)] + ([at.param(1)] if p.bias_term else [])
+    plain = len(at.top_dims[0]) == 2
+    y = at.op("Gemm", x, *inputs, out=top if plain else None, transB=int(not layer.transposed))
+    if not plain:
+        at.reshape(y, at.top_dims[0], top)
+
+
+def _channels_first(layer: Any, at: Place) -> tuple[str, bool]:
+    """BatchNorm's bottom with at least two axes; was it given another shape for that?"""
+    if len(at.shape) >= 2:
+        return at.bottoms[0], False
+    return at.reshape(at.bottoms[0], (Extent(), 1)), True
+
+
+@says("BatchNorm")
+def batch_norm(layer: Any, at: Place) -> None:
+    x, reshaped = _channels_first(layer, at)
+    top = None if reshaped else at.tops[0]
+    if layer.stored:
+        mean, variance = statistics(layer)
+        ones, zeros = np.ones_like(mean), np.zeros_like(mean)
+        eps = float(layer.param.eps)
+        y = at.op("BatchNormalization", x, ones, zeros, mean, variance, out=top, epsilon=eps)
+    else:
+        rank = max(2, len(at.shape))
+        y = normalised(at, x, [0, *range(2, rank)], layer.param.eps, inside=True, out=top)
+    if reshaped:
+        at.reshape(y, at.top_dims[0], at.tops[0])
+
+
+def statistics(layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """A BatchNorm's mean and variance, freed of the factor that Caffe keeps."""
+    mean, variance, factor = (p.data for p in layer.params)
+    scale = 0.0 if factor[0] == 0 else 1 / factor[0]
+    return mean * scale, variance * scale
+
+
+def normalised(
+    at: Place, x: str, axes: list[int], eps: float, inside: bool, out: str | None
+) -> str:
+    """(x − μ)/√(v + eps), or with eps outside of the root."""
+    centred = at.op("Sub", x, at.reduce("ReduceMean", x, axes, True))
+    variance = at.reduce("ReduceMean", at.op("Mul", centred, centred), axes, True)
+    if inside:
+        deviation = at.op("Sqrt", at.op("Add", variance, float(eps)))
+    else:
+        deviation = at.op("Add", at.op("Sqrt", variance), float(eps))
+    return at.op("Div", centred, deviation, out=out)
+
+
+@says("MVN")
+def mvn(layer: Any, at: Place) -> None:
+    p, x, top = layer.param, at.bottoms[0], at.tops[0]
+    axes = list(range(1 if p.across_channels else 2, len(at.shape)))
+    if p.normalize_variance:
+        normalised(at, x, axes, p.eps, inside=False, out=top)
+    else:
+        at.op("Sub", x, at.reduce("ReduceMean", x, axes, True), out=top)
+
+
+@says("Normalize")
+def normalize(layer: Any, at: Place) -> None:
+    p, x, rank = layer.param, at.bottoms[0], len(at.shape)
+    axes = list(range(1, rank)) if p.across_spatial else [1]
+    squares = at.reduce("ReduceSum", at.op("Mul", x, x), axes, True)
+    length = at.op("Sqrt", at.op("Add", squares, float(p.eps)))
+    scale = at.param(0, () if p.channel_shared else (at.shape[1], *[1] * (rank - 2)))
+    at.op("Mul", at.op("Div", x, length), scale, out=at.tops[0])
+
+
+@says("Softmax")
+def softmax(layer: Any, at: Place) -> None:
+    axis = true_axis(layer.param.axis, len(at.shape))
+    at.op("Softmax", at.bottoms[0], out=at.tops[0], axis=axis)
+
+
+@says("Reduction")
+def reduction(layer: Any, at: Place) -> None:
+    p, x, top = layer.param, at.bottoms[0], at.tops[0]
+    axes = list(range(true_axis(p.axis, len(at.shape)), len(at.shape)))
+    if p.operation == ReductionOp.ASUM:
+        x = at.op("Abs", x)
+    elif p.operation == ReductionOp.SUMSQ:
+        x = at.op("Mul", x, x)
+    kind = "ReduceMean" if p.operation == ReductionOp.MEAN else "ReduceSum"
+    if p.coeff == 1:
+        at.reduce(kind, x, axes, False, top)
+    else:
+        at.op("Mul", at.reduce(kind, x, axes, False), float(p.coeff), out=top)
+
+
+@says("ArgMax")
+def argmax(layer: Any, at: Place) -> None:
+    """Of equal values Caffe takes the last, ONNX the first: so x is searched from behind."""
+    p, x, k = layer.param, at.bottoms[0], layer.param.top_k
+    has_axis = p.has("axis")
+    axis = true_axis(p.axis, len(at.shape)) if has_axis else 1
+    if not has_axis:
+        x = at.op("Flatten", x, axis=1)
+    count = at.shape[axis] if has_axis else int(np.prod(at.shape[1:]))
+    if k == 1 and not p.out_max_val:
+        index = at.op("ArgMax", x, axis=axis, keepdims=1, select_last_index=1)
+        values = ""
+    else:
+        turned = at.slice(x, axis, -1, -(2**62), -1)
+        values, index = at.ops("TopK", turned, [k], outs=[None, None], axis=axis)
+        index = at.op("Sub", np.array(count - 1), index)
+    if has_axis:
+        if p.out_max_val:
+            at.op("Identity", values, out=at.tops[0])
+        else:
+            at.cast(index, float, at.tops[0])
+        return
+    numbers = at.cast(index, float)
+    both = at.op("Concat", numbers, values, axis=1) if p.out_max_val else numbers
+    dims: Dims = at.top_dims[0]
+    at.reshape(both, dims, at.tops[0])

@@ -1,0 +1,87 @@
+"""Inputs for a verification: random values that the layers which read them accept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from caffelite.blob import Array, Shape
+from caffelite.layers.base import Layer
+from caffelite.net import Net
+
+SAME = ("Reshape", "Flatten", "Split", "Permute", "Tile", "Concat", "Slice", "Crop", "Dropout")
+"""Types whose tops hold values of their bottoms: what reads those, reads these."""
+
+
+def random_inputs(
+    net: Net, shapes: Mapping[str, Shape], rng: np.random.Generator
+) -> dict[str, Array]:
+    """Values for inputs of these shapes: normal ones, or those that a reader demands (indices,
+    marks of a sequence's start, regions, selectors)."""
+    return {
+        name: np.asarray(_draw(net, name, shape, rng), net.dtype) for name, shape in shapes.items()
+    }
+
+
+def _draw(net: Net, name: str, shape: Shape, rng: np.random.Generator) -> Array:
+    for layer, index in _readers(net, name):
+        values = _demanded(layer, index, shape, rng)
+        if values is not None:
+            return values
+    return rng.normal(0, 1, shape)
+
+
+def _readers(net: Net, name: str) -> list[tuple[Layer, int]]:
+    """The layers that read a blob, or what is made of it by layers that keep the values."""
+    found, names = [], {name}
+    for layer in net.layers:
+        for index, bottom in enumerate(layer.spec.bottom):
+            if bottom in names:
+                found.append((layer, index))
+                if layer.spec.type in SAME:
+                    names.update(layer.spec.top)
+    return found
+
+
+def _demanded(layer: Layer, index: int, shape: Shape, rng: np.random.Generator) -> Array | None:
+    kind, shapes = layer.spec.type, layer.bottom_shapes
+    if kind == "Embed":
+        return rng.integers(0, layer.spec.get("embed_param").input_dim, shape)
+    if (kind in ("LSTM", "RNN") and index == 1) or (kind == "LSTMUnit" and index == 2):
+        marks = rng.integers(0, 2, shape)
+        if kind != "LSTMUnit":
+            marks[0] = 0  # a sequence starts with the pass
+        return marks
+    if kind == "BatchReindex" and index == 1:
+        return rng.integers(0, shapes[0][0], shape)
+    if kind == "Filter" and index == len(shapes) - 1:
+        marks = rng.integers(0, 2, shape)
+        marks.reshape(-1)[:1] = 1
+        return marks
+    if kind == "ROIPooling" and index == 1:
+        _, _, height, width = shapes[0]
+        scale = layer.spec.get("roi_pooling_param").spatial_scale
+        rois = np.zeros((shape[0], 5))
+        corners = rng.uniform(0, 1, (shape[0], 2, 2)) * [width / scale, height / scale]
+        rois[:, 0] = rng.integers(0, shapes[0][0], shape[0])
+        rois[:, 1:3], rois[:, 3:5] = corners.min(1), corners.max(1)
+        return rois.reshape(shape)
+    if kind == "Upsample" and index == 1:
+        return _places(layer, shape, rng)
+    if kind in ("Log", "Power"):
+        return rng.uniform(0.5, 2, shape)
+    if kind == "Pooling" and layer.spec.get("pooling_param").pool == 2:
+        return rng.uniform(0, 1, shape)
+    return None
+
+
+def _places(layer: Layer, shape: Shape, rng: np.random.Generator) -> Array:
+    """A mask as a pooling makes it: no place twice in a plane."""
+    places = int(np.prod(layer.top_shapes[0][2:]))
+    count = int(np.prod(shape[2:]))
+    planes = int(np.prod(shape[:2]))
+    if count > places:
+        return np.zeros(shape)
+    drawn = [rng.permutation(places)[:count] for _ in range(planes)]
+    return np.array(drawn).reshape(shape)

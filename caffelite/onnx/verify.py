@@ -1,0 +1,244 @@
+"""Verification: a model beside the net that it was made from, blob by blob."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from caffelite.blob import Array, Shape
+from caffelite.errors import CaffeliteError, Problem
+from caffelite.layers.base import Layer
+from caffelite.layers.recurrent import Recurrent
+from caffelite.net import Net
+from caffelite.onnx.export import Exported
+from caffelite.onnx.runtime import OpenCV, Runtime
+from caffelite.onnx.samples import random_inputs
+
+TOLERANCE = 1e-4
+"""Relative to the largest value of the blob."""
+TINY = 1e-6
+"""Blobs smaller than that are compared as if this were their largest value."""
+STEPS = ("ArgMax", "Threshold", "Pooling", "Filter", "DetectionOutput")
+"""Types of which a slightly different bottom can make a very different top."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One blob compared."""
+
+    blob: str
+    layer: str
+    type: str
+    shape: Shape
+    error: float
+    """The largest difference over the largest value."""
+    note: str = ""
+
+
+@dataclass
+class Report:
+    """What was compared with what, and how far it differs."""
+
+    witness: str
+    inputs: str
+    rows: list[Row] = field(default_factory=list)
+    tolerance: float = TOLERANCE
+
+    @property
+    def worst(self) -> Row | None:
+        """The row with the largest error."""
+        return max(self.rows, key=lambda r: r.error, default=None)
+
+    @property
+    def first_wrong(self) -> Row | None:
+        """The first row over the tolerance, in the order in which the net runs."""
+        return next((r for r in self.rows if not r.error <= self.tolerance), None)
+
+    def __str__(self) -> str:
+        if not self.rows:
+            return f"{self.witness}, {self.inputs}: nothing to compare"
+        lines = [f"{self.witness}, {self.inputs}:"]
+        width = max(len(r.blob) for r in self.rows)
+        kinds = max(len(r.type) for r in self.rows)
+        for r in self.rows:
+            mark = "" if r.error <= self.tolerance else "  <-- over the tolerance"
+            shape = " x ".join(map(str, r.shape)) or "scalar"
+            note = f"  ({r.note})" if r.note else ""
+            line = f"  {r.blob:<{width}}  {r.type:<{kinds}}  {shape:<18} {r.error:.1e}"
+            lines.append(line + note + mark)
+        worst = self.worst
+        assert worst is not None
+        lines.append(
+            f"  largest error {worst.error:.1e} of the largest value, at "
+            f'"{worst.blob}"; tolerance {self.tolerance:g}'
+        )
+        return "\n".join(lines)
+
+
+def relative_error(found: Array, expected: Array) -> float:
+    """The largest difference over the largest expected value; infinite where shapes, infinities or
+    NaNs differ."""
+    if found.shape != expected.shape:
+        return np.inf
+    finite = np.isfinite(expected)
+    if not np.array_equal(finite, np.isfinite(found)):
+        return np.inf
+    if not np.array_equal(found[~finite], expected[~finite], equal_nan=True):
+        return np.inf
+    a, b = np.float64(found[finite]), np.float64(expected[finite])
+    return float(np.abs(a - b).max(initial=0) / max(np.abs(b).max(initial=0), TINY))
+
+
+def verify(
+    exported: Exported,
+    net: Net,
+    *,
+    seed: int = 0,
+    given: Mapping[str, Array] | None = None,
+    tolerance: float = TOLERANCE,
+    batches: tuple[int, ...] = (1, 3),
+) -> list[Report]:
+    """Run model and net on the same inputs and compare every blob, then the outputs of the model as
+    it is. Where the batch may vary, at each of `batches`; with `given` inputs at those alone too.
+
+    The net's inputs are left with other values, and in their old shapes."""
+    runtime, plain = Runtime(exported.with_all_blobs()), Runtime(exported.model)
+    old = {name: net.blobs[name].shape for name in exported.inputs}
+    rng, reports = np.random.default_rng(seed), []
+    for what, shapes, values in _trials(exported, old, given, batches):
+        inputs = _inputs(net, shapes, values, rng)
+        expected = run_net(net, exported, inputs)
+        found = runtime.run(inputs)
+        report = Report(runtime.name, what, _compare(exported, net, found, expected), tolerance)
+        reports.append(report)
+        last = plain.run(inputs)
+        rows = [
+            _row(net, blob, last[tensor], expected[blob])
+            for blob, tensor in exported.tensors.items()
+            if tensor in exported.outputs
+        ]
+        reports.append(Report(f"{plain.name}, optimised", f"{what}, outputs", rows, tolerance))
+    for name, shape in old.items():
+        net.blobs[name].reshape(*shape)
+    return reports
+
+
+def witness(
+    path: str, exported: Exported, net: Net, *, seed: int = 0, tolerance: float = TOLERANCE
+) -> Report:
+    """The model in a file beside the net, in OpenCV: the outputs, at the net's own shapes."""
+    opencv = OpenCV(path)
+    shapes = {name: net.blobs[name].shape for name in exported.inputs}
+    inputs = _inputs(net, shapes, {}, np.random.default_rng(seed))
+    expected = run_net(net, exported, inputs)
+    outputs = {b: t for b, t in exported.tensors.items() if t in exported.outputs}
+    found = opencv.run(inputs, list(outputs.values()))
+    rows = []
+    for blob, tensor in outputs.items():
+        value = found[tensor]
+        if value.size == expected[blob].size:
+            value = value.reshape(expected[blob].shape)  # OpenCV has no blobs of one axis
+        rows.append(_row(net, blob, value, expected[blob]))
+    return Report(opencv.name, "random inputs, outputs", rows, tolerance)
+
+
+def check(reports: list[Report], what: str) -> None:
+    """Raise CaffeliteError with the first layer that is over the tolerance, if there is one."""
+    for report in reports:
+        row = report.first_wrong
+        if row is not None:
+            raise CaffeliteError(
+                Problem(
+                    f'{what} differs from the net at layer "{row.layer}" ({row.type}), blob '
+                    f'"{row.blob}": by {row.error:.2g} of its largest value',
+                    expected=f"at most {report.tolerance:g} ({report.witness}, {report.inputs})",
+                )
+            )
+
+
+def _trials(
+    exported: Exported,
+    shapes: Mapping[str, Shape],
+    given: Mapping[str, Array] | None,
+    batches: tuple[int, ...],
+) -> Iterator[tuple[str, dict[str, Shape], Mapping[str, Array]]]:
+    """What is tried: its name, the inputs' shapes, and the values that are given."""
+    if not exported.batch:
+        yield "random inputs", dict(shapes), {}
+    for n in batches if exported.batch else ():
+        axes = exported.batch
+        sized = {
+            name: tuple(n if i == axes.get(name) else extent for i, extent in enumerate(shape))
+            for name, shape in shapes.items()
+        }
+        yield f"random inputs, batch {n}", sized, {}
+    if given:
+        yield "given inputs", {**shapes, **{n: v.shape for n, v in given.items()}}, given
+
+
+def _inputs(
+    net: Net, shapes: Mapping[str, Shape], given: Mapping[str, Array], rng: np.random.Generator
+) -> dict[str, Array]:
+    """Inputs of these shapes, which the net takes over; those that are not given are random."""
+    for name, shape in shapes.items():
+        net.blobs[name].reshape(*shape)
+    net.reshape()
+    drawn = random_inputs(net, {n: s for n, s in shapes.items() if n not in given}, rng)
+    return {name: np.asarray(given.get(name, drawn.get(name)), np.float32) for name in shapes}
+
+
+def run_net(net: Net, exported: Exported, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """All blobs of the net for the model's inputs, copied."""
+    for layer in net.layers:
+        if isinstance(layer, Recurrent):
+            layer.reset()
+    for name, values in inputs.items():
+        how = exported.preparations.get(name)
+        net.blobs[name].data[...] = how(values) if how else values
+    net.forward()
+    return {name: blob.data.copy() for name, blob in net.blobs.items()}
+
+
+def _compare(
+    exported: Exported, net: Net, found: Mapping[str, Array], expected: Mapping[str, Array]
+) -> list[Row]:
+    rows = []
+    for blob, tensor in exported.tensors.items():
+        if tensor not in found:
+            continue  # an input as it is
+        row = _row(net, blob, found[tensor], expected[blob])
+        if not row.error <= TOLERANCE and row.type in STEPS:
+            row = _step_row(exported, net, row, found)
+        rows.append(row)
+    return rows
+
+
+def _row(net: Net, blob: str, found: Array, expected: Array) -> Row:
+    layer = _maker(net, blob)
+    error = relative_error(np.asarray(found), expected)
+    return Row(blob, layer.name, layer.spec.type, expected.shape, error)
+
+
+def _maker(net: Net, blob: str) -> Layer:
+    return next(x for x in reversed(net.layers) if blob in x.spec.top)
+
+
+def _step_row(exported: Exported, net: Net, row: Row, found: Mapping[str, Array]) -> Row:
+    """A layer that jumps, judged by the bottoms that it had in the model: those may differ from the
+    net's within the tolerance, and the tops by much."""
+    layer = _maker(net, row.blob)
+    bottoms = []
+    for name in layer.spec.bottom:
+        tensor = exported.tensors.get(name, name)
+        if tensor not in found or _maker(net, name) is layer:
+            return row
+        bottoms.append(np.asarray(found[tensor], net.dtype))
+    shapes = [tuple(s) for s in (layer.reshape_to(bottoms) if layer.dynamic else layer.top_shapes)]
+    tops = [np.zeros(shape, net.dtype) for shape in shapes]
+    layer.forward(bottoms, tops)
+    top: Any = tops[list(layer.spec.top).index(row.blob)]
+    error = relative_error(np.asarray(found[exported.tensors[row.blob]]), top)
+    return Row(row.blob, row.layer, row.type, top.shape, error, "on the model's own bottoms")
