@@ -113,11 +113,12 @@ class _Deploy:
                 for k, made in enumerate(reads[index]):
                     if layer.propagates(k) and not self.classes[made[0]].source:
                         roots.append(made[0])
-            elif spec.type not in ONLY_WATCHED and any(
-                unread[index, i] for i in range(len(spec.top))
+            elif (
+                spec.type not in ONLY_WATCHED
+                and any(unread[index, i] for i in range(len(spec.top)))
+                and (not cls.source or spec.type == "Input")
             ):
-                if not cls.source or spec.type == "Input":
-                    roots.append(index)
+                roots.append(index)
         if not roots:
             raise NetError(Problem("the net predicts nothing: it has no output but losses"))
         needed: set[int] = set()
@@ -160,7 +161,7 @@ class _Deploy:
                         f"the shape of {' and '.join(missing)} is not known without the data of "
                         f'layer "{spec.name}"',
                         spec.span(),
-                        hint=f"--shape {missing[0]}=1,3,224,224 gives it",
+                        hint=f"--shape {missing[0]}=EXTENT,EXTENT,... gives it",
                     ),
                 ) from None
             known = {top: tuple(known.get(top, found[top])) for top in tops}
@@ -176,7 +177,7 @@ class _Deploy:
     def _prediction(self, spec: LayerParameter) -> LayerParameter:
         """What a loss makes of its first bottom, as a layer."""
         kind = PREDICTIONS[spec.type]
-        taken = {t for x in self.layers for t in x.top}
+        taken = {t for x in [*self.layers, *self.done.net.layer] for t in x.top}
         second = spec.top[1] if len(spec.top) > 1 else ""  # SoftmaxWithLoss: the probabilities
         name = second or ("prob" if "prob" not in taken else f"{spec.name}_prob")
         layer = LayerParameter(name=spec.name, type=kind, bottom=spec.bottom[:1], top=[name])
@@ -193,7 +194,7 @@ class _Deploy:
 
 
 def _constant(spec: LayerParameter) -> bool:
-    """A DummyData layer whose values the text gives: it stays. (Without fillers it stands for data.)"""
+    """A DummyData layer whose values the text gives: it stays. Without, it stands for data."""
     if spec.type != "DummyData":
         return False
     fillers = spec.get("dummy_data_param").data_filler
