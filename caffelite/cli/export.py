@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -189,16 +188,16 @@ def _mean(text: str, shape: Shape) -> Array:
 
 def _fitted(mean: Array, shape: Shape) -> Array:
     """A mean image, its middle if the input is smaller: (C, H, W)."""
-    mean = mean.reshape(mean.shape[-3:])
-    wanted = shape[1:]
-    if (
-        len(wanted) != 3
-        or mean.shape[0] != wanted[0]
-        or any(m < n for m, n in zip(mean.shape, wanted))
-    ):
-        raise CaffeliteError(Problem(f"the mean image is {mean.shape}, the input {wanted}"))
-    top, left = ((m - n) // 2 for m, n in zip(mean.shape[1:], wanted[1:]))
-    return np.asarray(mean[:, top : top + wanted[1], left : left + wanted[2]])
+    have, wanted = list(mean.shape)[-3:], list(shape)[1:]
+    if len(wanted) != 3 or have[0] != wanted[0] or have[1] < wanted[1] or have[2] < wanted[2]:
+        raise CaffeliteError(
+            Problem(
+                f"the mean image is {have}, the input {wanted}", expected="one at least as large"
+            )
+        )
+    top, left = (have[1] - wanted[1]) // 2, (have[2] - wanted[2]) // 2
+    cut = mean.reshape(have)[:, top : top + wanted[1], left : left + wanted[2]]
+    return np.asarray(cut, np.float32)
 
 
 def _verified(args: argparse.Namespace, exported: Exported, net: Net) -> list[Report]:
@@ -211,13 +210,9 @@ def _verified(args: argparse.Namespace, exported: Exported, net: Net) -> list[Re
             path = os.path.join(folder, "model.onnx")
             _write(path, exported, args.external)
             reports.append(witness(path, exported, net, seed=args.seed, tolerance=args.tolerance))
-    print("\n\n".join(map(str, _shown(reports))))
+    print("\n\n".join(map(str, reports)))
     check(reports, "the model")
     return reports
-
-
-def _shown(reports: Sequence[Report]) -> list[Report]:
-    return list(reports)
 
 
 def _given(text: str, net: Net) -> tuple[str, Array]:

@@ -82,10 +82,8 @@ def _line(layer: Layer, channels: int) -> tuple[Array, Array] | None:
         return None
     rank = len(layer.bottom_shapes[0])
     axis = layer.param.axis  # type: ignore[attr-defined]
-    if layer.params[0].shape == (channels,):
-        if axis not in (1, 1 - rank):
-            return None
-    elif layer.params[0].shape:
+    small = list(layer.params[0].shape)
+    if small not in ([], [channels]) or (small and axis not in (1, 1 - rank)):
         return None
     values = [np.float64(p.data) for p in layer.params]
     if kind == "Bias":
@@ -95,8 +93,8 @@ def _line(layer: Layer, channels: int) -> tuple[Array, Array] | None:
 
 def _first(layer: Any, factor: Any, shift: Any) -> Say:
     def say(_: Any, place: Place) -> None:
-        weight = np.float64(layer.params[0].data)
-        outputs = layer.top_shapes[0][1]
+        weight = np.asarray(layer.params[0].data, np.float64)
+        outputs = int(layer.top_shapes[0][1])
         factors = np.broadcast_to(factor, (outputs,))
         if isinstance(layer, Deconvolution):
             # W is (C, M/group, …): output m = g·(M/group) + j has the channels of group g

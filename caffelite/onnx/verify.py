@@ -109,7 +109,7 @@ def verify(
     old = {name: net.blobs[name].shape for name in exported.inputs}
     rng, reports = np.random.default_rng(seed), []
     for what, shapes, values in _trials(exported, old, given, batches):
-        inputs = _inputs(net, shapes, values, rng)
+        inputs = _inputs(exported, net, shapes, values, rng)
         expected = run_net(net, exported, inputs)
         found = runtime.run(inputs)
         report = Report(runtime.name, what, _compare(exported, net, found, expected), tolerance)
@@ -132,7 +132,7 @@ def witness(
     """The model in a file beside the net, in OpenCV: the outputs, at the net's own shapes."""
     opencv = OpenCV(path)
     shapes = {name: net.blobs[name].shape for name in exported.inputs}
-    inputs = _inputs(net, shapes, {}, np.random.default_rng(seed))
+    inputs = _inputs(exported, net, shapes, {}, np.random.default_rng(seed))
     expected = run_net(net, exported, inputs)
     outputs = {b: t for b, t in exported.tensors.items() if t in exported.outputs}
     found = opencv.run(inputs, list(outputs.values()))
@@ -180,13 +180,20 @@ def _trials(
 
 
 def _inputs(
-    net: Net, shapes: Mapping[str, Shape], given: Mapping[str, Array], rng: np.random.Generator
+    exported: Exported,
+    net: Net,
+    shapes: Mapping[str, Shape],
+    given: Mapping[str, Array],
+    rng: np.random.Generator,
 ) -> dict[str, Array]:
     """Inputs of these shapes, which the net takes over; those that are not given are random."""
     for name, shape in shapes.items():
         net.blobs[name].reshape(*shape)
     net.reshape()
     drawn = random_inputs(net, {n: s for n, s in shapes.items() if n not in given}, rng)
+    for name, how in exported.preparations.items():
+        if name in drawn:  # so that what the net gets is again about 1
+            drawn[name] = drawn[name] / how.scale + (0 if how.mean is None else how.mean)
     return {name: np.asarray(given.get(name, drawn.get(name)), np.float32) for name in shapes}
 
 

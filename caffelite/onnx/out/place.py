@@ -84,13 +84,12 @@ class Place:
     def reduce(
         self, kind: str, x: str, axes: Sequence[int], keep: bool, out: str | None = None
     ) -> str:
-        """A reduction over axes; without axes x itself is what is reduced to."""
+        """A sum, mean or maximum over axes; without axes x itself."""
         given = list(axes)
-        if kind == "ReduceSum" or self.writer.opset >= REDUCE_AXES_IN:
-            # without axes ONNX would reduce all of them, unless told not to
-            return self.op(kind, x, given, out=out, keepdims=int(keep), noop_with_empty_axes=1)
         if not given:
-            raise Unsayable("it reduces no axis, which needs opset 18 or later")
+            return self.op("Identity", x, out=out)
+        if kind == "ReduceSum" or self.writer.opset >= REDUCE_AXES_IN:
+            return self.op(kind, x, given, out=out, keepdims=int(keep))
         return self.op(kind, x, out=out, keepdims=int(keep), axes=given)
 
     def slice(

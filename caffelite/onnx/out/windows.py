@@ -11,31 +11,35 @@ from caffelite.blob import Shape
 from caffelite.kernels import Window
 from caffelite.layers.lrn import NormRegion
 from caffelite.layers.pooling import PoolMethod
-from caffelite.onnx.dims import Dims, Extent
+from caffelite.onnx.dims import Dim, Dims, Extent
 from caffelite.onnx.out.place import Place, Unsayable, says
 
 
-def _images(at: Place, axis: int, dims: Dims) -> Dims:
-    """The dims with the axes before the channels made one."""
-    lead = dims[:axis]
+def _images(axis: int, dims: Dims) -> Dims:
+    """The dims with the axes before the channels made one, and at least one axis after them."""
+    lead, rest = dims[:axis], dims[axis:]
+    count: Dim = Extent()
     if all(isinstance(d, int) for d in lead):
-        return (math.prod(d for d in lead if isinstance(d, int)), *dims[axis:])
-    return (Extent(), *dims[axis:])
+        count = math.prod(d for d in lead if isinstance(d, int))
+    return (count, *rest, *([1] if len(rest) == 1 else []))
 
 
 def _over(at: Place, index: int, axis: int, kind: str, inputs: list[Any], **attrs: Any) -> None:
-    """A windowed operator on bottom `index`, whose axes before the channels ONNX wants as one."""
+    """A windowed operator on bottom `index`, in the form that ONNX wants: one axis of images, then
+    channels, then one spatial axis or more."""
     x, top, dims = at.bottoms[index], at.tops[index], at.bottom_dims[index]
-    if axis == 1:
+    if axis == 1 and len(dims) > 2:
         at.op(kind, x, *inputs, out=top, **attrs)
         return
-    flat = at.reshape(x, _images(at, axis, dims))
+    flat = at.reshape(x, _images(axis, dims))
     at.reshape(at.op(kind, flat, *inputs, **attrs), at.top_dims[index], top)
 
 
 def _window(layer: Any) -> dict[str, list[int]]:
     """A window's attributes, those that say something only."""
     w: Window = layer.window
+    if not w.kernel:
+        return {"kernel_shape": [1]}
     attrs = {"kernel_shape": list(w.kernel), "strides": list(w.stride)}
     if any(w.pad):
         attrs["pads"] = [*w.pad, *w.pad]
@@ -46,8 +50,8 @@ def _window(layer: Any) -> dict[str, list[int]]:
 
 def _check_rank(layer: Any) -> None:
     rank = len(layer.window.kernel)
-    if not 1 <= rank <= 3:
-        raise Unsayable(f"it has {rank} spatial axes; ONNX's runtimes take 1 to 3")
+    if rank > 3:
+        raise Unsayable(f"it has {rank} spatial axes; ONNX's runtimes take at most 3")
 
 
 @says("Convolution", "DepthwiseConvolution", "ConvolutionDepthwise")
@@ -62,7 +66,11 @@ def deconvolution(layer: Any, at: Place) -> None:
 
 def _convolve(layer: Any, at: Place, kind: str) -> None:
     _check_rank(layer)
-    inputs = [at.param(0)] + ([at.param(1)] if layer.param.bias_term else [])
+    weight = layer.params[0].data.shape
+    plain = len(weight) == 2  # no spatial axes: one is made
+    inputs = [at.param(0, (*weight, 1) if plain else weight)] + (
+        [at.param(1)] if layer.param.bias_term else []
+    )
     for index in range(len(at.bottoms)):
         _over(at, index, layer.channel_axis, kind, inputs, group=layer.group, **_window(layer))
 
