@@ -19,6 +19,7 @@ COMMANDS = {
     "layers": "list the types of layers, or explain one",
     "upgrade": "write a net or solver of Caffe's old formats in today's",
     "export": "write a net as an ONNX model, verified blob by blob",
+    "import-onnx": "read an ONNX model into a net, verified blob by blob",
     "convert-images": "put listed images into an LMDB database",
     "compute-mean": "compute the mean image of an LMDB database",
     "data": "download a data set",

@@ -22,6 +22,7 @@ import numpy as np
 
 from caffelite.blob import Array, Shape
 from caffelite.cli.console import add_plugin_argument, load_plugins
+from caffelite.cli.import_onnx import shapes_of
 from caffelite.deploy import Deployed, deploy_net
 from caffelite.errors import CaffeliteError, Problem
 from caffelite.files import load_net
@@ -115,15 +116,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _deployed(args: argparse.Namespace) -> tuple[Deployed, str]:
-    shapes: dict[str, Shape] = {}
-    for text in args.shape:
-        name, _, dims = text.partition("=")
-        try:
-            shapes[name] = tuple(int(n) for n in dims.split(","))
-        except ValueError:
-            shapes[name] = ()
-        if not shapes[name] or min(shapes[name]) < 1:
-            raise CaffeliteError(Problem(f"--shape {text}", expected="--shape data=1,3,224,224"))
+    shapes = shapes_of(args.shape)
     param = load_net(args.net)
     stages = [stage for stage in args.stage.split(",") if stage]
     folder = os.path.dirname(os.path.abspath(args.net))

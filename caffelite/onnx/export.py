@@ -182,7 +182,7 @@ class _Export:
         for layer in self.net.layers:
             if layer.spec.type == "Input":
                 shapes.update(zip(layer.spec.top, map(tuple, layer.top_shapes)))
-        context = Context(self.net.phase, np.float32, self.net.layers[0].context.streams)
+        context = Context(self.net.phase, np.float32)
         if not self.fixed and shapes:
             why = ""
             for axes in _batch_axes(shapes, self.net.layers):

@@ -1,0 +1,66 @@
+"""Read an ONNX model into a net, and verify it.
+
+  caffelite import-onnx model.onnx -o model.net
+  caffelite import-onnx model.onnx -o model.net --shape input=1,3,320,320
+
+Writes OUT.net and, beside it, OUT.caffemodel. Extents that the model leaves
+open are 1, or as --shape says. Model and net are run on the same random
+inputs, and every blob is compared; the table is printed and written to
+OUT.net.verify.txt. Nodes that Caffe has no equivalent for are listed, all of
+them, and nothing is written then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from caffelite.blob import Shape
+from caffelite.errors import CaffeliteError, Problem
+from caffelite.schema.binary import write_atomically
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `caffelite import-onnx`."""
+    add = parser.add_argument
+    add("model", metavar="MODEL.onnx", help="ONNX model")
+    add("-o", "--output", metavar="OUT.net", required=True, help="net file to write")
+    add("--shape", metavar="NAME=N,C,H,W", action="append", default=[], help="shape of an input")
+    add("--tolerance", type=float, default=1e-4, help="of a blob's largest value (default: 1e-4)")
+    add("--seed", type=int, default=1, help="of the random inputs (default: 1)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import and verify; 0."""
+    from caffelite.onnx.extra import require
+
+    for package in ("onnx", "onnxruntime"):
+        require(package)
+    from caffelite.onnx.importing import import_model, verify_import
+    from caffelite.onnx.verify import check
+
+    imported = import_model(args.model, shapes_of(args.shape))
+    net = imported.build()
+    report = verify_import(imported, net, seed=args.seed, tolerance=args.tolerance)
+    print(report)
+    check([report], "the net")
+    weights = f"{os.path.splitext(args.output)[0]}.caffemodel"
+    net.save(weights)
+    write_atomically(args.output, str(imported.net).encode("utf-8", "surrogateescape"))
+    write_atomically(f"{args.output}.verify.txt", f"{report}\n".encode())
+    print(f"{args.output}: {len(net.layers)} layers; {weights}: {net.parameter_count} parameters")
+    return 0
+
+
+def shapes_of(texts: list[str]) -> dict[str, Shape]:
+    """`NAME=N,C,H,W`, several times, as a dict."""
+    shapes: dict[str, Shape] = {}
+    for text in texts:
+        name, _, dims = text.partition("=")
+        try:
+            shapes[name] = tuple(int(n) for n in dims.split(","))
+        except ValueError:
+            shapes[name] = ()
+        if not shapes[name] or min(shapes[name]) < 1:
+            raise CaffeliteError(Problem(f"--shape {text}", expected="--shape data=1,3,224,224"))
+    return shapes

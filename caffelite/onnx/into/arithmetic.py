@@ -1,0 +1,145 @@
+"""Sums, products and the like of two or more tensors, or of a tensor and a constant."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caffelite.blob import Array, Shape
+from caffelite.onnx.into.reader import Node, Unsayable, number, reads
+
+
+@reads("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean")
+def arithmetic(node: Node) -> None:
+    kind, count = node.proto.op_type, len(node.inputs)
+    constant = [node.reader.is_constant(name) for name in node.inputs]
+    if count == 1:
+        node.same()
+    elif count == 2 and any(constant) and kind in ("Add", "Sub", "Mul", "Div", "Sum"):
+        _with_constant(node, kind, constant.index(True))
+    elif len({node.shape(i) for i in range(count)}) == 1:
+        _alike(node, kind)
+    elif count == 2 and kind in ("Add", "Sub", "Mul", "Div", "Sum"):
+        _broadcast(node, kind)
+    else:
+        raise Unsayable("its inputs have different shapes")
+
+
+def _alike(node: Node, kind: str) -> None:
+    bottoms = [node.bottom(i) for i in range(len(node.inputs))]
+    if kind == "Div":
+        bottoms[1] = node.part("Power", "power_param { power: -1 }", bottoms[1:])
+    if kind == "Min":  # -max(-a, -b)
+        negative = "power_param { scale: -1 }"
+        bottoms = [node.part("Power", negative, [b]) for b in bottoms]
+        largest = node.part("Eltwise", "eltwise_param { operation: MAX }", bottoms)
+        node.make("Power", negative, [largest])
+        return
+    coeff = {"Sub": [1.0, -1.0], "Mean": [1 / len(bottoms)] * len(bottoms)}.get(kind, [])
+    operation = {"Mul": "PROD", "Div": "PROD", "Max": "MAX"}.get(kind, "SUM")
+    factors = " ".join(f"coeff: {number(c)}" for c in coeff)
+    node.make("Eltwise", f"eltwise_param {{ operation: {operation} {factors} }}", bottoms)
+
+
+def _with_constant(node: Node, kind: str, which: int) -> None:
+    value = np.asarray(node.reader.values[node.inputs[which]], np.float64)
+    x, shape = node.bottom(1 - which), node.shape(1 - which)
+    if kind == "Div" and which == 0:
+        x, kind = node.part("Power", "power_param { power: -1 }", [x]), "Mul"
+    elif kind == "Div":
+        value, kind = 1 / value, "Mul"
+    elif kind == "Sub" and which == 1:
+        value, kind = -value, "Add"
+    negative = kind == "Sub"  # constant - x
+    if node.out_shape() != shape:
+        raise Unsayable(f"the constant {value.shape} makes more of the tensor {shape}")
+    if value.size == 1:
+        what = "scale" if kind == "Mul" else "shift"
+        sign = "scale: -1 " if negative else ""
+        text = f"power_param {{ {sign}{what}: {number(float(value.reshape(())))} }}"
+        node.make("Power", text, [x])
+        return
+    if negative:
+        x = node.part("Power", "power_param { scale: -1 }", [x])
+    _scaled(node, x, shape, value, kind == "Mul")
+
+
+def _scaled(node: Node, x: str, shape: Shape, value: Array, multiply: bool) -> None:
+    """Scale or Bias with a constant that lies on some of the axes."""
+    value = value.reshape((1,) * (len(shape) - value.ndim) + value.shape)
+    axes = [i for i, n in enumerate(value.shape) if n != 1]
+    first, last = axes[0], axes[-1] + 1
+    small = np.broadcast_to(
+        value, [1] * first + list(shape[first:last]) + [1] * (len(shape) - last)
+    )
+    kind, field = ("Scale", "scale_param") if multiply else ("Bias", "bias_param")
+    text = f"{field} {{ axis: {first} num_axes: {last - first} }}"
+    node.make(kind, text, [x], [small.reshape(shape[first:last])])
+
+
+def _broadcast(node: Node, kind: str) -> None:
+    """A tensor and a smaller one that is repeated along some axes."""
+    large = 0 if node.shape(0) == node.out_shape() else 1
+    shape, small = node.shape(large), node.shape(1 - large)
+    if shape != node.out_shape():
+        raise Unsayable("both of its inputs are repeated")
+    x, y = node.bottom(large), node.bottom(1 - large)
+    small = (1,) * (len(shape) - len(small)) + small
+    axes = [i for i, n in enumerate(small) if n != 1] or [0]
+    first, last = axes[0], axes[-1] + 1
+    if small[0] == shape[0]:
+        first = 0  # the batch is one of the axes, even where it is 1
+    if small[first:last] != shape[first:last]:
+        raise Unsayable(f"{node.shape(1 - large)} is repeated along axes between others")
+    if kind == "Div" and large == 0:
+        y, kind = node.part("Power", "power_param { power: -1 }", [y]), "Mul"
+    elif kind == "Div":
+        x, kind = node.part("Power", "power_param { power: -1 }", [x]), "Mul"
+    elif kind == "Sub" and large == 0:
+        y = node.part("Power", "power_param { scale: -1 }", [y])
+    elif kind == "Sub":
+        x = node.part("Power", "power_param { scale: -1 }", [x])
+    if node.shape(1 - large) != shape[first:last]:
+        dims = " ".join(
+            f"dim: {n}" for n in (0 if first == 0 else shape[first], *shape[first + 1 : last])
+        )
+        y = node.part("Reshape", f"reshape_param {{ shape {{ {dims} }} }}", [y])
+    layer, field = ("Scale", "scale_param") if kind == "Mul" else ("Bias", "bias_param")
+    node.make(layer, f"{field} {{ axis: {first} }}", [x, y])
+
+
+@reads("Pow")
+def power(node: Node) -> None:
+    exponent = node.value(1, "exponent")
+    if exponent.size != 1:
+        raise Unsayable("its exponents differ from element to element")
+    node.make("Power", f"power_param {{ power: {number(float(exponent.reshape(())))} }}")
+
+
+@reads("Gemm")
+def gemm(node: Node) -> None:
+    if node.attr("transA", 0):
+        raise Unsayable("transA: its input would be turned")
+    alpha, beta = node.attr("alpha", 1.0), node.attr("beta", 1.0)
+    weight = node.value(1, "matrix")
+    weight = alpha * (weight if node.attr("transB", 0) else weight.T)
+    params, outputs = [weight], weight.shape[0]
+    if node.has(2):
+        bias = beta * node.value(2, "bias")
+        if bias.ndim == 2 and bias.shape[0] != 1:
+            raise Unsayable("its bias differs from row to row")
+        params.append(np.broadcast_to(bias.reshape(-1), (outputs,)))
+    _product(node, params, 1)
+
+
+@reads("MatMul")
+def matmul(node: Node) -> None:
+    weight = node.value(1, "second matrix")
+    if weight.ndim != 2 or len(node.shape()) < 2:
+        raise Unsayable("its second matrix is not one of two axes")
+    _product(node, [weight.T], len(node.shape()) - 1)
+
+
+def _product(node: Node, params: list[Array], axis: int) -> None:
+    bias = "" if len(params) > 1 else "bias_term: false"
+    text = f"inner_product_param {{ num_output: {params[0].shape[0]} axis: {axis} {bias} }}"
+    node.make("InnerProduct", text, params=params)

@@ -1,0 +1,204 @@
+"""ONNX models as nets: verified tensor by tensor, and refused with all reasons at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import caffelite
+from caffelite import Net
+from caffelite.cli import main
+from caffelite.errors import CaffeliteError
+
+onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
+pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+
+from onnx import helper, numpy_helper  # noqa: E402
+
+from caffelite.onnx.export import build  # noqa: E402
+from caffelite.onnx.importing import import_model, verify_import  # noqa: E402
+from caffelite.onnx.runtime import Runtime  # noqa: E402
+from caffelite.onnx.verify import check, relative_error  # noqa: E402
+
+from .sweep import SHIPPED, shipped  # noqa: E402
+
+RNG = np.random.default_rng(0)
+
+
+def model_of(nodes: list, shape: tuple[int, ...] = (1, 4, 7, 6), **constants: np.ndarray) -> object:
+    """A model from x to the last node's first output."""
+    tensors = []
+    for name, value in constants.items():
+        kind = np.float32 if np.asarray(value).dtype.kind == "f" else np.int64
+        tensors.append(numpy_helper.from_array(np.asarray(value, kind), name))
+    graph = helper.make_graph(
+        nodes,
+        "made",
+        [helper.make_tensor_value_info("x", 1, shape)],
+        [helper.make_tensor_value_info(nodes[-1].output[0], 1, None)],
+        tensors,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    inferred = onnx.shape_inference.infer_shapes(model)
+    if inferred.graph.output[0].type.tensor_type.HasField("shape"):
+        onnx.checker.check_model(inferred)
+    return inferred
+
+
+def one(kind: str, *more: str, **attrs: object) -> list:
+    return [helper.make_node(kind, ["x", *more], ["y"], name="node", **attrs)]
+
+
+W = RNG.normal(size=(6, 4, 3, 3))
+CASES = {
+    "conv, pads at the end": (
+        one("Conv", "w", pads=[0, 0, 1, 1], strides=[2, 2]), {"w": W}),
+    "conv, pads at the start": (
+        one("Conv", "w", "b", pads=[2, 1, 0, 0], strides=[1, 2]),
+        {"w": W, "b": RNG.normal(size=6)}),
+    "conv, SAME_UPPER": (one("Conv", "w", auto_pad="SAME_UPPER", strides=[2, 2]), {"w": W}),
+    "conv, dilated": (one("Conv", "w", dilations=[2, 1], pads=[2, 0, 2, 1]), {"w": W}),
+    "deconv, output_padding": (
+        one("ConvTranspose", "w", strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]),
+        {"w": RNG.normal(size=(4, 3, 3, 3))}),
+    "deconv, uneven pads": (
+        one("ConvTranspose", "w", strides=[2, 2], pads=[0, 1, 1, 0]),
+        {"w": RNG.normal(size=(4, 3, 3, 3))}),
+    "batch norm": (
+        one("BatchNormalization", "s", "b", "m", "v"),
+        {"s": RNG.normal(size=4), "b": RNG.normal(size=4), "m": RNG.normal(size=4),
+         "v": RNG.uniform(0.5, 2, 4)}),
+    "max pool, floor": (one("MaxPool", kernel_shape=[2, 3], strides=[2, 2]), {}),
+    "max pool, uneven pads": (
+        one("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1]), {}),
+    "mean, pads left out": (
+        one("AveragePool", kernel_shape=[3, 3], strides=[2, 1], pads=[1, 1, 1, 1]), {}),
+    "mean, pads counted": (
+        one("AveragePool", kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1), {}),
+    "global": (one("GlobalAveragePool"), {}),
+    "pad": (one("Pad", "p"), {"p": [0, 0, 1, 0, 0, 0, 2, 3]}),
+    "relu6": (one("Clip", "l", "h"), {"l": np.float32(0), "h": np.float32(6)}),
+    "hard swish": (one("HardSwish"), {}),
+    "hard sigmoid": (one("HardSigmoid"), {}),
+    "softplus": (one("Softplus"), {}),
+    "prelu": (one("PRelu", "a"), {"a": RNG.uniform(size=(4, 1, 1))}),
+    "log softmax": (one("LogSoftmax", axis=1), {}),
+    "scalar": (one("Sub", "c"), {"c": np.float32(0.5)}),
+    "channels": (one("Mul", "c"), {"c": RNG.normal(size=(1, 4, 1, 1))}),
+    "columns": (one("Div", "c"), {"c": RNG.uniform(1, 2, 6)}),
+    "minimum": (
+        [helper.make_node("Neg", ["x"], ["n"]), helper.make_node("Min", ["x", "n"], ["y"])], {}),
+    "gate": (
+        [helper.make_node("GlobalMaxPool", ["x"], ["g"]),
+         helper.make_node("Mul", ["x", "g"], ["y"])], {}),
+    "gate of vectors": (
+        [helper.make_node("ReduceMean", ["x"], ["g"], axes=[3], keepdims=1),
+         helper.make_node("Sub", ["g", "x"], ["y"])], {}),
+    "product": (one("MatMul", "w"), {"w": RNG.normal(size=(6, 5))}),
+    "permute": (one("Transpose", perm=[0, 2, 3, 1]), {}),
+    "shape arithmetic": (
+        [helper.make_node("Shape", ["x"], ["s"]),
+         helper.make_node("Gather", ["s", "zero"], ["n"], axis=0),
+         helper.make_node("Concat", ["n", "rest"], ["target"], axis=0),
+         helper.make_node("Reshape", ["x", "target"], ["y"])],
+        {"zero": [0], "rest": [-1]}),
+    "slice": (one("Slice", "a", "b", "c"), {"a": [1, 2], "b": [3, 2**31], "c": [1, 3]}),
+    "gather": (one("Gather", "i", axis=1), {"i": np.int64(2)}),
+    "split": (
+        [helper.make_node("Split", ["x"], ["a", "b"], axis=1),
+         helper.make_node("Add", ["a", "b"], ["y"])], {}),
+    "nearest": (
+        one("Resize", "", "f", mode="nearest", coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor"), {"f": np.float32([1, 1, 2, 3])}),
+    "corners": (
+        one("Resize", "", "f", mode="linear", coordinate_transformation_mode="align_corners"),
+        {"f": np.float32([1, 1, 2, 2])}),
+    "depth to space": (one("DepthToSpace", blocksize=2), {}),
+    "lrn": (one("LRN", size=3, alpha=0.5), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_node_is_said_in_caffes_layers(name: str) -> None:
+    nodes, constants = CASES[name]
+    imported = import_model(model_of(nodes, **constants))
+    net = imported.build()
+    report = verify_import(imported, net)
+    check([report], name)
+    assert "y" in imported.blobs
+
+
+def test_all_that_cannot_be_said_is_listed() -> None:
+    nodes = [
+        helper.make_node("Erf", ["x"], ["a"], name="gelu"),
+        helper.make_node("Relu", ["a"], ["b"], name="behind"),
+        helper.make_node("CumSum", ["x", "axis"], ["c"], name="sums"),
+        helper.make_node("Pad", ["x", "p"], ["d"], name="mirror", mode="reflect"),
+        helper.make_node("Relu", ["x"], ["y"]),
+    ]
+    model = model_of(nodes, axis=np.int64(1), p=[0, 0, 1, 1, 0, 0, 1, 1])
+    with pytest.raises(CaffeliteError) as caught:
+        import_model(model)
+    assert [p.message.split(":")[0] for p in caught.value.problems] == [
+        'node "gelu" (Erf)',
+        'node "sums" (CumSum)',
+        'node "mirror" (Pad)',
+    ]
+    assert "its mode is reflect" in str(caught.value)
+
+
+def test_a_wrong_parameter_is_found() -> None:
+    imported = import_model(model_of(*CASES["conv, dilated"][:1], **CASES["conv, dilated"][1]))
+    net = imported.build()
+    next(iter(net.params.values()))[0].data[...] *= 1.01
+    with pytest.raises(CaffeliteError, match="the net differs"):
+        check([verify_import(imported, net)], "the net")
+
+
+@pytest.mark.parametrize(
+    "case", [s for s in SHIPPED if s[0] in ("lenet", "cifar10_full", "squeezenet_v1.1")]
+)
+def test_out_and_in_again_gives_the_same_outputs(case: tuple) -> None:
+    net = shipped(*case)
+    exported = build(net)
+    imported = import_model(exported.model)
+    again = imported.build()
+    check([verify_import(imported, again)], "the net")
+    x = np.float32(np.random.default_rng(5).normal(size=again.blobs["data"].shape))
+    net.blobs["data"].reshape(*x.shape)
+    expected = {name: value.copy() for name, value in net.forward(data=x).items()}
+    found = again.forward(data=x)
+    for name, value in expected.items():
+        assert relative_error(found[name], value) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "name", ["small", "resnet18", "mobilenet_v2", "mobilenet_v3", "unet", "yolo_head"]
+)
+def test_a_model_of_pytorchs(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch makes these models")
+    from .torch_models import write
+
+    path = tmp_path / "model.onnx"
+    write(name, path)
+    imported = import_model(str(path))
+    check([verify_import(imported, imported.build())], name)
+
+
+def test_the_command_writes_net_and_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    nodes, constants = CASES["conv, SAME_UPPER"]
+    model = model_of(nodes, ("N", 4, 7, 6), **constants)  # type: ignore[arg-type]
+    onnx.save(model, "m.onnx")
+    assert main(["import-onnx", "m.onnx", "-o", "m.net", "--shape", "x=2,4,7,6"]) == 0
+    assert "largest error" in Path("m.net.verify.txt").read_text(encoding="utf-8")
+    net = Net("m.net", "m.caffemodel", caffelite.TEST)
+    x = np.float32(RNG.normal(size=(2, 4, 7, 6)))
+    assert relative_error(net.forward(x=x)["y"], Runtime(model).run({"x": x})["y"]) < 1e-5
+    assert main(["import-onnx", "m.net", "-o", "n.net"]) == 1
+    assert "is no ONNX model" in capsys.readouterr().err and not Path("n.net").exists()
