@@ -58,10 +58,10 @@ def shapes_at(
         layer.setup(bottoms)
         if [d.shape for d in layer.declared] != [d.shape for d in planned.declared]:
             raise NotDynamic(f'layer "{spec.name}": the shapes of its parameters depend on it')
-        if spec.type == "Input":
-            layer.top_shapes = [inputs.get(n, s) for n, s in zip(spec.top, layer.top_shapes)]
         layer.bottom_shapes = bottoms
         tops = [tuple(s) for s in layer.reshape(bottoms)][: len(spec.top)]
+        if spec.type == "Input":
+            tops = [inputs.get(name, shape) for name, shape in zip(spec.top, tops)]
         known.update(zip(spec.top, tops))
         found.append((bottoms, tops))
     return found
