@@ -10,8 +10,8 @@ import caffelite
 from caffelite.layers import registry
 
 PACKAGE = Path(caffelite.__file__).parent
-LAYERS = ("layers/", "engines/", "onnx/", "schema/legacy")
-"""Where layers are at home, or formats in which their names stand."""
+LAYERS = ("layers/", "engines/", "onnx/", "schema/legacy", "deploy.py")
+"""Where layers are at home, or formats in which their names stand, or one becomes another."""
 
 
 def named(tree: ast.AST) -> Iterator[tuple[int, str]]:
