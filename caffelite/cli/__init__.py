@@ -1,86 +1,98 @@
-"""The command line: one module for each command."""
+"""The command line.
+
+Every module of this folder that has `add_arguments` and `run` is a command, named after its file:
+adding a command is adding a file. Its docstring is its help: a line that says what it does,
+examples, then the rest. `GROUP` says under which title of the overview it stands. To list commands
+their files are read, not imported; a command's imports are its own, and those that take time belong
+into its `run`.
+"""
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import logging
 import sys
 from collections.abc import Sequence
 
 from caffelite import __version__
-from caffelite.cli.console import complain
-from caffelite.errors import CaffeliteError
+from caffelite.cli.help import CommandParser, UsageError, overview, unknown_command
+from caffelite.cli.registry import commands
+from caffelite.errors import CaffeliteError, Problem
 
-COMMANDS = {
-    "train": "train a net as a solver file says",
-    "test": "run a net and print the mean of its outputs",
-    "check": "find every mistake in net and solver files, running nothing",
-    "layers": "list the types of layers, or explain one",
-    "upgrade": "write a net or solver of Caffe's old formats in today's",
-    "export": "write a net as an ONNX model, verified blob by blob",
-    "import-onnx": "read an ONNX model into a net, verified blob by blob",
-    "convert-images": "put listed images into an LMDB database",
-    "compute-mean": "compute the mean image of an LMDB database",
-    "data": "download a data set",
-}
-
-EPILOG = """\
-examples:
-  caffelite train --solver solvers/spiral.solver
-  caffelite test --model nets/spiral.net --weights spiral_iter_3000.caffemodel
-  caffelite check nets/*.net solvers/*.solver
-  caffelite layers InnerProduct
-
-Caffe's spellings (-solver x, --solver=x, -gpu 0) work too.
-"""
-
-
-def parser() -> argparse.ArgumentParser:
-    """The whole command line. Each command's module adds its arguments when it is asked for."""
-    top = argparse.ArgumentParser(
-        prog="caffelite",
-        description="Runs, trains and checks Caffe nets.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    top.add_argument("--version", "-version", action="version", version=f"caffelite {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for name, help_text in COMMANDS.items():
-        module = importlib.import_module(f"caffelite.cli.{name.replace('-', '_')}")
-        sub = commands.add_parser(
-            name,
-            help=help_text,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        module.add_arguments(sub)
-        sub.set_defaults(run=module.run)
-    return top
+CAFFE_ONLY = {"device_query": "there are no GPUs to list: set solver_mode in the solver instead"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; its exit status. A mistake of the user's is told on stderr, status 1."""
-    top = parser()
-    args = top.parse_args(argv)
-    if args.command is None:
-        top.print_help()
-        return 0
-    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    """Run one command; its exit status: 0 when all is well, 1 after a mistake in a file, 2 after
+    one in the command line (both explained on stderr), 130 after Ctrl-C."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    _survive_any_encoding()
     try:
-        status = int(args.run(args))
-        sys.stdout.flush()
+        status = _dispatch(words)
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return status
     except CaffeliteError as error:
-        complain(error)
-        return 1
+        _complain(error)
+        return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        _say("stopped")
         return 130
     except BrokenPipeError:
         # the reader of our output has gone (`| head`): no more to say, and no traceback at exit
         sys.stderr.close()
         sys.stdout = None
         return 141
+    except MemoryError as error:
+        text = f": {error}" if str(error) else ""
+        hint = "a smaller batch_size needs less; `caffelite summary NET` says how much a net takes"
+        _complain(CaffeliteError(Problem(f"there is not enough memory{text}", hint=hint)))
+        return 1
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        _complain(CaffeliteError(f"{name}{error.strerror or error}"))
+        return 1
+
+
+def _dispatch(words: list[str]) -> int:
+    if words and words[0] == "help":
+        words = [*words[1:2], "--help"]
+    if not words or words[0] in ("--help", "-help", "-h"):
+        print(overview())
+        return 0
+    if words[0] in ("--version", "-version"):
+        print(f"caffelite {__version__}")
+        return 0
+    command = commands().get(words[0])
+    if command is None:
+        _say(CAFFE_ONLY.get(words[0]) or unknown_command(words))
+        return 2
+    module = command.load()
+    parser = CommandParser(command, module.__doc__ or "")
+    module.add_arguments(parser)
+    try:
+        args = parser.parse_args(words[1:])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    args.command = command.name
+    import logging
+
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    return int(module.run(args))
+
+
+def _complain(error: CaffeliteError) -> None:
+    from caffelite.cli.console import complain
+
+    complain(error)
+
+
+def _say(text: str) -> None:
+    if sys.stderr is not None:
+        print(text, file=sys.stderr)
+
+
+def _survive_any_encoding() -> None:
+    """A letter that the terminal's encoding lacks is shown escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        encoding = (getattr(stream, "encoding", "") or "utf-8").lower().replace("-", "")
+        if encoding != "utf8" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

@@ -23,6 +23,9 @@ from caffelite.solver.job import plan_job
 from caffelite.solver.mistakes import joined
 from caffelite.text import parse, read_source
 
+GROUP = "look"
+ORDER = 1
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `caffelite check`."""

@@ -1,4 +1,4 @@
-"""Compute the mean image of an LMDB database, and the mean of each channel.
+"""Compute the mean image of a database.
 
   caffelite compute-mean train_lmdb mean.binaryproto
 
@@ -20,6 +20,8 @@ from caffelite.data.lmdbs import open_database
 from caffelite.errors import DataError, Problem
 from caffelite.schema.binary import encode, write_atomically
 from caffelite.schema.common import BlobProto
+
+GROUP = "data"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

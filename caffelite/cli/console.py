@@ -7,11 +7,37 @@ import argparse
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
-from caffelite import mode
-from caffelite.engines import set_engine
+from caffelite.cli.help import UsageError
 from caffelite.errors import CaffeliteError, Problem
-from caffelite.kernels import parallel
+
+
+def given(args: argparse.Namespace, name: str, metavar: str) -> Any:
+    """An argument that may be written with its option or without (`train S`, `train --solver S`);
+    see `add_named`. Raises UsageError if it is missing or written twice."""
+    named, placed = getattr(args, name), getattr(args, f"placed_{name}")
+    if named is None and placed is None:
+        raise UsageError(
+            Problem(
+                f"caffelite {args.command}: {metavar} is missing",
+                hint=f"`caffelite {args.command} --help` shows how it is used",
+            )
+        )
+    if named is not None and placed is not None:
+        raise UsageError(
+            Problem(
+                f"caffelite {args.command}: {metavar} is given twice, {named} and {placed}",
+                expected=f"one: with --{name} or without",
+            )
+        )
+    return placed if named is None else named
+
+
+def add_named(parser: argparse.ArgumentParser, name: str, metavar: str, text: str) -> None:
+    """An argument in its place, or with the option that Caffe has for it."""
+    parser.add_argument(f"placed_{name}", metavar=metavar, nargs="?", help=text)
+    parser.add_argument(f"--{name}", metavar=metavar, help="the same, as Caffe spells it")
 
 
 def complain(error: CaffeliteError) -> None:
@@ -43,7 +69,7 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps")
     parser.add_argument(
-        "--gpu", "-gpu", metavar="ID", help="as Caffe spells it: 0 is --device cuda:0"
+        "--gpu", metavar="ID", help="as Caffe spells it: 0 is --device cuda:0"
     )
     parser.add_argument(
         "--threads", metavar="N", type=int, help="threads to compute with (default: chosen)"
@@ -52,6 +78,11 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
 
 def use_device(args: argparse.Namespace) -> None:
     """Let the nets that are made from now on run where the arguments say."""
+    # not at the top: help needs none of it
+    from caffelite import mode
+    from caffelite.engines import set_engine
+    from caffelite.kernels import parallel
+
     if args.engine is not None:
         set_engine(args.engine)
     if args.gpu is not None and args.device is not None:

@@ -1,4 +1,4 @@
-"""Put the images that a text file lists into an LMDB database for Data layers.
+"""Put the images of a list into a database for Data layers.
 
   caffelite convert-images train.txt train_lmdb --root images/ --shuffle
   caffelite convert-images train.txt train_lmdb \\
@@ -34,6 +34,8 @@ SHOWN = 20
 
 Entry = tuple[str, int, int]
 """A line of the list: path, label, line from 0."""
+
+GROUP = "data"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

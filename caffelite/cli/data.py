@@ -54,6 +54,8 @@ DATASETS = {
     ),
 }
 
+GROUP = "data"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `caffelite data`."""

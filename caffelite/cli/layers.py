@@ -1,7 +1,9 @@
 """List the types of layers, or explain one: formula, shapes, fields, an example.
 
-caffelite layers
-caffelite layers InnerProduct
+  caffelite layers
+  caffelite layers InnerProduct
+
+A TYPE is written as in a net file.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from caffelite.errors import CaffeliteError, Problem, did_you_mean
 from caffelite.files import parse_net
 from caffelite.layers import Layer, registry
 from caffelite.schema.message import FieldSpec, Message
+
+GROUP = "look"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,9 @@
-"""Run a net in phase TEST and print the mean of each of its outputs.
+"""Run a net over its data and print the mean of every output.
 
-caffelite test --model nets/spiral.net --weights spiral_iter_3000.caffemodel --iterations 15
+  caffelite test spiral.net spiral_iter_3000.caffemodel
+  caffelite test spiral.net spiral_iter_3000.caffemodel --iterations 15
+
+Without --iterations the whole of the data is run once.
 """
 
 from __future__ import annotations
@@ -9,7 +12,9 @@ import argparse
 
 from caffelite.cli.console import (
     add_device_arguments,
+    add_named,
     add_plugin_argument,
+    given,
     load_plugins,
     use_device,
 )
@@ -22,25 +27,25 @@ from caffelite.solver.testing import data_size, mean_outputs
 
 DEFAULT_ITERATIONS = 50
 
+GROUP = "run"
+ORDER = 2
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `caffelite test`."""
-    parser.add_argument("--model", "-model", metavar="FILE", required=True, help="net file")
-    parser.add_argument(
-        "--weights", "-weights", metavar="FILES", required=True, help=".caffemodel files"
-    )
+    add_named(parser, "model", "NET", "net file")
+    add_named(parser, "weights", "WEIGHTS", ".caffemodel files, separated by commas")
     parser.add_argument(
         "--iterations",
-        "-iterations",
         metavar="N",
         type=int,
         help=f"batches to run (default: all of the data, or {DEFAULT_ITERATIONS} "
         "if its size is not known)",
     )
-    parser.add_argument("--level", "-level", type=int, default=0, help="the net's level")
-    parser.add_argument("--stage", "-stage", default="", help="stages, separated by commas")
+    parser.add_argument("--level", type=int, default=0, help="the net's level")
+    parser.add_argument("--stage", default="", help="stages, separated by commas")
     parser.add_argument(
-        "--phase", "-phase", choices=["TRAIN", "TEST"], default="TEST", help="(default: TEST)"
+        "--phase", choices=["TRAIN", "TEST"], default="TEST", help="(default: TEST)"
     )
     parser.add_argument("--skip-mismatch", action="store_true", help=argparse.SUPPRESS)
     add_device_arguments(parser)
@@ -49,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Test; 0."""
+    args.model = given(args, "model", "NET")
+    args.weights = given(args, "weights", "WEIGHTS")
     load_plugins(args)
     use_device(args)
     stages = [stage for stage in args.stage.split(",") if stage]

@@ -1,8 +1,10 @@
 """Train a net as a solver file says.
 
-caffelite train --solver solvers/spiral.solver
-caffelite train --solver solvers/spiral.solver --snapshot spiral_iter_1000.solverstate
-caffelite train --solver finetune.solver --weights bvlc_reference.caffemodel
+  caffelite train spiral.solver
+  caffelite train spiral.solver --snapshot spiral_iter_1000.solverstate
+  caffelite train finetune.solver --weights bvlc_reference.caffemodel
+
+Ctrl-C finishes the iteration, takes a snapshot and says how to go on.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ import numpy as np
 
 from caffelite.cli.console import (
     add_device_arguments,
+    add_named,
     add_plugin_argument,
+    given,
     load_plugins,
     use_device,
 )
@@ -27,16 +31,16 @@ from caffelite.errors import CaffeliteError, Problem
 from caffelite.solver import LineMonitor, Monitor, Solver, get_solver, load_job
 from caffelite.weights import Report
 
+GROUP = "run"
+ORDER = 1
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `caffelite train`."""
-    parser.add_argument("--solver", "-solver", metavar="FILE", required=True, help="solver file")
-    parser.add_argument(
-        "--snapshot", "-snapshot", metavar="STATE", help=".solverstate to go on from"
-    )
+    add_named(parser, "solver", "SOLVER", "solver file")
+    parser.add_argument("--snapshot", metavar="STATE", help=".solverstate to go on from")
     parser.add_argument(
         "--weights",
-        "-weights",
         metavar="FILES",
         help=".caffemodel files to start from, separated by commas; copied by layer name",
     )
@@ -56,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; 0 when done, 130 when stopped by Ctrl-C."""
+    args.solver = given(args, "solver", "SOLVER")
     load_plugins(args)
     if args.snapshot and args.weights:
         raise CaffeliteError(

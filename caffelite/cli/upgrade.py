@@ -1,15 +1,15 @@
-"""Write a net or a solver of Caffe's old formats (V0, V1, solver_type) in today's.
+"""Bring a net or solver of Caffe's old formats up to date.
 
   caffelite upgrade old_train.prototxt train.net
   caffelite upgrade old_solver.prototxt train.solver
   caffelite upgrade old.caffemodel new.caffemodel
   caffelite upgrade new.caffemodel definition.net
 
-Whether IN is a net or a solver is seen from what is in it. Names that end in
-.caffemodel, .binaryproto or .pb are binary files, all others text. OUT is in
-canonical form: one field a line, fields in the order of their numbers. Text
-that is made from a binary file holds the definition, without the learned
-parameters.
+Formats V0 and V1 and a solver_type are written in today's. Whether IN is a
+net or a solver is seen from what is in it. Names that end in .caffemodel,
+.binaryproto or .pb are binary files, all others text. OUT is in canonical
+form: one field a line, fields in the order of their numbers. Text that is
+made from a binary file holds the definition, without the learned parameters.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from caffelite.text import parse, read_source
 
 Definition = Union[NetParameter, SolverParameter]
 BINARY = (".caffemodel", ".binaryproto", ".pb")
+
+GROUP = "files"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

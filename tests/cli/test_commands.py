@@ -274,14 +274,12 @@ class TestTest:
 class TestOthers:
     def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
         for spelling in ("--version", "-version"):
-            with pytest.raises(SystemExit) as stop:
-                main([spelling])
-            assert stop.value.code == 0
+            assert main([spelling]) == 0
             assert capsys.readouterr().out == f"caffelite {__version__}\n"
 
     def test_without_a_command_help_is_shown(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main([]) == 0
-        assert "examples:" in capsys.readouterr().out
+        assert capsys.readouterr().out.startswith("usage: caffelite COMMAND ...\n")
 
     def test_check_says_what_a_right_file_holds(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["check", "spiral.net", "s.solver"]) == 0
