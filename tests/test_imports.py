@@ -25,6 +25,7 @@ WAY: list[tuple[str, ...]] = [
     ("files",),
     ("plan",),
     ("deploy",),
+    ("report",),
     ("weights",),
     ("run",),
     ("engines",),

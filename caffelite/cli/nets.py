@@ -1,0 +1,82 @@
+"""What commands that look at a net have in common: which net, in which phase, with which data."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from caffelite.cli.console import add_plugin_argument, load_plugins
+from caffelite.errors import CaffeliteError, Problem
+
+if TYPE_CHECKING:
+    from caffelite.plan.build import Plan
+    from caffelite.schema.net import NetParameter, NetState
+
+
+def add_state_arguments(parser: argparse.ArgumentParser, phase: str | None = "TEST") -> None:
+    """`--phase`, `--stage`, `--level`, `--shape`, `--plugin`."""
+    shown = f"(default: {phase})" if phase else ""
+    parser.add_argument(
+        "--phase", choices=["TRAIN", "TEST"], type=str.upper, default=phase, help=shown
+    )
+    parser.add_argument("--stage", metavar="A,B", default="", help="stages, separated by commas")
+    parser.add_argument("--level", metavar="N", type=int, default=0, help="the net's level")
+    parser.add_argument(
+        "--shape",
+        metavar="NAME=NxCxHxW",
+        action="append",
+        default=[],
+        help="an input of this shape in the place of the data layer; may be repeated",
+    )
+    add_plugin_argument(parser)
+
+
+def open_net(args: argparse.Namespace, path: str) -> tuple[NetParameter, NetState, str]:
+    """The net file as the arguments ask for it, its state and its folder."""
+    load_plugins(args)
+    from caffelite.files import load_net
+    from caffelite.plan.graph import state_for
+    from caffelite.report.inputs import read_shape, with_inputs
+    from caffelite.schema.common import Phase
+
+    net = load_net(path)
+    stages = [stage for stage in args.stage.split(",") if stage]
+    state = state_for(net, Phase[args.phase], args.level, stages)
+    shapes = dict(read_shape(text) for text in args.shape)
+    if shapes:
+        net = with_inputs(net, state, shapes)
+    return net, state, os.path.dirname(path)
+
+
+def plan_of(args: argparse.Namespace, path: str) -> Plan:
+    """The plan of a net file. Where its data are missing, the error says how to do without."""
+    from caffelite.layers.base import Context
+    from caffelite.plan.build import plan_net
+
+    net, state, folder = open_net(args, path)
+    try:
+        return plan_net(net, state, Context(state.phase, folder=folder))
+    except CaffeliteError as error:
+        problems = [_without_data(p, net, state) for p in error.problems]
+        raise CaffeliteError(*problems) from None
+
+
+def _without_data(problem: Problem, net: NetParameter, state: NetState) -> Problem:
+    """With a word on --shape, where it is a file of data that is missing."""
+    from caffelite.layers.base import registry
+    from caffelite.plan.graph import included
+
+    found = problem
+    for spec in net.layer:
+        cls = registry.get(spec.type)
+        here, start = problem.span, spec.span()
+        if here is None or start is None or cls is None or not cls.source or not spec.top:
+            continue
+        missing = problem.message.startswith("there is no") and included(spec, state)
+        if missing and start.line <= here.line and start.source is here.source:
+            last = f"or do without: --shape {spec.top[0]}=NxCxHxW"
+            hint = f"{problem.hint}; {last}" if problem.hint else last
+            found = replace(problem, hint=hint)
+    return found

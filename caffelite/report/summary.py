@@ -1,0 +1,148 @@
+"""The table of a net: for each layer what it makes, learns, computes and keeps in memory.
+
+    print(net.summary())
+    net.summary().total.parameters
+
+Memory is what the values themselves take, as if no two blobs shared an array except where a layer
+works in place. *Inference* counts the tops; *training* adds their gradients, where there are any.
+The totals add the learned parameters: once for inference; for training with their gradients and
+one history of the solver. Of the blobs the total for inference counts only those that are needed at
+the same time, at the worst moment; a net that keeps all of them to be looked at takes more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from caffelite.blob import Shape
+from caffelite.plan.build import Plan
+from caffelite.plan.graph import Version
+from caffelite.report.render import html, text
+from caffelite.report.work import multiply_adds
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer. Memory is in bytes."""
+
+    name: str
+    type: str
+    tops: tuple[tuple[str, Shape], ...]
+    parameters: int
+    """Numbers of its own: learned or kept (statistics); shared ones count where they come first."""
+    multiply_adds: int
+    inference: int
+    training: int
+    in_place: bool = False
+    """Does it write over its bottom?"""
+
+
+@dataclass(frozen=True)
+class Total:
+    """The net as a whole. Memory is in bytes."""
+
+    layers: int
+    parameters: int
+    """As `Row.parameters`, of all layers."""
+    learned: int
+    """Without statistics and the like."""
+    multiply_adds: int
+    inference: int
+    training: int
+    """0 for a net without gradients: it cannot be trained."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All rows and their total. `str()` gives the table, for a terminal of any width."""
+
+    name: str
+    phase: str
+    itemsize: int
+    rows: tuple[Row, ...]
+    total: Total
+
+    def __str__(self) -> str:
+        return text(self)
+
+    def _repr_html_(self) -> str:
+        return html(self)
+
+
+def summarise(plan: Plan, phase: str = "", itemsize: int = 4) -> Summary:
+    """The summary of a planned net whose numbers take `itemsize` bytes."""
+    rows = []
+    seen: set[int] = set()
+    graded = {v for v in plan.shapes if _has_gradient(plan, v)}
+    for node, layer in zip(plan.graph.nodes, plan.layers):
+        own = [p for p, _ in plan.layer_params[node.index] if id(p) not in seen]
+        seen.update(map(id, own))
+        bottom, top = ([plan.shapes[v] for v in end] for end in (node.bottoms, node.tops))
+        made = [v for v in node.tops if not _shares(v)]
+        values = sum(math.prod(plan.shapes[v]) for v in made)
+        gradients = sum(math.prod(plan.shapes[v]) for v in made if v in graded)
+        rows.append(
+            Row(
+                layer.name,
+                layer.type,
+                tuple((v.name, plan.shapes[v]) for v in node.tops),
+                sum(math.prod(p.shape) for p in own),
+                multiply_adds(layer, bottom, top),
+                values * itemsize,
+                (values + gradients) * itemsize,
+                any(map(_shares, node.tops)),
+            )
+        )
+    parameters = sum(row.parameters for row in rows)
+    total = Total(
+        len(rows),
+        parameters,
+        plan.count,
+        sum(row.multiply_adds for row in rows),
+        (parameters + _peak(plan)) * itemsize,
+        (parameters + 2 * plan.count) * itemsize + sum(row.training for row in rows)
+        if graded
+        else 0,
+    )
+    return Summary(plan.graph.name or "net", phase, itemsize, tuple(rows), total)
+
+
+def _shares(version: Version) -> bool:
+    """Does the version take over the array of the one before it?"""
+    return version.previous is not None and bool(version.maker.cls.in_place)
+
+
+def _has_gradient(plan: Plan, version: Version) -> bool:
+    return version in plan.loss_weights or any(
+        plan.wanted[node.index][i] for node, i in version.readers
+    )
+
+
+def _chain(version: Version) -> Iterator[Version]:
+    """The versions that share this one's array, from the last to the first."""
+    yield version
+    while _shares(version) and version.previous is not None:
+        version = version.previous
+        yield version
+
+
+def _peak(plan: Plan) -> int:
+    """The most values that must be there at the same time in a forward pass."""
+    last_use: dict[Version, int] = {}
+    final = len(plan.graph.nodes)
+    for version in plan.shapes:
+        *_, first = _chain(version)
+        ends = [node.index for node, _ in version.readers] or [final]
+        last_use[first] = max(last_use.get(first, 0), *ends)
+    change = [0] * (final + 2)
+    for version, last in last_use.items():
+        size = math.prod(plan.shapes[version])
+        change[version.maker.index] += size
+        change[last + 1] -= size
+    peak = now = 0
+    for step in change:
+        now += step
+        peak = max(peak, now)
+    return peak
