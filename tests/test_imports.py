@@ -25,7 +25,7 @@ WAY: list[tuple[str, ...]] = [
     ("files",),
     ("plan",),
     ("deploy",),
-    ("report",),
+    ("report", "draw"),
     ("weights",),
     ("run",),
     ("engines",),

@@ -33,8 +33,9 @@ def add_state_arguments(parser: argparse.ArgumentParser, phase: str | None = "TE
     add_plugin_argument(parser)
 
 
-def open_net(args: argparse.Namespace, path: str) -> tuple[NetParameter, NetState, str]:
-    """The net file as the arguments ask for it, its state and its folder."""
+def open_net(args: argparse.Namespace, path: str) -> tuple[NetParameter, list[NetState], str]:
+    """The net file as the arguments ask for it, its states (one, or that of both phases where the
+    arguments name none), and its folder."""
     load_plugins(args)
     from caffelite.files import load_net
     from caffelite.plan.graph import state_for
@@ -43,11 +44,12 @@ def open_net(args: argparse.Namespace, path: str) -> tuple[NetParameter, NetStat
 
     net = load_net(path)
     stages = [stage for stage in args.stage.split(",") if stage]
-    state = state_for(net, Phase[args.phase], args.level, stages)
+    phases = [Phase[args.phase]] if args.phase else list(Phase)
+    states = [state_for(net, phase, args.level, stages) for phase in phases]
     shapes = dict(read_shape(text) for text in args.shape)
-    if shapes:
+    for state in states if shapes else []:
         net = with_inputs(net, state, shapes)
-    return net, state, os.path.dirname(path)
+    return net, states, os.path.dirname(path)
 
 
 def plan_of(args: argparse.Namespace, path: str) -> Plan:
@@ -55,7 +57,7 @@ def plan_of(args: argparse.Namespace, path: str) -> Plan:
     from caffelite.layers.base import Context
     from caffelite.plan.build import plan_net
 
-    net, state, folder = open_net(args, path)
+    net, (state,), folder = open_net(args, path)
     try:
         return plan_net(net, state, Context(state.phase, folder=folder))
     except CaffeliteError as error:

@@ -26,7 +26,7 @@ def read_shape(text: str) -> tuple[str, Shape]:
 
 
 def with_inputs(net: NetParameter, state: NetState, shapes: Mapping[str, Shape]) -> NetParameter:
-    """The net of one state in which the data layers that make the named blobs are inputs of these
+    """The net in which the data layers of one state that make the named blobs are inputs of these
     shapes. A data layer's further tops (labels) that are not named are (N,), after its first.
 
     Raises CaffeliteError if no data layer makes a blob that is named.
@@ -35,10 +35,8 @@ def with_inputs(net: NetParameter, state: NetState, shapes: Mapping[str, Shape])
     known: list[str] = []
     used: set[str] = set()
     for spec in net.layer:
-        if not included(spec, state):
-            continue
         cls = registry.get(spec.type)
-        if cls is not None and cls.source:
+        if cls is not None and cls.source and included(spec, state):
             known += spec.top
             named = [name for name in spec.top if name in shapes]
             if named:
@@ -62,5 +60,6 @@ def with_inputs(net: NetParameter, state: NetState, shapes: Mapping[str, Shape])
 
 def _input(spec: LayerParameter, shapes: list[Shape]) -> LayerParameter:
     made = LayerParameter(name=spec.name, type="Input", top=list(spec.top))
+    made.include, made.exclude = spec.include, spec.exclude
     made.get("input_param").shape = [BlobShape(dim=list(shape)) for shape in shapes]
     return made
