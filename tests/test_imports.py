@@ -15,7 +15,7 @@ PACKAGE = Path(caffelite.__file__).parent
 
 WAY: list[tuple[str, ...]] = [
     ("errors", "filetypes"),
-    ("reading",),
+    ("examples", "reading"),
     ("text",),
     ("schema",),
     ("blob", "streams", "paths", "mode", "hdf5"),

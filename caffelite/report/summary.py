@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from caffelite.blob import Shape
 from caffelite.plan.build import Plan
 from caffelite.plan.graph import Version
+from caffelite.plan.params import Param
 from caffelite.report.render import html, text
 from caffelite.report.work import multiply_adds
 
@@ -74,11 +75,11 @@ class Summary:
 def summarise(plan: Plan, phase: str = "", itemsize: int = 4) -> Summary:
     """The summary of a planned net whose numbers take `itemsize` bytes."""
     rows = []
-    seen: set[int] = set()
+    seen: set[Param] = set()
     graded = {v for v in plan.shapes if _has_gradient(plan, v)}
     for node, layer in zip(plan.graph.nodes, plan.layers):
-        own = [p for p, _ in plan.layer_params[node.index] if id(p) not in seen]
-        seen.update(map(id, own))
+        own = [use.param for use in plan.uses[node.index] if use.param not in seen]
+        seen.update(own)
         bottom, top = ([plan.shapes[v] for v in end] for end in (node.bottoms, node.tops))
         made = [v for v in node.tops if not _shares(v)]
         values = sum(math.prod(plan.shapes[v]) for v in made)
@@ -116,7 +117,7 @@ def _shares(version: Version) -> bool:
 
 def _has_gradient(plan: Plan, version: Version) -> bool:
     return version in plan.loss_weights or any(
-        plan.wanted[node.index][i] for node, i in version.readers
+        plan.needs[node.index].bottoms[i] for node, i in version.readers
     )
 
 
