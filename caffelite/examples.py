@@ -20,7 +20,7 @@ class Example:
     solvers: tuple[Path, ...]
 
     def files(self) -> dict[str, str]:
-        """Name and text of each file, for one folder: paths in the text are those of that folder."""
+        """Name and text of each file, for one folder: what they name is in that folder."""
         return {path.name: _moved(path.read_text("utf-8")) for path in (self.net, *self.solvers)}
 
 

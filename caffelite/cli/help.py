@@ -35,21 +35,11 @@ OTHER_WORDS = {
     "eval": "test",
     "evaluate": "test",
     "score": "test",
-    "infer": "predict",
-    "classify": "predict",
-    "classification": "predict",
-    "extract_features": "features",
     "lint": "check",
     "validate": "check",
-    "format": "fmt",
-    "show": "cat",
-    "dump": "cat",
     "init": "new",
     "example": "new",
     "examples": "new",
-    "benchmark": "time",
-    "bench": "time",
-    "profile": "time",
     "graph": "draw",
     "draw_net": "draw",
     "visualize": "draw",
@@ -58,8 +48,6 @@ OTHER_WORDS = {
     "upgrade_net_proto_text": "upgrade",
     "upgrade_net_proto_binary": "upgrade",
     "upgrade_solver_proto_text": "upgrade",
-    "parse_log": "plot",
-    "plot_training_log": "plot",
     "download": "data",
     "params": "summary",
     "info": "summary",
@@ -78,8 +66,6 @@ def overview() -> str:
     lines = ["usage: caffelite COMMAND ...", "", "Runs, trains and checks Caffe nets.", ""]
     room = max(len(example) for example, _ in EXAMPLES) + 2
     for example, why in EXAMPLES:
-        if example.split()[1] not in commands():
-            continue
         beside = 2 + room + 2 + len(why) <= width
         lines += (
             [f"  {example:<{room}}# {why}"] if beside else _hung(f"  {example}", "      ", width)
@@ -211,13 +197,13 @@ def unknown_command(words: list[str]) -> str:
     word, known = words[0], commands()
     if word.startswith("-"):
         return f"caffelite: the command comes first: caffelite COMMAND {word} ...\n{_LIST}"
-    if word in OTHER_WORDS and OTHER_WORDS[word] in known:
+    if word in OTHER_WORDS:
         return (
             f'caffelite: there is no command "{word}": here it is `caffelite {OTHER_WORDS[word]}`'
         )
     suffix = Path(word).suffix
-    if suffix in (".solver", ".net", ".prototxt", ".caffemodel") or Path(word).exists():
-        use = {".solver": "train", ".caffemodel": "cat"}.get(suffix, "check")
+    if suffix in (".solver", ".net", ".prototxt") or Path(word).exists():
+        use = "train" if suffix == ".solver" else "check"
         if "solver" in Path(word).name:
             use = "train"
         return f"caffelite: {word} is a file, not a command: `caffelite {use} {word}`?\n{_LIST}"

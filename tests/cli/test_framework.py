@@ -52,7 +52,7 @@ class TestOverview:
 
     def test_it_begins_with_examples_that_are_commands(self) -> None:
         examples = [x for x in overview().splitlines() if x.startswith("  caffelite ")]
-        assert len(examples) >= 3
+        assert len(examples) == 5
         assert {x.split()[1] for x in examples} <= set(commands())
 
     def test_no_module_of_a_command_is_imported_and_nothing_heavy(self) -> None:
@@ -148,6 +148,7 @@ def test_a_wrong_command_line_is_status_2_and_explained(
 
 
 def test_words_of_other_tools_lead_to_commands() -> None:
+    assert set(OTHER_WORDS.values()) <= set(commands())
     assert not set(OTHER_WORDS) & set(commands())
 
 
