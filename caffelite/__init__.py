@@ -38,7 +38,7 @@ __version__ = "0.1.0"
 __all__ = ["TEST", "TRAIN", "Blob", "CaffeliteError", "Layer", "LossLayer", "Net", "Phase"]
 __all__ += ["AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "AdamWSolver", "NesterovSolver"]
 __all__ += ["NetSpec", "params", "set_device", "set_engine", "set_mode_cpu", "set_mode_gpu"]
-__all__ += ["set_random_seed", "RMSPropSolver", "SGDSolver", "get_solver", "param_of", "register"]
+__all__ += ["RMSPropSolver", "SGDSolver", "get_solver", "param_of", "register", "set_random_seed"]
 
 _HOMES = {
     "blob": ["Blob"],

@@ -68,9 +68,7 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
         help="what computes: auto (the default), numpy or torch",
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps")
-    parser.add_argument(
-        "--gpu", metavar="ID", help="as Caffe spells it: 0 is --device cuda:0"
-    )
+    parser.add_argument("--gpu", metavar="ID", help="as Caffe spells it: 0 is --device cuda:0")
     parser.add_argument(
         "--threads", metavar="N", type=int, help="threads to compute with (default: chosen)"
     )

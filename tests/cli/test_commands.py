@@ -53,7 +53,10 @@ class TestTrain:
         assert "\x1b" not in out and "\r" not in out
         lines = out.splitlines()
         assert lines[0].startswith("test net #0: test_iter: 2 covers 40 of the 300 samples")
-        assert lines[1] == "SGD on spiral: 5 layers, 603 parameters, seed 1, engine numpy (a small net)"
+        assert (
+            lines[1]
+            == "SGD on spiral: 5 layers, 603 parameters, seed 1, engine numpy (a small net)"
+        )
         assert "Iteration 0, Testing net (#0)" in lines
         for pattern in (
             r"Iteration 20, loss = [\d.]+, lr = 0.1",

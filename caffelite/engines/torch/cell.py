@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
+
 from caffelite.blob import Array
 from caffelite.engines.torch.device import Place
-from torch import Tensor
 
 
 class Clock:

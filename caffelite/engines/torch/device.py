@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from caffelite.blob import Array
 from torch import Tensor
+
+from caffelite.blob import Array
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
+from torch import Tensor
+
 from caffelite.engines.torch.params import Params
 from caffelite.layers.base import Layer
-from torch import Tensor
 
 Tensors = Sequence[Tensor]
 Spare = Sequence[Tensor | None]

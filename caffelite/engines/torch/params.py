@@ -10,10 +10,11 @@ from __future__ import annotations
 import weakref
 
 import torch
+from torch import Tensor
+
 from caffelite.blob import Blob
 from caffelite.engines.torch.device import Place
 from caffelite.run.arena import Arena, ParamBlob
-from torch import Tensor
 
 
 class ArenaTwin:

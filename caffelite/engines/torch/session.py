@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
+from torch import Tensor
+
 from caffelite.blob import Array
 from caffelite.engines.torch import ops
 from caffelite.engines.torch.cell import Cell, Clock
@@ -18,7 +20,6 @@ from caffelite.plan.graph import Version
 from caffelite.plan.params import Param
 from caffelite.run.program import DATA, Add, Backward, Copy, Fill, Forward, Program, Value
 from caffelite.run.session import Bound, Session, Setting
-from torch import Tensor
 
 assert ops.__doc__  # imported for what it registers
 

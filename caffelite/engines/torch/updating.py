@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+
 from caffelite.engines.torch.device import CPU, Place
 from caffelite.engines.torch.params import twin_of
 from caffelite.plan.params import Param
 from caffelite.run.arena import Arena
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver.rules import Rule
-from torch import Tensor
 
 
 class TensorParameters:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+
 from caffelite.engines.torch.op import Op, Spare, Tensors, takes
 from caffelite.engines.torch.ops.softmax import Labels
-from torch import Tensor
 
 
 @takes("Accuracy")

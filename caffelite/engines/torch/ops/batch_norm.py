@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from caffelite.engines.torch.op import Given, Op, Spare, Tensors, Unsupported, channels_last, takes
 from torch import Tensor
+
+from caffelite.engines.torch.op import Given, Op, Spare, Tensors, Unsupported, channels_last, takes
 
 aten = torch.ops.aten
 

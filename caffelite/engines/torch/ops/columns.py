@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 
 import torch
-from caffelite.kernels import Window
 from torch import Tensor
+
+from caffelite.kernels import Window
 
 ENOUGH_OUTPUTS = 64
 """From here on each copied value takes part in so many products that the copy does not matter."""

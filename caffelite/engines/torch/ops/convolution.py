@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+
 from caffelite.engines.torch.op import Given, Op, Spare, Tensors, Unsupported, channels_last, takes
 from caffelite.engines.torch.ops.columns import ColumnProduct
-from torch import Tensor
 
 aten = torch.ops.aten
 

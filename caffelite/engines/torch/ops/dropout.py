@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-
 import torch
+
 from caffelite.engines.torch.op import Given, Op, Spare, Tensors, takes
 from caffelite.schema.common import Phase
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+
 from caffelite.engines.torch.op import Given, Op, Spare, Tensors, takes
 from caffelite.layers.eltwise import EltwiseOp
-from torch import Tensor
 
 
 @takes("Eltwise")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+
 from caffelite.engines.torch.op import Given, Op, Spare, Tensors, takes
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+
 from caffelite.engines.torch.op import Given, Op, Spare, Tensors, Unsupported, takes
 from caffelite.layers.labels import normalizer
 from caffelite.schema.common import LossNormalization
-from torch import Tensor
 
 
 @takes("SigmoidCrossEntropyLoss")

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+
 from caffelite.blob import Shape
 from caffelite.engines.torch.op import Given, Op, Spare, Tensors, Unsupported, channels_last, takes
 from caffelite.kernels import Window
 from caffelite.layers.pooling import PoolMethod
-from torch import Tensor
 
 aten = torch.ops.aten
 

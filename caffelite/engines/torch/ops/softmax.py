@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+
 from caffelite.engines.torch.op import Given, Op, Spare, Tensors, Unsupported, takes
 from caffelite.layers.labels import LabelReader, normalizer
 from caffelite.layers.softmax_loss import FLT_MIN
 from caffelite.schema.common import LossNormalization
-from torch import Tensor
 
 aten = torch.ops.aten
 
