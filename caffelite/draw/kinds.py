@@ -43,7 +43,7 @@ def kind_of(layer: LayerParameter) -> str:
     cls = registry.get(layer.type)
     if cls is None:
         return "unknown"
-    if cls.source or cls.type in ("Input", "Parameter"):
+    if cls.bottoms[1] == 0:
         return "data"
     return "loss" if cls.loss else _KIND.get(layer.type, "other")
 
@@ -53,12 +53,12 @@ def caption(layer: LayerParameter) -> str:
     words = [layer.type or "(no type)"]
     if layer.type not in registry:
         return words[0]
-    window = layer.get("pooling_param" if layer.type == "Pooling" else "convolution_param")
-    if layer.type == "Pooling":
+    if "pooling_param" in registry[layer.type].messages():
+        window = layer.get("pooling_param")
         words.append(window.pool.name)
         words.append("global" if window.global_pooling else _window(window))
     elif _KIND.get(layer.type) == "convolution":
-        words.append(_window(window))
+        words.append(_window(layer.get("convolution_param")))
     text = " ".join(word for word in words if word)
     outputs = _outputs(layer)
     return f"{text}, {outputs}" if outputs else text

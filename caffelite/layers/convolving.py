@@ -95,6 +95,10 @@ class ConvolvingLayer(Layer):
                 )
         return p.group, p.num_output
 
+    def multiply_adds(self, bottom: Shapes, top: Shapes) -> int:
+        """Every filter is applied at every position of the output: N · prod(H_out …) · |W|."""
+        return sum(math.prod(t) // t[1] for t in top) * math.prod(self.declared[0].shape)
+
     def reshape(self, bottom: Shapes) -> list[Shape]:
         self.same_shapes(bottom)
         shape, axis = bottom[0], self.channel_axis

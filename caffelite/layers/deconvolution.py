@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from caffelite.blob import Shape
-from caffelite.layers.base import Arrays, Diffs, register
+from caffelite.layers.base import Arrays, Diffs, Shapes, register
 from caffelite.layers.cases import Case, random
 from caffelite.layers.convolving import ConvolvingLayer
 
@@ -57,6 +59,10 @@ class Deconvolution(ConvolvingLayer):
             note="one spatial axis, two bottoms",
         ),
     )
+
+    def multiply_adds(self, bottom: Shapes, top: Shapes) -> int:
+        """Every position of the input is spread: N · prod(H_in …) · |W|."""
+        return sum(math.prod(b) // b[1] for b in bottom) * math.prod(self.declared[0].shape)
 
     def weight_shape(self, channels: int) -> Shape:
         return (channels, self.outputs // self.group)

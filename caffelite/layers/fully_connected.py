@@ -34,6 +34,11 @@ class FullyConnected(Layer):
         axis = self.axis(self.param.axis, len(shape), self.group, "axis")
         return shape[:axis], math.prod(shape[axis:])
 
+    def multiply_adds(self, bottom: Shapes, top: Shapes) -> int:
+        """y = W x for every row: rows · |W|, where prod(bottom) · prod(top) = rows² · |W|."""
+        weights = math.prod(self.declared[0].shape)
+        return math.isqrt(math.prod(bottom[0]) * math.prod(top[0]) // weights) * weights
+
     def reshape(self, bottom: Shapes) -> list[Shape]:
         lead, k = self.sizes(bottom[0])
         if k != self.inputs:

@@ -108,6 +108,11 @@ class Recurrent(Layer):
             if not right:
                 self.fail(f'bottom "{name}" is {show(shape)}', "bottom", expected=expected)
 
+    def multiply_adds(self, bottom: Shapes, top: Shapes) -> int:
+        """The matrices work at every step of every sequence: T · N · Σ |W|."""
+        matrices = [d.shape for d in self.declared if len(d.shape) > 1]
+        return math.prod(bottom[0][:2]) * sum(map(math.prod, matrices))
+
     def reshape(self, bottom: Shapes) -> list[Shape]:
         self._check(bottom)
         sizes = [(0, math.prod(bottom[0][2:]), self.inputs)]

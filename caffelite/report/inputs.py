@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from caffelite.blob import Shape
 from caffelite.errors import CaffeliteError, Problem, did_you_mean
 from caffelite.layers.base import registry
+from caffelite.layers.input import Input
 from caffelite.plan.graph import included
 from caffelite.schema.common import BlobShape
 from caffelite.schema.net import LayerParameter, NetParameter, NetState
@@ -59,7 +60,7 @@ def with_inputs(net: NetParameter, state: NetState, shapes: Mapping[str, Shape])
 
 
 def _input(spec: LayerParameter, shapes: list[Shape]) -> LayerParameter:
-    made = LayerParameter(name=spec.name, type="Input", top=list(spec.top))
+    made = LayerParameter(name=spec.name, type=Input.type, top=list(spec.top))
     made.include, made.exclude = spec.include, spec.exclude
     made.get("input_param").shape = [BlobShape(dim=list(shape)) for shape in shapes]
     return made
