@@ -35,8 +35,18 @@ class Cell:
     newer at the start of each pass; and on the CPU what a pass makes is also written there, so
     that who kept it sees the new values, as with NumPy."""
 
-    __slots__ = ("_clock", "_home", "_make", "_place", "_sent", "aliased", "handed", "host_ok")
-    __slots__ += ("tensor", "tensor_ok")
+    __slots__ = (
+        "_clock",
+        "_home",
+        "_make",
+        "_place",
+        "_sent",
+        "aliased",
+        "handed",
+        "host_ok",
+        "tensor",
+        "tensor_ok",
+    )
 
     def __init__(self, make: Callable[[], Array], place: Place, clock: Clock) -> None:
         self._make, self._place, self._clock = make, place, clock
@@ -74,11 +84,11 @@ class Cell:
             self._send()
         tensor = self.tensor
         assert tensor is not None
-        if packed and tensor.ndim == 4:
-            if not tensor.is_contiguous(memory_format=torch.channels_last):
-                # kept: the backward pass reads it again
-                self.tensor = tensor = tensor.contiguous(memory_format=torch.channels_last)
-                self.aliased = False
+        apart = packed and tensor.ndim == 4
+        if apart and not tensor.is_contiguous(memory_format=torch.channels_last):
+            # kept: the backward pass reads it again
+            self.tensor = tensor = tensor.contiguous(memory_format=torch.channels_last)
+            self.aliased = False
         return tensor
 
     def _shares_home(self) -> bool:

@@ -40,11 +40,11 @@ def convolution_and_relu(pair: Sequence[Step], session: TorchSession) -> Bound |
     (top,) = (session.cell(v) for v in first.tops)
     if session.cell(second.tops[0]) is not top:
         return None
-    layers = [session.layers[step.node.index] for step in pair]
+    layers = [session.layers[step.node.index] for step in (first, second)]
     if layers[1].type != "ReLU" or layers[0].type not in ("Convolution", "DepthwiseConvolution"):
         return None
-    ops = [session.op(layer, step.node.index) for layer, step in zip(layers, pair)]
-    convolution, relu = ops
+    convolution = session.op(layers[0], first.node.index)
+    relu = session.op(layers[1], second.node.index)
     if not isinstance(convolution, Convolution) or not isinstance(relu, ReLU):
         return None
     if not convolution.fused() or relu.slope:

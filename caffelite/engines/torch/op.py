@@ -97,15 +97,15 @@ class Op:
         return torch.full(tuple(shape), value, dtype=self.dtype, device=self.device)
 
 
-O = TypeVar("O", bound="type[Op]")
+AnyOp = TypeVar("AnyOp", bound="type[Op]")
 registry: dict[str, type[Op]] = {}
 """The ops by the type of layer."""
 
 
-def takes(*types: str) -> Callable[[O], O]:
+def takes(*types: str) -> Callable[[AnyOp], AnyOp]:
     """Register an op for these types of layers."""
 
-    def register(cls: O) -> O:
+    def register(cls: AnyOp) -> AnyOp:
         for name in types:
             registry[name] = cls
         return cls

@@ -39,4 +39,5 @@ def on_torch(net: Net, place: Place = CPU) -> Net:
 
 def pair(source: Any, *args: Any, place: Place = CPU, **kwargs: Any) -> tuple[Net, Net]:
     """A net on NumPy and the same on PyTorch."""
+    kwargs["engine"] = "numpy"
     return Net(source, *args, **kwargs), on_torch(Net(source, *args, **kwargs), place)

@@ -10,13 +10,13 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install caffelit
 from caffelite import Net
 from caffelite.engines.torch.device import CPU, Place
 from caffelite.layers import registry
+from caffelite.testing.bench import Bench
+from caffelite.testing.contract import Subject, same
 
-from ...layers.bench import Bench
-from ...layers.contract import Subject, same
 from .nets import APART, net_param, on_torch
 
 SUBJECTS = [
-    pytest.param(Subject(case), id=f"{name}-{i}")
+    pytest.param(Subject(cls, case), id=f"{name}-{i}")
     for name, cls in sorted(registry.items())
     for i, case in enumerate(cls.cases)
     if not cls.source
@@ -51,7 +51,12 @@ def test_a_case_gives_the_same(subject: Subject, dtype: type, place: Place) -> N
     bench.forward()  # a dynamic layer has its shapes then
     param = net_param(subject.case.net_text())
     param.layer[-1].top = list(bench.layer.spec.top)
-    settings = {"dtype": dtype, "seed": bench.streams.seed, "folder": subject.folder}
+    settings = {
+        "engine": "numpy",
+        "dtype": dtype,
+        "seed": bench.streams.seed,
+        "folder": subject.folder,
+    }
     reference = Net(param.copy(), subject.case.phase, **settings)
     net = on_torch(Net(param, subject.case.phase, **settings), place)
     expected = results(reference, bench, subject)

@@ -1,4 +1,4 @@
-"""BatchNorm with Caffe's three blobs: sums of statistics, and the factor that they are divided by."""
+"""BatchNorm with Caffe's three blobs: sums of statistics, and the factor to divide them by."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,7 +51,7 @@ class Convolution(Op):
     def fused(self) -> bool:
         """Can a ReLU be part of the forward pass?"""
         float32 = self.dtype == torch.float32
-        mkldnn: bool = torch.backends.mkldnn.is_available()
+        mkldnn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         return self.on_cpu and float32 and mkldnn and self.rank == 2 and not self.transposed
 
     def as_batch(self, x: Tensor) -> Tensor:
@@ -67,17 +68,13 @@ class Convolution(Op):
     def forward_relu(self, bottom: Tensors) -> Tensors:
         """max(0, y), in one go."""
         stride, pad, dilation, _, _, group = self.setting
-        weight = self.packed()
         run = torch.ops.mkldnn._convolution_pointwise
         tops = []
         for x, shape in zip(bottom, self.shapes[1]):
             x = self.as_batch(x)
-            y = run(x, weight, self.bias, pad, stride, dilation, group, "relu", [], "")
+            y = run(x, self.weight, self.bias, pad, stride, dilation, group, "relu", [], "")
             tops.append(y if self.plain else y.reshape(shape))
         return tops
-
-    def packed(self) -> Tensor:
-        return self.weight
 
     def backward(
         self, top: Given, top_diff: Tensors, bottom: Given, needed: Sequence[bool], spare: Spare
@@ -91,7 +88,9 @@ class Convolution(Op):
             by_columns = learns[0] and self.columns is not None
             biased = self.biased and learns[1]
             mask = [need, learns[0] and not by_columns, biased and not by_columns]
-            dx = dw = db = None
+            dx: Any = None
+            dw: Any = None
+            db: Any = None
             if any(mask):
                 setting = (bias_sizes, *self.setting, mask)
                 dx, dw, db = aten.convolution_backward(dy, x, self.weight, *setting)
@@ -111,9 +110,3 @@ class Deconvolution(Convolution):
     """The transpose: its weights are (C, M/group, kernel…), as `aten` has them too."""
 
     transposed = True
-
-    def prepare(self) -> None:
-        super().prepare()
-        if self.rank == 1:
-            return
-        # double precision and odd groups go through the slow kernels, which are right as well

@@ -1,4 +1,4 @@
-"""Elementwise activations: each an op of a few kernels, written into spare memory where possible."""
+"""Elementwise activations: a few kernels each, written into spare memory where possible."""
 
 from __future__ import annotations
 

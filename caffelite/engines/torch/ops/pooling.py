@@ -33,7 +33,9 @@ class Pooling(Op):
         kernel, stride, pad = list(window.kernel), list(window.stride), list(window.pad)
         if any(p > k // 2 for p, k in zip(pad, kernel)):
             raise Unsupported  # aten's limit
-        ceil = next((c for c in (True, False) if rounds_alike(spatial, window, out[2:], c)), None)
+        ceil = next(
+            (c for c in (True, False) if rounds_alike(tuple(spatial), window, out[2:], c)), None
+        )
         if ceil is None:
             raise Unsupported
         self.whole = window.kernel == tuple(spatial) and not any(pad) and out[2:] == (1, 1)
