@@ -1,19 +1,20 @@
-"""How fast, and in how much memory: caffelite beside PyTorch, and beside NumPy by hand.
+"""How fast, and in how much memory: caffelite's engines beside PyTorch and ONNX Runtime.
 
-    python tools/bench.py                                        (the spiral)
-    python tools/bench.py nets/lenet.net --batch 64
-    python tools/bench.py nets/resnet18.net --batch 8 --forward-only --json times.json
+For each net a training step (forward with the loss, backward, momentum SGD with weight decay) and
+inference (phase TEST, the "deploy" stage where the file has one, no gradients). The contenders are
+caffelite on each of its engines; the same net as PyTorch's users write it, in its default memory
+order and in channels-last; ONNX Runtime, for inference; for the spiral, the step written out by
+hand in NumPy. Who cannot start is named with the reason and left out.
 
-For each net a training step (forward, backward, momentum SGD with weight decay) and a forward pass
-(phase TEST, no gradients). The contenders are caffelite; the same net in PyTorch, where that is
-installed (`--torch-python` names another environment's interpreter); for the spiral, the step
-written out by hand in NumPy. Before anything is timed they must agree, on the same parameters and
-batches, about the losses of five steps; the largest difference is in the table.
+Before anything is timed they must agree, on the same parameters and batches, about the losses of
+five steps or about the outputs; the largest difference from caffelite's NumPy engine is in the
+table. Each contender is a process of its own, so its peak memory is its own (the interpreter and
+all imports included; "imports" is the part before the net). They take turns, A B C A B C, only one
+running at a time. A ratio compares neighbours of one round, so that a slow moment of the machine
+hits both; what is shown is the median, with quartiles in brackets. Below 1 is faster.
 
-Each contender is a process of its own, so peak memory is its own (the interpreter and all imports
-included; "imports" is the part before the net). They take turns, A B C A B C, only one running at a
-time; a ratio compares neighbours of one round, so that a slow moment of the machine hits both.
-Data layers become inputs of random values: no data files are needed, and none are timed.
+Data layers become inputs of random values: no data files are needed, and none are timed. A net
+without a loss is trained with SoftmaxWithLoss in place of its Softmax.
 """
 
 from __future__ import annotations
@@ -21,274 +22,222 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import statistics
-import subprocess
 import sys
 import tempfile
-from typing import IO, Any
+from typing import Any
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-SPIRAL = os.path.join(os.path.dirname(HERE), "nets", "spiral.net")
-CONTENDERS = {
-    "caffelite": "bench_caffelite.py",
-    "NumPy by hand": "bench_numpy.py",
-    "PyTorch": "bench_torch.py",
-}
-OURS = "caffelite"
-BLOCK = 0.1
-"""Seconds that one turn should take at least."""
-TOLERANCE = 1e-3
-"""A difference in losses or outputs beyond this (relative where they are above 1) means that the
-contenders do not compute the same."""
+from benchmark import growth, machine, memory, picture
+from benchmark.contenders import BATCHES, KINDS, USUAL, entries, find_net, usual_batch
+from benchmark.processes import Skipped
+from benchmark.report import table
+from benchmark.rounds import measure, prepare
 
+EXAMPLES = """examples:
+  python tools/bench.py                             the spiral, every contender
+  python tools/bench.py all --json t.json --plot t.png
+  python tools/bench.py lenet quick --cpu           CPU time on one thread
+  python tools/bench.py caffenet --batch 1,16 --forward-only
+  python tools/bench.py lenet --contenders numpy,torch,pytorch --repeat 30
+  python tools/bench.py lenet --beside              one core kept busy meanwhile
+  python tools/bench.py my.net --shape 3,64,64      data layers of 3x64x64 samples
+  python tools/bench.py lenet --grow batch          how time grows with the batch
+  python tools/bench.py --grow depth                a chain of up to 10,000 layers
+  python tools/bench.py --memory                    inference's memory, every net
 
-class Skipped(Exception):
-    """A contender cannot take part; why."""
-
-
-class Contender:
-    """One child process, which runs when told to."""
-
-    def __init__(self, name: str, python: str, folder: str, which: str, threads: int) -> None:
-        self.name = name
-        self.process = start(python, CONTENDERS[name], folder, which, threads)
-        self.hello = self._answer()
-        self.times: list[float] = []
-        self.steps = 1
-
-    def _answer(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            self.process.wait()
-            raise Skipped(f"ended with status {self.process.returncode}; its message is above")
-        answer: dict[str, Any] = json.loads(line)
-        if "skip" in answer:
-            self.process.wait()
-            raise Skipped(answer["skip"])
-        return answer
-
-    def run(self, count: int) -> float:
-        """Seconds for `count` runs."""
-        stdin: IO[str] | None = self.process.stdin
-        assert stdin is not None
-        print(count, file=stdin, flush=True)
-        return float(self._answer()["seconds"])
-
-    def settle(self, steps: int) -> None:
-        """Warm up, and find how many runs make a turn long enough to time."""
-        self.run(1)
-        self.steps = steps
-        while not self.steps:
-            count = max(1, int(BLOCK / max(self.run(1), 1e-6) / 4))
-            self.steps = max(1, round(BLOCK / self.run(count) * count))
-
-    def turn(self) -> None:
-        self.run(max(1, self.steps // 10))  # caches and threads are cold after the others' turns
-        self.times.append(self.run(self.steps) / self.steps)
-
-    def end(self) -> dict[str, Any]:
-        """Stop; what was measured."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        peak = self._answer()["peak_mb"]
-        self.process.wait()
-        microseconds = [t * 1e6 for t in self.times]
-        return {
-            "name": self.name,
-            "version": self.hello["version"],
-            "steps": self.steps,
-            "median_us": statistics.median(microseconds),
-            "min_us": min(microseconds),
-            "quartiles_us": quartiles(microseconds),
-            "peak_mb": peak,
-            "import_mb": self.hello["import_mb"],
-            "difference": self.hello["difference"],
-        }
+On a busy machine wall time says little, with several threads above all: each
+waits for the slowest. Trust --cpu there, and minima.
+"""
 
 
-def start(python: str, script: str, folder: str, which: str, threads: int) -> subprocess.Popen[str]:
-    """A child of ours; thread pools read their sizes from the environment when they start."""
-    sizes = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return subprocess.Popen(
-        [python, os.path.join(HERE, script), folder, which],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **dict.fromkeys(sizes, str(threads))},
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add = parser.add_argument
+    nets = ", ".join(BATCHES)
+    add("nets", nargs="*", metavar="NET", help=f"a path, a name in nets/, or all: {nets} (spiral)")
+    add(
+        "--batch", default="", metavar="N,N", help="samples a batch (usual for ours, or the file's)"
+    )
+    add("--shape", default="", help="a sample's shape where the net does not tell it: 1,28,28")
+    add("--forward-only", action="store_true", help="no training step")
+    add("--train-only", action="store_true", help="no inference")
+    add(
+        "--contenders",
+        default=",".join(USUAL),
+        metavar="A,B",
+        help=f"some of {', '.join(KINDS)} (all but auto); numpy@1 is numpy on one thread",
+    )
+    add("--wall", action="store_true", help="wall time on --threads threads (the default)")
+    add("--cpu", action="store_true", help="CPU time of the process on one thread")
+    add("--threads", type=int, default=2, help="threads for every contender's wall time (2)")
+    add("--beside", action="store_true", help="keep one core busy with another process meanwhile")
+    add("--repeat", type=int, default=15, help="turns of each contender (15)")
+    add("--steps", type=int, default=0, help="runs in a turn (enough for 0.1 s)")
+    add("--grow", choices=("batch", "depth"), help="how cost grows, with a fitted exponent")
+    add("--sizes", default="", metavar="N,N", help="the depths of --grow depth (10 to 10000)")
+    add("--memory", action="store_true", help="peak memory of inference beside what it should be")
+    add("--torch-python", default=sys.executable, metavar="PATH", help="interpreter with PyTorch")
+    add("--json", default="", metavar="FILE", help="write the numbers there too; - is stdout")
+    add("--plot", default="", metavar="FILE", help="draw a picture (PNG, PDF or SVG by its name)")
+    args = parser.parse_args(argv)
+    check(parser, args)
+    return args
 
 
-def quartiles(values: list[float]) -> list[float]:
-    """The first and the third."""
-    if len(values) == 1:
-        return [values[0], values[0]]
-    first, _, third = statistics.quantiles(values, n=4, method="inclusive")
-    return [first, third]
+def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse what makes no sense; turn lists and names into what they stand for."""
+    if args.repeat < 1 or args.threads < 1 or args.steps < 0:
+        parser.error("--repeat and --threads must be 1 or more, --steps not negative")
+    if args.forward_only and args.train_only:
+        parser.error("--forward-only and --train-only leave nothing to measure")
+    for option in ("batch", "shape", "sizes"):
+        value = getattr(args, option)
+        numbers = value.split(",") if value else []
+        if not all(n.isdigit() and int(n) for n in numbers):
+            parser.error(f"--{option} {value}: expected whole numbers above 0, as in 1,16")
+        setattr(args, option, [int(n) for n in numbers])
+    if args.sizes and args.grow != "depth":
+        parser.error("--sizes is for --grow depth; batches are said by --batch")
+    if args.memory and args.grow:
+        parser.error("--memory and --grow are two different measurements: one at a time")
+    if args.memory and (args.plot or args.batch or args.cpu or args.wall or args.beside):
+        parser.error("--memory has no times: no --plot, --batch, --cpu, --wall or --beside")
+    given = args.nets or args.batch or args.shape or args.beside or args.wall
+    if args.grow == "depth" and given:
+        parser.error(
+            "--grow depth makes its own nets and takes CPU time: no NET, --batch, --shape, "
+            "--wall or --beside"
+        )
+    if args.plot and os.path.splitext(args.plot)[1].lower() not in (".png", ".pdf", ".svg"):
+        parser.error(f"--plot {args.plot}: expected a name that ends in .png, .pdf or .svg")
+    try:
+        args.paths = [path for name in args.nets for path in expand(name)]
+        args.figures = [f for f in ("wall", "cpu") if getattr(args, f)] or ["wall"]
+        names = [name for name in args.contenders.split(",") if name]
+        args.entries = {
+            "wall": entries(names, args.threads, args.beside),
+            "cpu": entries([name.partition("@")[0] for name in names], 1, False),
+        }
+    except ValueError as error:
+        parser.error(str(error))
+    if not names:
+        parser.error("--contenders names nobody")
 
 
-def prepare(folder: str, job: dict[str, Any]) -> dict[str, Any]:
-    """Have the net described for all contenders: inputs and parameter count of each pass."""
-    with open(os.path.join(folder, "job.json"), "w") as file:
-        json.dump(job, file)
-    child = start(sys.executable, CONTENDERS[OURS], folder, "prepare", job["threads"])
-    out, _ = child.communicate()
-    found: dict[str, Any] = {}
-    for answer in map(json.loads, out.splitlines()):
-        if "skip" in answer:
-            raise Skipped(answer["skip"])
-        if "note" in answer:
-            print(answer["note"], file=sys.stderr)
-            continue
-        found[answer.pop("pass")] = answer
-    if child.returncode:
-        raise Skipped(f"{job['net']} could not be prepared; the message is above")
+def expand(name: str) -> list[str]:
+    return [find_net(stem) for stem in BATCHES] if name == "all" else [find_net(name)]
+
+
+def jobs(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """What is to be run: each net at each batch."""
+    passes = [] if args.forward_only else ["train"]
+    passes += [] if args.train_only else ["forward"]
+    found = []
+    for path in args.paths or [find_net("spiral")]:
+        usual = growth.BATCHES if args.grow else [usual_batch(path)]
+        for batch in args.batch or usual:
+            found.append({"net": path, "passes": passes, "batch": batch, "shape": args.shape})
     return found
 
 
-def measure(folder: str, which: str, job: dict[str, Any]) -> dict[str, Any]:
-    """One pass of one net: all contenders in turns."""
-    running: list[Contender] = []
-    notes: list[str] = []
-    for name in CONTENDERS:
-        python = job["torch_python"] if name == "PyTorch" else sys.executable
+def run_job(job: dict[str, Any], args: argparse.Namespace) -> list[dict[str, Any]]:
+    """All passes and figures of one net at one batch. Errors: Skipped."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        facts = prepare(folder, job)
+        for which in (p for p in job["passes"] if p in facts):
+            for figure in args.figures:
+                result: dict[str, Any] = {"net": os.path.relpath(job["net"]), "pass": which}
+                first = next(iter(facts[which]["inputs"].values()), [0])
+                result |= {"batch": first[0], "beside": args.beside, **facts[which]}
+                result["threads"] = 1 if figure == "cpu" else args.threads
+                result |= measure(
+                    folder,
+                    which,
+                    figure,
+                    args.entries[figure],
+                    repeat=args.repeat,
+                    steps=args.steps,
+                    python=args.torch_python,
+                    beside=args.beside,
+                )
+                found.append(result)
+                tell(args, table(result) + "\n")
+    return found
+
+
+def tell(args: argparse.Namespace, text: str) -> None:
+    """For people, unless standard output is for JSON."""
+    if args.json != "-":
+        print(text, flush=True)
+
+
+def times(args: argparse.Namespace, report: dict[str, Any]) -> int:
+    """The nets' times, and their growth with the batch if that was asked for."""
+    status = 0
+    results = report["results"]
+    for job in jobs(args):
         try:
-            running.append(Contender(name, python, folder, which, job["threads"]))
-        except (Skipped, OSError) as why:
-            if name == OURS:
-                raise Skipped(str(why)) from None
-            notes.append(f"{name} is left out: {why}")
-    for contender in running:
-        contender.settle(job["steps"])
-    for _ in range(job["repeat"]):
-        for contender in running:
-            contender.turn()
-    results = [contender.end() for contender in running]
-    ratios = []
-    for other, result in zip(running[1:], results[1:]):
-        pairs = [ours / theirs for ours, theirs in zip(running[0].times, other.times)]
-        ratios.append(
-            {
-                "of": OURS,
-                "to": other.name,
-                "median": statistics.median(pairs),
-                "quartiles": quartiles(pairs),
-                "range": [min(pairs), max(pairs)],
-            }
-        )
-        if not result["difference"] < TOLERANCE:
-            notes.append(
-                f"{other.name} does not compute the same (difference {result['difference']:.3g}): "
-                "don't trust its ratio"
-            )
-    return {"contenders": results, "ratios": ratios, "notes": notes}
+            results += run_job(job, args)
+        except Skipped as why:
+            print(why, file=sys.stderr)
+            status = 1
+    curves = growth.with_batch(results) if args.grow else []
+    if args.grow:
+        report["growth"] = curves
+        tell(args, growth.table(curves, "batch"))
+    if args.plot and results:
+        if curves:
+            picture.lines(curves, report["machine"], args.plot, "batch")
+        else:
+            picture.bars(results, report["machine"], args.plot)
+    return status
 
 
-def duration(microseconds: float) -> str:
-    for limit, factor, unit in ((1e3, 1, "us"), (1e6, 1e3, "ms"), (float("inf"), 1e6, "s")):
-        if microseconds < limit:
-            return f"{microseconds / factor:.3g} {unit}"
-    return "nan"
+def depth(args: argparse.Namespace, report: dict[str, Any]) -> int:
+    keys = [entry.kind.key for entry in args.entries["cpu"] if entry.kind.ours]
+    curves, notes = growth.with_depth(keys, args.sizes or growth.DEPTHS, args.repeat)
+    report |= {"growth": curves, "notes": notes}
+    tell(args, growth.table(curves, "layers"))
+    for note in notes:
+        print(note, file=sys.stderr)
+    if args.plot and curves:
+        picture.lines(curves, report["machine"], args.plot, "layers in the chain")
+    return 0 if curves else 1
 
 
-def megabytes(value: float | None) -> str:
-    return "?" if value is None else f"{value:.0f} MB"
-
-
-def table(result: dict[str, Any]) -> str:
-    """A result for people."""
-    inputs = ", ".join(f"{n} {'x'.join(map(str, s))}" for n, s in result["inputs"].items())
-    what = "training step" if result["pass"] == "train" else "forward pass"
-    lines = [f"{result['net']}: {what}, {inputs}; {result['parameters']:,} parameters"]
-    head = ("", "median", "minimum", "peak", "imports", "caffelite / it", "difference")
-    rows = [head]
-    ratios = {ratio["to"]: ratio for ratio in result["ratios"]}
-    for c in result["contenders"]:
-        ratio, shown, off = ratios.get(c["name"]), "", ""
-        if ratio:
-            low, high = ratio["quartiles"]
-            shown = f"{ratio['median']:.2f} ({low:.2f} to {high:.2f})"
-            off = f"{c['difference']:.1e}"
-        times = duration(c["median_us"]), duration(c["min_us"])
-        memory = megabytes(c["peak_mb"]), megabytes(c["import_mb"])
-        rows.append((f"{c['name']} {c['version']}", *times, *memory, shown, off))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
-        lines.append("  ".join(["", row[0].ljust(widths[0]), *cells]).rstrip())
-    return "\n".join([*lines, *(f"  {note}" for note in result["notes"])])
-
-
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").split("\n\n")[0],
-        epilog="Ratios are caffelite's time over the other's, with quartiles: below 1 is faster.",
-    )
-    add = parser.add_argument
-    add("nets", nargs="*", default=[SPIRAL], metavar="NET", help="net files (the spiral)")
-    add("--batch", type=int, default=0, help="samples a batch (as the net says)")
-    add("--shape", default="", help="a sample's shape where the net does not tell it: 1,28,28")
-    add("--forward-only", action="store_true", help="no training step")
-    add("--train-only", action="store_true", help="no forward pass")
-    add("--repeat", type=int, default=15, help="turns of each contender (15)")
-    add("--steps", type=int, default=0, help="runs in a turn (enough for 0.1 s)")
-    add("--threads", type=int, default=2, help="threads for every contender (2)")
-    add("--torch-python", default=sys.executable, metavar="PATH", help="interpreter with PyTorch")
-    add("--json", default="", metavar="FILE", help="write the numbers there too; - is stdout")
-    args = parser.parse_args()
-    if args.repeat < 1 or args.threads < 1 or args.steps < 0 or args.batch < 0:
-        parser.error("--repeat and --threads must be 1 or more, --steps and --batch not negative")
-    if args.forward_only and args.train_only:
-        parser.error("--forward-only and --train-only leave nothing to measure")
-    if args.shape and not all(n.isdigit() and int(n) for n in args.shape.split(",")):
-        parser.error(f"--shape {args.shape}: expected extents, as in 3,227,227")
-    return args
+def footprint(args: argparse.Namespace, report: dict[str, Any]) -> int:
+    engines = [entry.kind.key for entry in args.entries["wall"] if entry.kind.ours]
+    rows, notes = memory.measure_all(args.paths, engines, args.threads, args.shape)
+    report |= {"memory": rows, "notes": notes}
+    if rows:
+        tell(args, memory.table(rows))
+    for note in notes:
+        print(note, file=sys.stderr)
+    return 0 if rows else 1
 
 
 def main() -> int:
     args = arguments()
-    passes = [p for p in ("train", "forward") if not (args.forward_only and p == "train")]
-    if args.train_only:
-        passes.remove("forward")
-    status = 0
-    results = []
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if load > 0.5 * (os.cpu_count() or 1):
+    report: dict[str, Any] = {"machine": machine.facts()}
+    report["settings"] = {"threads": args.threads, "repeat": args.repeat, "beside": args.beside}
+    report["results"] = []
+    load = report["machine"]["load"]
+    if load > 0.5 * machine.usable_cores() and not args.memory:
         print(
             f"The machine is busy (load {load:.1f}): with several threads each waits for the "
-            "slowest, PyTorch's above all. Trust minima, or --threads 1.",
+            "slowest, PyTorch's above all. Trust minima, or --cpu.",
             file=sys.stderr,
         )
-    for net in args.nets:
-        job = {
-            **{name: getattr(args, name) for name in ("batch", "repeat", "steps", "threads")},
-            "net": os.path.abspath(net),
-            "passes": passes,
-            "shape": [int(n) for n in args.shape.split(",")] if args.shape else [],
-            "torch_python": args.torch_python,
-        }
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                facts = prepare(folder, job)
-                for which in (p for p in passes if p in facts):
-                    result = {"net": os.path.relpath(net), "pass": which, **facts[which]}
-                    result |= measure(folder, which, job)
-                    results.append(result)
-                    if args.json != "-":
-                        print(table(result), end="\n\n", flush=True)
-            except Skipped as why:
-                print(why, file=sys.stderr)
-                status = 1
-    machine: dict[str, Any] = {"system": platform.platform(), "cores": os.cpu_count(), "load": load}
-    machine["python"] = platform.python_version()
-    settings = {"threads": args.threads, "repeat": args.repeat}
-    report = json.dumps({**settings, "machine": machine, "results": results}, indent=2)
+    mode = footprint if args.memory else depth if args.grow == "depth" else times
+    status = mode(args, report)
+    text = json.dumps(report, indent=2)
     if args.json == "-":
-        print(report)
+        print(text)
     elif args.json:
         with open(args.json, "w") as file:
-            print(report, file=file)
+            print(text, file=file)
     return status
 
 

@@ -4,7 +4,7 @@ What a careful person writes for this one net and no other: one array for all pa
 all gradients, one for the velocity; every operation in place; nothing looked up twice. It fits any
 chain SpiralData, InnerProduct, ReLU, InnerProduct, SoftmaxWithLoss.
 
-    python tools/bench_numpy.py FOLDER train|forward     (started by bench.py)
+    python -m benchmark.by_hand FOLDER train|forward ...     (started by bench.py)
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import sys
 from typing import Any
 
 import numpy as np
-from bench_child import peak_mb, serve, skip
+
+from .child import peak_mb, serve, skip
 
 CHAIN = ["SpiralData", "InnerProduct", "ReLU", "InnerProduct", "SoftmaxWithLoss"]
 Array = np.ndarray
@@ -124,7 +125,7 @@ def split(vector: Array, shapes: list[tuple[int, ...]]) -> list[Array]:
     return [v.reshape(shape) for v, shape in zip(np.split(vector, ends[:-1]), shapes)]
 
 
-def main(folder: str, which: str) -> None:
+def main(folder: str, which: str, *_: str) -> None:
     with open(os.path.join(folder, f"{which}.json")) as file:
         net = json.load(file)
     arrays = np.load(os.path.join(folder, f"{which}.npz"))
@@ -137,7 +138,13 @@ def main(folder: str, which: str) -> None:
     hand.rates(net["lr"], net["momentum"], net["decay"])
     difference = hand.difference(arrays, net["recorded"], which == "train")
     run = hand.run_train if which == "train" else hand.run_forward
-    serve(run, version=np.__version__, import_mb=imported, difference=difference)
+    serve(
+        run,
+        version=np.__version__,
+        versions={"numpy": np.__version__},
+        import_mb=imported,
+        difference=difference,
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,95 @@
+"""One forward pass of a TEST net, and the memory that it took.
+
+    python -m benchmark.run_memory FOLDER describe|ENGINE     (started by bench.py --memory)
+
+`describe` runs first, in a process of its own: it leaves random inputs in FOLDER/inputs.npz and
+says what the net's parameters and blobs weigh, so that the process that is measured does nothing
+but what a user's would.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+from typing import Any
+
+import numpy as np
+
+import caffelite
+from caffelite.errors import CaffeliteError
+
+from . import nets
+from .child import forget_peak, peak_mb, say, skip
+
+
+def largest_pair(net: caffelite.Net) -> tuple[int, list[str]]:
+    """Bytes of the two largest blobs that one layer reads and writes, and their names. A blob that
+    is rewritten in place is one."""
+    best: tuple[int, list[str]] = (0, [])
+    for layer in net.layers:
+        tops = net.top_names[layer.name]
+        bottoms = list(layer.spec.bottom) or tops[:1]
+        for bottom in bottoms:
+            for top in tops:
+                names = list(dict.fromkeys([bottom, top]))
+                size = sum(net.blobs[name].data.nbytes for name in names)
+                best = max(best, (size, names))
+    return best
+
+
+def describe(folder: str, job: dict[str, Any]) -> None:
+    net = nets.tester(nets.measurable(job, "forward", own=True), own=True)
+    nets.fill(net)
+    inputs: Any = {name: net.blobs[name].data for name in net.inputs}
+    np.savez(os.path.join(folder, "inputs.npz"), **inputs)
+    size, names = largest_pair(net)
+    first = net.top_names[net.layers[0].name][0]
+    say(
+        batch=net.blobs[first].shape[0],
+        parameters_mb=sum(b.data.nbytes for b in shared_once(net)) / 1e6,
+        pair_mb=size / 1e6,
+        pair=names,
+    )
+
+
+def shared_once(net: caffelite.Net) -> list[Any]:
+    """The parameters, each shared one once."""
+    found = {blob.data.ctypes.data: blob for blobs in net.params.values() for blob in blobs}
+    return list(found.values())
+
+
+def main(folder: str, engine: str) -> None:
+    with open(os.path.join(folder, "job.json")) as file:
+        job = json.load(file)
+    try:
+        if engine == "describe":
+            nets.use_engine("numpy")
+            describe(folder, job)
+            return
+        nets.use_engine(engine)
+        param = nets.measurable(job, "forward", own=True)
+        gc.collect()
+        base = forget_peak()
+        if base is None:
+            skip("this system does not tell a process's peak memory")
+        net = nets.tester(param, own=True)
+        runs_on = nets.check_engine(net, engine)
+        with np.load(os.path.join(folder, "inputs.npz")) as arrays:
+            for name in net.inputs:
+                net.blobs[name].data[...] = arrays[name]
+        built = peak_mb()
+        forget_peak()
+        out = net.forward()
+        if not all(np.isfinite(values).all() for values in out.values()):
+            skip(f"{job['net']} puts out something that is not finite")
+        forward = peak_mb()
+        assert built is not None and forward is not None
+        say(import_mb=base, build_mb=built - base, forward_mb=forward - base, engine=runs_on)
+    except CaffeliteError as error:
+        skip(str(error))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
