@@ -156,12 +156,25 @@ def trainer(net: NetParameter) -> caffelite.SGDSolver:
 
 def tester(net: NetParameter, own: bool = False) -> caffelite.Net:
     """The TEST net; unless `own`, the deployed one if the file has such a stage."""
-    rules = [rule for spec in net.layer for rule in (*spec.include, *spec.exclude)]
-    deploys = any("deploy" in (*rule.stage, *rule.not_stage) for rule in rules)
-    stages = ["deploy"] if deploys and not own else []
-    tested = caffelite.Net(net, Phase.TEST, seed=1, stages=stages)
+    tested = caffelite.Net(net, Phase.TEST, seed=1, stages=stages_of(net, own))
     settle(tested)
     return tested
+
+
+def stages_of(net: NetParameter, own: bool) -> list[str]:
+    """The stages of a TEST net: "deploy" if there is one and not `own`; none, or where data come
+    only in stages, the first of those."""
+    rules = [rule for spec in net.layer for rule in (*spec.include, *spec.exclude)]
+    if not own:
+        deploys = any("deploy" in (*rule.stage, *rule.not_stage) for rule in rules)
+        return ["deploy"] if deploys else []
+    found: list[list[str]] = []
+    for spec in (s for s in net.layer if (cls := registry.get(s.type)) and cls.source):
+        tests = [r for r in spec.include if not r.has("phase") or r.phase == Phase.TEST]
+        if not spec.include or any(not rule.stage for rule in tests):
+            return []
+        found += [list(rule.stage) for rule in tests]
+    return found[0] if found else []
 
 
 def settle(net: caffelite.Net) -> None:
