@@ -31,7 +31,7 @@ class Skipped(Exception):
 
 def start(module: str, *args: str, threads: int, python: str = "") -> subprocess.Popen[str]:
     """A process of ours; thread pools read their sizes from the environment when they start."""
-    sizes = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    sizes = ("CAFFELITE_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     path = os.pathsep.join(filter(None, [TOOLS, os.environ.get("PYTHONPATH", "")]))
     return subprocess.Popen(
         [python or sys.executable, "-m", f"benchmark.{module}", *args],
