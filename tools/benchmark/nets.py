@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import caffelite
+from caffelite.engines import engines
 from caffelite.files import load_net
 from caffelite.layers.base import registry
 from caffelite.schema.common import BlobShape, Phase
@@ -121,21 +122,22 @@ def without_chance(net: NetParameter) -> dict[str, float]:
 
 
 def use_engine(name: str) -> None:
-    """Run on this engine from now on; a caffelite that has no choice of engines is `numpy`."""
-    choose = getattr(caffelite, "set_engine", None)
-    if choose is not None:
-        choose(name)
-    elif name != "numpy":
-        skip("this caffelite has no engines to choose from")
+    """Run on this engine from now on; skips, with the reason, where it cannot be."""
+    known = engines()
+    if name != "auto":
+        if name not in known:
+            skip(f"no such engine; there are {', '.join(known)}")
+        if why := known[name].missing():
+            skip(why)
+    caffelite.set_engine(name)
 
 
 def check_engine(net: caffelite.Net, name: str) -> str:
     """The engine that the net runs on; skips where another one than asked for stepped in."""
-    chosen = getattr(net, "engine", "numpy")
-    found = chosen if isinstance(chosen, str) else str(getattr(chosen, "name", chosen))
-    if name != "auto" and found != name:
-        skip(f"the net runs on the engine {found}; the reason is above")
-    return found
+    choice = net.engine
+    if name != "auto" and choice.engine != name:
+        skip(f"the net runs on the engine {choice.engine} instead; the reason is above")
+    return choice.engine
 
 
 def trainer(net: NetParameter) -> caffelite.SGDSolver:
