@@ -18,6 +18,7 @@ from caffelite.files import load_net, modern_net
 from caffelite.layers.base import Context, Layer, TakesArrays, show
 from caffelite.plan.build import Plan, plan_net
 from caffelite.plan.graph import Version, state_for
+from caffelite.report.summary import Summary, summarise
 from caffelite.run.arena import Arena
 from caffelite.run.blobs import blobs_of
 from caffelite.run.executor import Executor
@@ -320,6 +321,13 @@ class Net:
     def present(self) -> NetParameter:
         """The NetParameter of what is here: the layers of this phase."""
         return self.plan.graph.net_parameter(self.param.force_backward)
+
+    def summary(self) -> Summary:
+        """A table of the layers: shapes, parameters, multiply-adds, memory."""
+        return summarise(self.plan, self.phase.name, self.dtype.itemsize)
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
 
     def __repr__(self) -> str:
         return f"<Net {self.name!r} {self.phase.name}, {len(self.layers)} layers>"

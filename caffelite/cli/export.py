@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from caffelite.onnx.export import Exported, Preparation
     from caffelite.onnx.verify import Report
 
+GROUP = "files"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `caffelite export`."""

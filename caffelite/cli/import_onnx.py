@@ -19,6 +19,8 @@ from caffelite.blob import Shape
 from caffelite.errors import CaffeliteError, Problem
 from caffelite.schema.binary import write_atomically
 
+GROUP = "files"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `caffelite import-onnx`."""

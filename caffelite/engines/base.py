@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from caffelite.plan.build import Plan
 from caffelite.run.executor import MakeSession
 
 
@@ -18,8 +17,6 @@ class Engine:
     """What it is, in a few words."""
     missing: Callable[[], str | None]
     """Why it cannot be used here, if so. Must not import what is costly to import."""
-    refuses: Callable[[Plan], str | None]
-    """Why it cannot run this net, if so."""
     least_work: int | None
     """From how many multiply-adds a forward pass it is chosen by itself; None: never."""
     start: Callable[[str], MakeSession]

@@ -212,6 +212,11 @@ class Layer:
         """A dynamic layer's top shapes, from its bottoms' values."""
         return self.top_shapes
 
+    def multiply_adds(self, bottom: Shapes, top: Shapes) -> int:
+        """How many products with learned weights a forward pass takes, as papers count them;
+        biases, pooling, normalisation and activations are left out."""
+        return 0
+
     def state(self) -> dict[str, Any]:
         """What a snapshot must keep beside parameters and random streams, for JSON."""
         return {}

@@ -51,6 +51,10 @@ class Plan:
         """How many layers use each parameter."""
         return Counter(use.param for uses in self.uses for use in uses)
 
+    def shares(self, node: Node) -> bool:
+        """Does another layer use any of this layer's parameters, or it one of them twice?"""
+        return any(self.user_counts[use.param] > 1 for use in self.uses[node.index])
+
     def with_shapes(self, shapes: Mapping[Version, Shape]) -> Plan:
         """The same net with blobs of other shapes."""
         return replace(self, shapes=MappingProxyType(dict(shapes)))
@@ -65,15 +69,15 @@ class Plan:
         return sorted(found, key=lambda reader: (-reader[0].index, reader[1]))
 
     def work(self) -> int:
-        """Multiply-adds of one forward pass through the layers that have weights: each value of a
-        top costs as many as there are weights for one output."""
-        total = 0
-        for node, uses in zip(self.graph.nodes, self.uses):
-            outputs = sum(math.prod(self.shapes[v]) for v in node.tops)
-            for use in uses:
-                if len(use.shape) > 1:
-                    total += outputs * math.prod(use.shape[1:])
-        return total
+        """Multiply-adds of one forward pass."""
+        return sum(self.node_work(node) for node in self.graph.nodes)
+
+    def node_work(self, node: Node) -> int:
+        """Multiply-adds of one layer's forward pass."""
+        bottom, top = ([self.shapes[v] for v in ends] for ends in (node.bottoms, node.tops))
+        if any(0 in shape for shape in (*bottom, *top)):
+            return 0
+        return self.layers[node.index].multiply_adds(bottom, top)
 
 
 def plan_net(net: NetParameter, state: NetState, context: Context) -> Plan:

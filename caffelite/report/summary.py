@@ -21,7 +21,6 @@ from caffelite.plan.build import Plan
 from caffelite.plan.graph import Version
 from caffelite.plan.params import Param
 from caffelite.report.render import html, text
-from caffelite.report.work import multiply_adds
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,6 @@ def summarise(plan: Plan, phase: str = "", itemsize: int = 4) -> Summary:
     for node, layer in zip(plan.graph.nodes, plan.layers):
         own = [use.param for use in plan.uses[node.index] if use.param not in seen]
         seen.update(own)
-        bottom, top = ([plan.shapes[v] for v in end] for end in (node.bottoms, node.tops))
         made = [v for v in node.tops if not _shares(v)]
         values = sum(math.prod(plan.shapes[v]) for v in made)
         gradients = sum(math.prod(plan.shapes[v]) for v in made if v in graded)
@@ -90,7 +88,7 @@ def summarise(plan: Plan, phase: str = "", itemsize: int = 4) -> Summary:
                 layer.type,
                 tuple((v.name, plan.shapes[v]) for v in node.tops),
                 sum(math.prod(p.shape) for p in own),
-                multiply_adds(layer, bottom, top),
+                plan.node_work(node),
                 values * itemsize,
                 (values + gradients) * itemsize,
                 any(map(_shares, node.tops)),

@@ -108,14 +108,9 @@ class Arena:
         """Write the zeros that a clear left to be written."""
         if self.cleared:
             self.cleared = False
+            if self.watcher is not None:
+                self.watcher()
             self.raw_diff.fill(0)
-
-    def spread(self, values: list[float]) -> Array:
-        """One value per parameter, written over the parameter's stretch of a new vector."""
-        vector = np.zeros_like(self._data)
-        for where, value in zip(self.slices, values):
-            vector[where] = value
-        return vector
 
     def split(self, vector: Array) -> list[Array]:
         """A vector over the arena as one array for each parameter, views."""

@@ -93,13 +93,7 @@ def not_overwritten(plan: Plan, program: Program) -> list[Param]:
     written: set[Param] = set()
     for step in program:
         if isinstance(step, Backward) and plan.layers[step.node.index].overwrites:
-            need = plan.needs[step.node.index]
-            written.update(
-                use.param for use, learns in zip(plan.uses[step.node.index], need.learns) if learns
-            )
-    return [p for p in plan.params if p not in written or shared(plan, p)]
-
-
-def shared(plan: Plan, param: Param) -> bool:
-    """Do several layers use this parameter, or one layer twice?"""
-    return plan.user_counts[param] > 1
+            uses, need = plan.uses[step.node.index], plan.needs[step.node.index]
+            if not plan.shares(step.node):  # else it adds to all of its parameters
+                written.update(use.param for use, learns in zip(uses, need.learns) if learns)
+    return [p for p in plan.params if p not in written]

@@ -35,6 +35,22 @@ class Setting:
     gradients: Gradients
 
 
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """What an update of the parameters computes with."""
+
+    xp: Any
+    """Array functions: NumPy, or a module with the same ones for an engine's own vectors."""
+    number: Callable[[float], Any]
+    """Makes an array of no axes, of the parameters' type."""
+    parameters: Any
+    """Their values and gradients (`data`, `diff`), and where each lies (`params`, `slices`)."""
+    block: int | None
+    """How many values to work on at a time; None: as many as fit the cache."""
+    to_host: Callable[[Any], Array]
+    """A vector as a host array: the same memory where that can be, else a copy."""
+
+
 class Session:
     """Binds the steps of programs to memory. `previous` is the session of the same net before its
     shapes or its memory changed."""
@@ -92,6 +108,11 @@ class Session:
         where = dict(zip(arena.params, arena.slices))
         parts = [arena.raw_diff[where[p]] for p in params if p in where]
         return partial(_run_all, [partial(part.fill, 0) for part in parts])
+
+    def vectors(self) -> Vectors:
+        """What an update of the parameters computes with."""
+        arena = self.setting.arena
+        return Vectors(np, partial(np.array, dtype=arena.dtype), arena, None, np.asarray)
 
     def loss(self) -> float:
         """The weighted sum of the losses, as the last forward pass left them."""

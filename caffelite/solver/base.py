@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, SupportsFloat, TypeVar
 
 import numpy as np
@@ -115,8 +115,13 @@ class Solver:
 
     @property
     def history(self) -> list[Array]:
-        """What the update rule keeps: vectors over the whole `net.arena`."""
-        return self._update.history
+        """What the update rule keeps: vectors over the whole `net.arena`, as host arrays. Where the
+        net runs on a device they are copies; `take_history` sets them."""
+        return self._update.host_history()
+
+    def take_history(self, vectors: Sequence[Array]) -> None:
+        """Let the update rule go on with these vectors."""
+        self._update.take_history(vectors)
 
     def apply_update(self) -> None:
         """Clip, normalise, regularise, update."""

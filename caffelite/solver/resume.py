@@ -49,9 +49,11 @@ def read(solver: Solver, path: str) -> None:
             )
         )
     solver.net.copy_from(snapshot.model_path(state, path))
-    parts = [part for vector in solver.history for part in solver.net.arena.split(vector)]
+    vectors = solver.history
+    parts = [part for vector in vectors for part in solver.net.arena.split(vector)]
     for part, array in zip(parts, state.history):
         part[...] = array.reshape(part.shape)
+    solver.take_history(vectors)
     solver.iter = state.iter
     if not state.run:
         return

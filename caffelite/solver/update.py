@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
+from caffelite.blob import Array
 from caffelite.net import Net
 from caffelite.plan.params import Param
 from caffelite.schema.solver import SolverParameter
@@ -14,9 +17,10 @@ from caffelite.solver.rules import Rule, Scalar, Vector, make_rule
 
 
 def make_update(rule: type[Rule], net: Net, param: SolverParameter) -> Update:
-    """The update of a net's parameters by this rule. Here and in `make_rule` is decided where it
-    runs, and on whose vectors."""
-    return Update(param, make_rule(rule, net, param), net.arena)
+    """The update of a net's parameters by this rule, on the vectors of the net's engine."""
+    vectors = net.executor.session.vectors()
+    rule_on_them = make_rule(rule, vectors, param)
+    return Update(param, rule_on_them, vectors.parameters, vectors.block or BLOCK, vectors.to_host)
 
 
 class Parameters(Protocol):
@@ -56,8 +60,14 @@ class Update:
     values that the rule is given at a time."""
 
     def __init__(
-        self, param: SolverParameter, rule: Rule, arena: Parameters, most: int = BLOCK
+        self,
+        param: SolverParameter,
+        rule: Rule,
+        arena: Parameters,
+        most: int = BLOCK,
+        to_host: Callable[[Vector], Array] = np.asarray,
     ) -> None:
+        self._to_host = to_host
         self.rule = rule
         self._xp, self._number = rule.xp, rule.number
         self._arena = arena
@@ -76,6 +86,15 @@ class Update:
         longest = max((part[-1].stop - part[0].start for part in cut), default=0)
         self._scratch = self._xp.empty_like(arena.data[:longest])
         self._blocks = [self._block(part, arena) for part in cut]
+
+    def host_history(self) -> list[Array]:
+        """The rule's vectors as host arrays."""
+        return [self._to_host(vector) for vector in self.history]
+
+    def take_history(self, vectors: Sequence[Array]) -> None:
+        """Go on with these vectors."""
+        for mine, values in zip(self.history, vectors):
+            mine[...] = self._xp.asarray(values)
 
     def _block(self, part: Sequence[Stretch], arena: Parameters) -> Block:
         start, stop = part[0].start, part[-1].stop

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from caffelite.engines.base import Engine
-from caffelite.plan.build import Plan
 from caffelite.run.executor import MakeSession
 from caffelite.run.session import Session
 
 
 def _always() -> None:
-    return None
-
-
-def _every(plan: Plan) -> None:
     return None
 
 
@@ -26,7 +21,6 @@ ENGINE = Engine(
     name="numpy",
     about="the layers' own NumPy methods",
     missing=_always,
-    refuses=_every,
     least_work=None,
     start=_start,
 )

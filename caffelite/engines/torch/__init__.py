@@ -10,7 +10,6 @@ import importlib.util
 from functools import partial
 
 from caffelite.engines.base import Engine
-from caffelite.plan.build import Plan
 from caffelite.run.executor import MakeSession
 
 LEAST_WORK = 50_000_000
@@ -20,13 +19,6 @@ LEAST_WORK = 50_000_000
 def _missing() -> str | None:
     if importlib.util.find_spec("torch") is None:
         return 'PyTorch is not installed: pip install "caffelite[torch]"'
-    return None
-
-
-def _refuses(plan: Plan) -> str | None:
-    dynamic = [layer.name for layer in plan.layers if layer.dynamic]
-    if dynamic:
-        return f'layer "{dynamic[0]}" has tops whose shapes depend on values'
     return None
 
 
@@ -45,7 +37,6 @@ ENGINE = Engine(
     name="torch",
     about="PyTorch's kernels, on the CPU and on GPUs",
     missing=_missing,
-    refuses=_refuses,
     least_work=LEAST_WORK,
     start=_start,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -15,11 +16,13 @@ from caffelite.engines.torch.device import CPU, Place
 from caffelite.engines.torch.fusing import fuse
 from caffelite.engines.torch.op import Op, op_for
 from caffelite.engines.torch.params import Params
+from caffelite.engines.torch.updating import vectors_of
 from caffelite.layers.base import Layer
 from caffelite.plan.graph import Version
 from caffelite.plan.params import Param
+from caffelite.run.memory import Memory
 from caffelite.run.program import DATA, Add, Backward, Copy, Fill, Forward, Program, Value
-from caffelite.run.session import Bound, Session, Setting
+from caffelite.run.session import Bound, Session, Setting, Vectors
 
 assert ops.__doc__  # imported for what it registers
 
@@ -33,7 +36,12 @@ class TorchSession(Session):
     def __init__(
         self, setting: Setting, previous: Session | None = None, place: Place = CPU
     ) -> None:
-        super().__init__(setting, previous)
+        self._slots = setting.memory.slots
+        # No two values share host memory: a view may outlive the value that it was made of.
+        placement, dtype = setting.memory.placement, setting.memory.dtype
+        old = previous.memory if isinstance(previous, TorchSession) else setting.memory
+        own = Memory(placement, dtype, old=old)
+        super().__init__(replace(setting, memory=own), previous)
         self.place = place
         self.lazy_loss = not place.shares
         self.clock = Clock()
@@ -49,7 +57,7 @@ class TorchSession(Session):
     def _take_over(self, old: TorchSession) -> None:
         """Go on with the values and the ops of the session before, as far as their shapes stand."""
         self.clock = old.clock
-        owner, slot = self.memory.placement.owner, (self.memory.slots.slot, old.memory.slots.slot)
+        owner, slot = self.memory.placement.owner, (self._slots.slot, old._slots.slot)
         for (version, of, share), cell in old._cells.items():
             same = self.plan.shapes.get(version) == old.plan.shapes[version]
             lost = of == DATA and any(version in s for s in slot)
@@ -89,6 +97,12 @@ class TorchSession(Session):
             total += weight * float(cell.read().sum())
         return total
 
+    def vectors(self) -> Vectors:
+        # on the CPU the memory is NumPy's too, and its blocks in the cache are faster
+        if self.place.shares:
+            return super().vectors()
+        return vectors_of(self.setting.arena, self.place)
+
     def check(self) -> None:
         """Refuse bad values that ops have met on the device since someone last looked."""
         if not self.place.shares:
@@ -118,7 +132,7 @@ class TorchSession(Session):
 
     def _ends(self, program: Program) -> dict[int, list[Cell]]:
         """After which step a value that is not kept is of no use any more."""
-        slots, owner = self.memory.slots.slot, self.memory.placement.owner
+        slots, owner = self._slots.slot, self.memory.placement.owner
         last: dict[Version, int] = {}
         for at, step in enumerate(program):
             for value in (*step.reads, *step.writes):
@@ -246,10 +260,9 @@ class TorchSession(Session):
 
     def clear(self, params: Sequence[Param]) -> Bound:
         """Zeros for those gradients that the program last bound does not write anew."""
-        arena, counts = self.setting.arena, self.plan.user_counts
-        alone = {p for p in self._written if counts[p] == 1}
+        arena = self.setting.arena
         where = dict(zip(arena.params, arena.slices))
-        parts = [where[p] for p in self.plan.params if p in where and p not in alone]
+        parts = [where[p] for p in self.plan.params if p in where and p not in self._written]
         diff = self.params.twins[0]
 
         def clear() -> None:

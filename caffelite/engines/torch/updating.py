@@ -1,18 +1,19 @@
-"""Updates on tensors: the solver's own rules, with PyTorch's functions for NumPy's."""
+"""Updates on tensors: what the solver's rules compute with where a device has the parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from caffelite.blob import Array
 from caffelite.engines.torch.device import CPU, Place
 from caffelite.engines.torch.params import twin_of
 from caffelite.plan.params import Param
 from caffelite.run.arena import Arena
-from caffelite.schema.solver import SolverParameter
-from caffelite.solver.rules import Rule
+from caffelite.run.session import Vectors
 
 
 class TensorParameters:
@@ -41,12 +42,14 @@ class TensorParameters:
         return self._twin.diff
 
 
-def tensor_rule(
-    cls: type[Rule], param: SolverParameter, dtype: torch.dtype, place: Place = CPU
-) -> Rule:
-    """The rule `cls` on tensors."""
+def vectors_of(arena: Arena, place: Place) -> Vectors:
+    """The parameters as tensors: an update is then a few operations over each whole vector."""
+    dtype = torch.float32 if arena.dtype.itemsize == 4 else torch.float64
+    number = partial(torch.tensor, dtype=dtype, device=place.device)
+    whole = max(1, len(arena.data))
+    return Vectors(torch, number, TensorParameters(arena, place), whole, _to_host)
 
-    def number(value: float) -> Tensor:
-        return torch.tensor(value, dtype=dtype, device=place.device)
 
-    return cls(param, number, torch)
+def _to_host(vector: Tensor) -> Array:
+    array: Array = vector.cpu().numpy()
+    return array

@@ -32,11 +32,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from functools import partial
 
-import numpy as np
-
-from caffelite.net import Net
+from caffelite.run.session import Vectors
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver.rules.base import RULES, Rule, Scalar, Vector, find_rule, register_rule
 
@@ -46,7 +43,6 @@ for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
 
-def make_rule(cls: type[Rule], net: Net, param: SolverParameter) -> Rule:
-    """The rule `cls` for the parameters of `net`, with the numbers of `param`: here is decided
-    what it computes with."""
-    return cls(param, partial(np.array, dtype=net.dtype))
+def make_rule(cls: type[Rule], vectors: Vectors, param: SolverParameter) -> Rule:
+    """The rule `cls` with the numbers of `param`, on such vectors."""
+    return cls(param, vectors.number, vectors.xp)

@@ -194,3 +194,37 @@ def _lenet() -> Net:
         TRAIN,
         seed=3,
     )
+
+
+HEADS = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 4 dim: 40 dim: 40 } } }
+layer { name: "c1" type: "Convolution" bottom: "x" top: "c1"
+        convolution_param { num_output: 8 kernel_size: 3 pad: 1 weight_filler { type: "msra" } } }
+layer { name: "c2" type: "Convolution" bottom: "x" top: "c2"
+        convolution_param { num_output: 8 kernel_size: 1 weight_filler { type: "msra" } } }
+layer { name: "p1" type: "Permute" bottom: "c1" top: "p1"
+        permute_param { order: 0 order: 2 order: 3 order: 1 } }
+layer { name: "p2" type: "Permute" bottom: "c2" top: "p2"
+        permute_param { order: 0 order: 2 order: 3 order: 1 } }
+layer { name: "r1" type: "Reshape" bottom: "p1" top: "r1"
+        reshape_param { shape { dim: 0 dim: -1 dim: 2 } } }
+layer { name: "r2" type: "Reshape" bottom: "p2" top: "r2"
+        reshape_param { shape { dim: 0 dim: -1 dim: 2 } } }
+layer { name: "cat" type: "Concat" bottom: "r1" bottom: "r2" top: "cat" }
+layer { name: "soft" type: "Softmax" bottom: "cat" top: "soft" softmax_param { axis: 2 } }
+layer { name: "norm" type: "Power" bottom: "soft" top: "y" power_param { scale: 2 } }
+"""
+
+
+@PLACES
+def test_a_view_outlives_the_blob_that_it_was_made_of(place: Place) -> None:
+    """Nobody looks at a blob between: none of them is kept, and their memory is used again."""
+    nets = [Net(net_param(HEADS), TEST, seed=1) for _ in range(2)]
+    on_torch(nets[1], place)
+    x = np.random.default_rng(0).normal(size=(1, 4, 40, 40))
+    for _ in range(2):
+        expected, found = (net.forward(x=x)["y"].copy() for net in nets)
+        np.testing.assert_allclose(found, expected, 1e-5, 1e-6)
+    for name in nets[0].blobs:
+        ours, theirs = (net.blobs[name].data for net in nets)
+        np.testing.assert_allclose(theirs, ours, 1e-5, 1e-5, err_msg=name)

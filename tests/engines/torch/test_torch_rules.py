@@ -9,10 +9,10 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install caffelit
 
 from caffelite import TRAIN, Net
 from caffelite.engines.torch.device import CPU, Place
-from caffelite.engines.torch.updating import TensorParameters, tensor_rule
+from caffelite.engines.torch.updating import vectors_of
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver.rules import RULES, make_rule
-from caffelite.solver.update import Update
+from caffelite.solver.update import Update, make_update
 
 from .nets import APART, net_param
 
@@ -37,10 +37,10 @@ def test_a_rule_changes_tensors_as_it_changes_arrays(name: str, dtype: type, pla
     param = SolverParameter(type=name, momentum=momentum, weight_decay=0.01, delta=1e-6)
     nets = [Net(net_param(NET), TRAIN, dtype=dtype, seed=1) for _ in range(2)]
     cls = RULES[name]
-    kind = torch.float32 if dtype == np.float32 else torch.float64
+    vectors = vectors_of(nets[1].arena, place)
     updates = (
-        Update(param, make_rule(cls, nets[0], param), nets[0].arena),
-        Update(param, tensor_rule(cls, param, kind, place), TensorParameters(nets[1].arena, place)),
+        make_update(cls, nets[0], param),
+        Update(param, make_rule(cls, vectors, param), vectors.parameters, vectors.block),
     )
     rng = np.random.default_rng(3)
     for iteration in range(4):
