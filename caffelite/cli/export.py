@@ -1,8 +1,8 @@
 """Write a net as an ONNX model, and verify it.
 
   caffelite export deploy.prototxt net.caffemodel -o net.onnx
-  caffelite export train_val.prototxt net.caffemodel -o net.onnx --shape data=1,3,224,224
-  caffelite export nets/googlenet.net net.caffemodel -o net.onnx --fixed --verify opencv
+  caffelite export train.net w.caffemodel -o net.onnx --shape data=1,3,224,224
+  caffelite export deploy.net w.caffemodel -o net.onnx --fixed --verify opencv
 
 Blobs and layers keep their names. A net that trains is exported in its deploy
 form: data layers become inputs, losses the probabilities they compare. The
