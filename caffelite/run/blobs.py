@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -20,7 +21,9 @@ class NetBlob(Blob):
 
     def __init__(self, owner: Executor, name: str, fed: bool) -> None:
         self._owner, self._name = owner, name
-        self._on_reshape: Callable[[Shape], None] | None = self._reshape if fed else None
+        self._on_reshape: Callable[[Shape], None] | None = (
+            partial(owner.give_shape, name) if fed else None
+        )
 
     @property
     def data(self) -> Array:
@@ -47,9 +50,6 @@ class NetBlob(Blob):
     @property
     def dtype(self) -> np.dtype:
         return self._owner.dtype
-
-    def _reshape(self, shape: Shape) -> None:
-        self._owner.give_shape(self._name, shape)
 
 
 def blobs_of(executor: Executor) -> Mapping[str, Blob]:

@@ -1,0 +1,245 @@
+"""Programs and the passes over them: what is read and written, placed, shared and kept."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+
+from caffelite import TEST, TRAIN, Net
+from caffelite.errors import NetError
+from caffelite.files import parse_net
+from caffelite.layers.base import Context
+from caffelite.plan.build import Plan, plan_net
+from caffelite.plan.graph import state_for
+from caffelite.run.liveness import share_memory
+from caffelite.run.passes import backward_program, forward_program, not_overwritten
+from caffelite.run.placement import place
+from caffelite.run.program import Add, Backward, Copy, Fill, Forward
+from caffelite.schema.common import Phase
+
+DATA = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 64 dim: 128 } } }\n'
+
+
+def power(name: str, bottom: str, top: str) -> str:
+    ends = f'bottom: "{bottom}" top: "{top}"'
+    return f'layer {{ name: "{name}" type: "Power" {ends} power_param {{ scale: 2 }} }}\n'
+
+
+def dense(name: str, bottom: str, top: str, more: str = "") -> str:
+    return (
+        f'layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{top}" {more} '
+        'inner_product_param { num_output: 128 weight_filler { type: "xavier" } } }\n'
+    )
+
+
+def loss(bottom: str, more: str = "") -> str:
+    ends = f'bottom: "{bottom}" bottom: "x" top: "loss"'
+    return f'layer {{ name: "loss" type: "EuclideanLoss" {ends} {more} }}\n'
+
+
+def plan_of(text: str, phase: Phase = Phase.TRAIN) -> Plan:
+    net = parse_net(text)
+    return plan_net(net, state_for(net, phase), Context(phase))
+
+
+def chain(length: int) -> str:
+    ends = zip(["x", *(f"b{i}" for i in range(length))], (f"b{i}" for i in range(length)))
+    return DATA + "".join(power(top, bottom, top) for bottom, top in ends)
+
+
+class TestPrograms:
+    def test_a_forward_program_is_a_step_for_each_layer_that_computes(self) -> None:
+        plan = plan_of(DATA + dense("a", "x", "a") + loss("a"))
+        steps = forward_program(place(plan), 0, 2)
+        assert [type(s) for s in steps] == [Forward, Forward]
+        assert [v.version.name for v in steps[1].reads] == ["a", "x"]
+
+    def test_gradients_of_several_readers_are_summed_after_the_first(self) -> None:
+        text = DATA + dense("a", "x", "a") + power("p", "a", "p") + power("q", "a", "q")
+        text += 'layer { name: "e" type: "Eltwise" bottom: "p" bottom: "q" top: "y" }\n'
+        steps = backward_program(plan_of(text + loss("y")), 5, 0)
+        kinds = [type(s).__name__ for s in steps]
+        assert kinds == ["Backward"] * 4 + ["Add", "Backward"]
+        q, p, add = steps[2:5]
+        assert isinstance(q, Backward) and isinstance(p, Backward) and isinstance(add, Add)
+        assert [v.share for v in q.writes] == [0] and [v.share for v in p.writes] == [1]
+        assert add.share == p.writes[0] and add.to == q.writes[0]
+
+    def test_a_loss_that_is_read_starts_with_its_weight(self) -> None:
+        text = DATA + dense("a", "x", "a") + loss("a", "loss_weight: 3")
+        text += 'layer { name: "r" type: "Power" bottom: "loss" top: "r" loss_weight: 1 }\n'
+        steps = backward_program(plan_of(text), 3, 0)
+        fill = next(s for s in steps if isinstance(s, Fill))
+        assert fill.number == 3 and fill.value.version.name == "loss"
+
+    def test_what_the_backward_pass_does_not_look_at_is_not_read(self) -> None:
+        plan = plan_of(DATA + dense("a", "x", "a") + dense("b", "a", "b") + loss("b"))
+        step = backward_program(plan, 2, 2)[0]
+        names = {(v.version.name, v.of) for v in step.reads}
+        assert names == {("b", "diff"), ("a", "data")}
+
+    def test_a_part_copies_what_in_place_layers_would_share(self) -> None:
+        text = "force_backward: true " + DATA + dense("a", "x", "h")
+        text += 'layer { name: "abs" type: "AbsVal" bottom: "h" top: "h" }\n' + power("p", "h", "y")
+        plan = plan_of(text)
+        whole = forward_program(place(plan), 0, 3)
+        part = forward_program(place(plan), 0, 1)
+        assert not [s for s in whole if isinstance(s, Copy)]
+        assert [type(s) for s in part] == [Forward, Copy]
+
+    def test_gradients_that_a_pass_does_not_write_are_cleared_before(self) -> None:
+        share = 'param { name: "w" }'
+        text = DATA + dense("a", "x", "a") + dense("b", "a", "b", share)
+        plan = plan_of(text + dense("c", "b", "c", share) + loss("c"))
+        found = not_overwritten(plan, backward_program(plan, 4, 0))
+        # b and c share their weights, so they add to their biases too
+        assert [(p.layer.name, p.index) for p in found] == [("b", 0), ("b", 1), ("c", 1)]
+        part = not_overwritten(plan, backward_program(plan, 4, 2))
+        assert [(p.layer.name, p.index) for p in part][:2] == [("a", 0), ("a", 1)]
+
+
+class TestLiveness:
+    def test_a_chain_needs_two_slots(self) -> None:
+        plan = plan_of(chain(6), Phase.TEST)
+        placement = place(plan)
+        steps = forward_program(placement, 0, 6)
+        keep = {plan.graph.blobs["x"]}
+        slots = share_memory(steps, placement.owner, lambda version: 8, keep)
+        assert slots.sizes == (8, 8)
+        names = {version.name: slot for version, slot in slots.slot.items()}
+        assert names == {f"b{i}": i % 2 for i in range(6)}
+
+    def test_no_two_blobs_that_live_at_once_share(self) -> None:
+        rng = np.random.default_rng(0)
+        for _ in range(30):
+            made = ["x"]
+            text = DATA
+            for i in range(12):
+                bottoms = [made[rng.integers(len(made))] for _ in range(2)]
+                ends = " ".join(f'bottom: "{b}"' for b in bottoms)
+                text += f'layer {{ name: "e{i}" type: "Eltwise" {ends} top: "e{i}" }}\n'
+                made.append(f"e{i}")
+            plan = plan_of(text, Phase.TEST)
+            placement = place(plan)
+            steps = forward_program(placement, 0, 12)
+            slots = share_memory(steps, placement.owner, lambda v: int(rng.integers(1, 99)), ())
+            life: dict[object, list[int]] = {}
+            for at, step in enumerate(steps):
+                for value in (*step.reads, *step.writes):
+                    life.setdefault(value.version, []).append(at)
+            together = [
+                (a, b)
+                for a in life
+                for b in life
+                if a is not b and min(life[a]) <= max(life[b]) and min(life[b]) <= max(life[a])
+            ]
+            assert together
+            assert all(slots.slot[a] != slots.slot[b] for a, b in together)  # type: ignore[index]
+
+
+class TestKeeping:
+    def test_a_test_net_shares_memory_until_somebody_looks(self) -> None:
+        net = Net(parse_net(chain(8)), TEST, engine="numpy")
+        x = np.ones((64, 128), np.float32)
+        net.forward(x=x)
+        assert net.executor._slots.slot
+        for i in range(7):  # asked for after the pass: computed anew
+            assert (net.blobs[f"b{i}"].data == 2 ** (i + 1)).all()
+        net.forward(x=2 * x)
+        assert [net.blobs[f"b{i}"].data[0, 0] for i in range(8)] == [2 ** (i + 2) for i in range(8)]
+
+    def test_what_is_asked_for_before_the_pass_alone_is_kept(self) -> None:
+        net = Net(parse_net(chain(8)), TEST, engine="numpy")
+        held = net.blobs["b3"].data
+        net.forward(x=np.ones((64, 128)))
+        assert (held == 16).all() and net.executor._slots.slot
+        out = net.forward(blobs=["b5"], x=np.ones((64, 128)))
+        assert (out["b5"] == 64).all()
+
+    def test_a_blob_of_a_pass_that_is_gone_is_refused_not_made_up(self) -> None:
+        net = Net(parse_net(chain(8)), TEST, engine="numpy")
+        net.forward(x=np.ones((64, 128)))
+        net.blobs["x"].data[...] = 5
+        with pytest.raises(NetError, match="have changed since then"):
+            _ = net.blobs["b3"].data
+        net.forward()
+        assert (net.blobs["b3"].data == 5 * 16).all()
+
+    def test_backward_in_a_test_net_finds_what_it_needs(self) -> None:
+        text = "force_backward: true " + DATA + dense("a", "x", "a") + power("p", "a", "p")
+        text += 'layer { name: "s" type: "Sigmoid" bottom: "p" top: "s" }\n' + dense("b", "s", "y")
+        nets = [Net(parse_net(text), phase, seed=1, engine="numpy") for phase in (TEST, TRAIN)]
+        x = np.random.default_rng(0).normal(size=(64, 128))
+        for net in nets:
+            net.clear_param_diffs()
+            net.forward(x=x)
+            net.backward(y=1)
+        np.testing.assert_array_equal(nets[0].blobs["x"].diff, nets[1].blobs["x"].diff)
+        for a, b in zip(nets[0].params["a"], nets[1].params["a"]):
+            np.testing.assert_array_equal(a.diff, b.diff)
+
+
+def test_gradients_that_were_cleared_read_as_zero() -> None:
+    net = Net(parse_net(DATA + dense("a", "x", "a") + loss("a")), TRAIN, seed=1)
+    net.forward(x=np.ones((64, 128)))
+    net.backward()
+    assert net.params["a"][0].diff.any()
+    net.clear_param_diffs()
+    assert not net.params["a"][0].diff.any() and not net.arena.diff.any()
+
+
+def test_nothing_changes_a_plan() -> None:
+    net = Net(parse_net(DATA + dense("a", "x", "a") + loss("a")), TRAIN)
+    plan = net.plan
+    with pytest.raises(AttributeError):
+        plan.shapes = {}  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        plan.shapes[plan.graph.blobs["x"]] = (1,)  # type: ignore[index]
+    layers = [vars(layer).copy() for layer in plan.layers]
+    net.forward()
+    net.backward()
+    assert [vars(layer) for layer in plan.layers] == layers
+    assert all(mine is not planned for mine, planned in zip(net.layers, plan.layers))
+
+
+def test_a_net_is_freed_without_the_garbage_collector() -> None:
+    import weakref
+
+    net = Net(parse_net(DATA + dense("a", "x", "a") + loss("a")), TRAIN, engine="numpy")
+    net.forward()
+    net.backward()
+    gone = weakref.ref(net.executor)
+    gc.disable()
+    try:
+        del net
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_time_grows_linearly_with_depth() -> None:
+    """Counted in calls of Python functions, not in seconds."""
+    import sys
+
+    def calls(depth: int) -> int:
+        count = 0
+
+        def hook(frame: object, event: str, argument: object) -> None:
+            nonlocal count
+            count += event == "call"
+
+        param = parse_net(chain(depth))
+        sys.setprofile(hook)
+        try:
+            net = Net(param, TRAIN, engine="numpy")
+            net.forward()
+            net.backward()
+            del net
+        finally:
+            sys.setprofile(None)
+        return count
+
+    few, many = calls(100), calls(400)
+    assert many < 4.4 * few
