@@ -237,3 +237,18 @@ def test_deconvolution_shape_undoes_the_convolution_shape() -> None:
             large = window.input_shape((size,))
             if large[0] > 0:
                 assert window.output_shape(large) == (size,)
+
+
+def test_relu_while_the_tile_is_hot(problem: Problem) -> None:
+    expected = np.maximum(problem.expected(), 0)
+    np.testing.assert_allclose(problem.forward(relu=True), expected, atol=1e-12)
+
+
+def test_a_fresh_gradient_is_written(problem: Problem) -> None:
+    dweights, dbias = np.full_like(problem.weights, np.nan), np.full_like(problem.bias, np.nan)
+    args = (problem.x, problem.dout, dweights, problem.window, problem.group)
+    kernels.conv_backward_weights(*args, fresh=True)
+    kernels.conv_backward_bias(problem.dout, dbias, fresh=True)
+    np.testing.assert_allclose(dweights, problem.weight(), atol=1e-12)
+    axes = (0, *range(2, problem.dout.ndim))
+    np.testing.assert_allclose(dbias, problem.dout.sum(axis=axes), atol=1e-12)
