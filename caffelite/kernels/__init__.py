@@ -14,7 +14,6 @@ from caffelite.kernels.convolution import (
     conv_backward_weights,
     conv_forward,
 )
-from caffelite.kernels.elementwise import over, over_planes
 from caffelite.kernels.lrn import lrn_backward, lrn_forward
 from caffelite.kernels.pooling import (
     ave_pool_backward,
@@ -53,8 +52,6 @@ __all__ = [
     "max_pool_backward",
     "max_pool_forward",
     "max_pool_mask",
-    "over",
-    "over_planes",
     "pool_output_shape",
     "product",
     "shared_workspace",

@@ -15,6 +15,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from caffelite.blob import Shape
+from caffelite.collecting import no_collection
 from caffelite.errors import CaffeliteError, NetError, Problem
 from caffelite.layers.base import Context, Layer
 from caffelite.plan.gradients import Need, find_gradients
@@ -80,6 +81,7 @@ class Plan:
         return self.layers[node.index].multiply_adds(bottom, top)
 
 
+@no_collection()
 def plan_net(net: NetParameter, state: NetState, context: Context) -> Plan:
     """Wire a net and plan it. Raises NetError with every mistake, of wiring and of shapes."""
     problems: list[Problem] = []

@@ -13,6 +13,7 @@ from typing import Union
 import numpy as np
 
 from caffelite.blob import Array, Shape
+from caffelite.collecting import no_collection
 from caffelite.errors import NetError, Problem
 from caffelite.layers.base import Gradients, Layer
 from caffelite.plan.build import Plan
@@ -38,6 +39,7 @@ class Executor:
 
     `arena` has the parameters, `layers` are the running copies of the plan's layers."""
 
+    @no_collection()
     def __init__(
         self,
         plan: Plan,
@@ -198,6 +200,7 @@ class Executor:
         self._compile(part)
         return list(zip(program, self.session.bind(program)))
 
+    @no_collection()
     def _compile(self, part: Part) -> list[Bound]:
         if self._stale:
             self.reshape()
