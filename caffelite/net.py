@@ -119,7 +119,7 @@ class Net:
     @property
     def outputs(self) -> list[str]:
         """The blobs that no layer reads."""
-        return self.plan.graph.outputs
+        return list(self.plan.graph.outputs)
 
     @property
     def _layer_names(self) -> list[str]:
@@ -160,9 +160,13 @@ class Net:
         layer's tops) and the named `blobs`, as views of the net's memory: copy what is to outlive
         the next pass."""
         executor, asked = self.executor, list(blobs or [])
-        executor.keep([self._version(name) for name in asked])
+        if asked:
+            executor.keep([self._version(name) for name in asked])
         for name, values in inputs.items():
             self._fill(name, values)
+        if not start and not end:
+            executor.forward()
+            return {name: executor.look(name) for name in (*self.outputs, *asked)}
         first = self._find_layer(start) if start else 0
         last = self._find_layer(end) if end else len(self.layers) - 1
         self._in_order(first, last, start, end)

@@ -68,7 +68,7 @@ class Graph:
     blobs: Mapping[str, Version]
     """Last versions, by name, in the order of their first appearance."""
 
-    @property
+    @cached_property
     def outputs(self) -> list[str]:
         """Blobs that nobody reads."""
         return [name for name, version in self.blobs.items() if not version.readers]

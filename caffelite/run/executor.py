@@ -133,7 +133,7 @@ class Executor:
     def look(self, name: str, of: str = DATA) -> Array:
         """What `net.blobs[name]` shows: a host array, which may be written into."""
         value = self.placement.shown(name, of)
-        if of == DATA:
+        if of == DATA and self._slots.slot:
             self.keep([value.version])
         return self.session.look(value)
 
@@ -238,6 +238,10 @@ class Executor:
 
     def forward(self, start: int = 0, end: int | None = None) -> None:
         """Run the layers `start` to `end` forward."""
+        if self._steady is not None and start == 0 and end is None:
+            for step in self._steady:
+                step()
+            return
         part = (FORWARD, start, self._end if end is None else end)
         if self._stale:
             self.reshape()

@@ -22,9 +22,11 @@ class Placement:
         keeps its own memory, the diff is that of the input, which users ask for; unless the blob
         is an output, whose gradient they set."""
         last = self.plan.graph.blobs[name]
+        if of == DATA:
+            return Value(last)
         first = last.first
         hides_input = first.maker.cls.source and self.owner[first] is not self.owner[last]
-        if of == DIFF and hides_input and (last.readers or last in self.plan.loss_weights):
+        if hides_input and (last.readers or last in self.plan.loss_weights):
             return Value(first, DIFF)
         return Value(last, of)
 
