@@ -83,8 +83,9 @@ def test_the_list_and_a_misspelt_name(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_the_built_package_holds_them(tmp_path: Path) -> None:
-    pytest.importorskip("setuptools", reason="setuptools builds the package")
-    command = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(tmp_path)]
+    pytest.importorskip("setuptools", "77", reason="setuptools builds the package")
+    setup = "from setuptools import setup; setup()"
+    command = [sys.executable, "-c", setup, "-q", "build_py", "--build-lib", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     built = tmp_path / "caffelite"

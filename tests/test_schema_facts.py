@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-import caffelite
+import caffelite.data
+import caffelite.layers
+import caffelite.schema
 from caffelite.schema.legacy_messages import declare
 from caffelite.schema.message import FieldSpec, Message
 
@@ -53,8 +55,8 @@ for _row in rows("enums.tsv"):
 
 def declared() -> dict[str, type[Message]]:
     """All messages of the package, by name."""
-    for module in pkgutil.walk_packages(caffelite.__path__, "caffelite."):
-        if module.name.split(".")[1] in ("schema", "layers", "data"):
+    for room in (caffelite.schema, caffelite.layers, caffelite.data):
+        for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}."):
             importlib.import_module(module.name)
     declare()  # the fields of V1LayerParameter that are layers' own messages
     found: dict[str, type[Message]] = {}
