@@ -30,4 +30,4 @@ class BuildWithExamples(build_py):
 
     def get_source_files(self) -> list[str]:
         """What goes into a source archive: the examples too, and this file, which a build needs."""
-        return [*super().get_source_files(), *map(str, files()), "tools/packaging.py"]
+        return [*super().get_source_files(), *map(str, files()), "tools/wheel_examples.py"]
