@@ -51,8 +51,9 @@ class Convolution(Op):
     def fused(self) -> bool:
         """Can a ReLU be part of the forward pass?"""
         float32 = self.dtype == torch.float32
-        mkldnn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        return self.on_cpu and float32 and mkldnn and self.rank == 2 and not self.transposed
+        has_onednn: Any = torch.backends.mkldnn.is_available
+        planar = self.rank == 2 and not self.transposed
+        return self.on_cpu and float32 and planar and bool(has_onednn())
 
     def as_batch(self, x: Tensor) -> Tensor:
         """A blob as (images, channels, spatial…), channels innermost."""
