@@ -129,6 +129,10 @@ def use_engine(name: str) -> None:
             skip(f"no such engine; there are {', '.join(known)}")
         if why := known[name].missing():
             skip(why)
+        try:
+            known[name].start("cpu")  # what it imports counts as imports
+        except (RuntimeError, ImportError, OSError) as error:
+            skip(str(error))
     caffelite.set_engine(name)
 
 
