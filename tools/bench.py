@@ -231,7 +231,11 @@ def main() -> int:
             file=sys.stderr,
         )
     mode = footprint if args.memory else depth if args.grow == "depth" else times
-    status = mode(args, report)
+    try:
+        status = mode(args, report)
+    except KeyboardInterrupt:
+        print("stopped; what was measured until now is kept", file=sys.stderr)
+        status = 130
     text = json.dumps(report, indent=2)
     if args.json == "-":
         print(text)

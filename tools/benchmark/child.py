@@ -9,6 +9,7 @@ by the clock and of the process on all cores; at the end of stdin its peak memor
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -60,8 +61,11 @@ def apart(got: np.ndarray, expected: np.ndarray) -> float:
 
 
 def say(**values: Any) -> None:
-    """One line to the parent."""
-    print(json.dumps(values), flush=True)
+    """One line to the parent. If that is gone, so is the reason to be here."""
+    try:
+        print(json.dumps(values), flush=True)
+    except BrokenPipeError:
+        os._exit(1)  # closing standard output would fail once more
 
 
 def skip(reason: str) -> NoReturn:
