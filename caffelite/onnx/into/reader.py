@@ -15,6 +15,7 @@ from onnx import helper
 
 from caffelite.blob import Array, Shape
 from caffelite.files import parse_net
+from caffelite.onnx.names import unused
 from caffelite.schema.net import LayerParameter
 
 
@@ -70,21 +71,14 @@ class Reader:
 
     def fresh(self, name: str) -> str:
         """The name, or with a number where it is taken."""
-        unique, k = name, 1
-        while unique in self.names:
-            k += 1
-            unique = f"{name}_{k}"
+        unique = unused(name, self.names)
         self.names.add(unique)
         return unique
 
     def fresh_blob(self, name: str) -> str:
         """The name of a further blob, or with a number where it is taken."""
         taken = {top for layer in self.layers for top in layer.top} | set(self.values)
-        unique, k = name, 1
-        while unique in taken:
-            k += 1
-            unique = f"{name}_{k}"
-        return unique
+        return unused(name, taken)
 
     def layer(
         self,

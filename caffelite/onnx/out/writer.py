@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from caffelite.blob import Array
 from caffelite.onnx.dims import Dims
+from caffelite.onnx.names import unused
 
 Value = Union[str, Array, float, int, Sequence[int]]
 """What a node reads: a tensor by name, or a constant. Floats are float32, ints are int64."""
@@ -32,18 +33,12 @@ class Writer:
 
     def fresh(self, name: str) -> str:
         """The name, or with a number where it is taken."""
-        unique, k = name, 1
-        while unique in self.names:
-            k += 1
-            unique = f"{name}_{k}"
+        unique = unused(name, self.names)
         self.names.add(unique)
         return unique
 
     def _fresh_node(self, name: str) -> str:
-        unique, k = name, 1
-        while unique in self.node_names:
-            k += 1
-            unique = f"{name}_{k}"
+        unique = unused(name, self.node_names)
         self.node_names.add(unique)
         return unique
 
