@@ -34,7 +34,9 @@ class Net:
 
     `source` is a path or a NetParameter. `blobs[name]` is the last version of a blob, `params[
     layer]` the layer's parameters. The seed sets all chance; without one it comes from the
-    system. Errors: NetError, with every mistake of the file.
+    system. `engine` and `device` say what computes (`caffelite.engines`). `plan` is a plan that
+    has been made of this very message, and is not made again. Errors: NetError, with every mistake
+    of the file.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Net:
         share: Net | None = None,
         engine: str | None = None,
         device: str | None = None,
+        plan: Plan | None = None,
     ) -> None:
         for arg in args:
             if isinstance(arg, int):
@@ -75,8 +78,9 @@ class Net:
             raise TypeError(f"a net is of float32 or float64, not of {kind}")
         self.streams = streams or Streams(seed)
         self.state = state_for(self.param, self.phase, level, list(stages or []))
-        context = Context(self.phase, kind, prefix, self.folder)
-        plan = plan_net(self.param, self.state, context)
+        if plan is None:
+            context = Context(self.phase, kind, prefix, self.folder)
+            plan = plan_net(self.param, self.state, context)
         self.arena = Arena(plan, kind, self.streams, share.params if share else None)
         """All parameters, and all their gradients, each in one array."""
         self.engine: Choice = choose(plan, engine, device)

@@ -74,6 +74,8 @@ class NetJob:
             folder=self.plan.context.folder,
             share=share,
             device=device,
+            # a net of another type needs other layers
+            plan=self.plan if self.plan.context.dtype == np.dtype(dtype) else None,
         )
 
 
