@@ -24,7 +24,7 @@ from caffelite.run.keeping import Keeping
 from caffelite.run.memory import Memory
 from caffelite.run.passes import backward_program, forward_program, not_overwritten
 from caffelite.run.placement import place
-from caffelite.run.program import DATA, DIFF, Forward, Program, Step, Value
+from caffelite.run.program import DATA, Forward, Program, Step, Value
 from caffelite.run.session import Bound, Session, Setting
 from caffelite.streams import Streams
 
@@ -58,9 +58,10 @@ class Executor:
         self._ran = False
         self.placement = place(plan)
         self._keeping = Keeping(plan, self.placement)
-        self.memory: Memory | None = None
-        self._session: Session | None = None
-        self._allocate()
+        self.memory = Memory(self.placement, self.dtype)
+        self.session: Session
+        """The net on its engine."""
+        self._allocate(None)
         self._prepare(0)
 
     def _start(self, node: Node, streams: Streams) -> Layer:
@@ -76,17 +77,16 @@ class Executor:
 
     # Shapes and memory.
 
-    @property
-    def session(self) -> Session:
-        """The net on its engine."""
-        return self._session  # type: ignore[return-value]
-
-    def _allocate(self) -> None:
-        """Memory for the plan as it is now. Passes are compiled when they are next run."""
-        self._slots = self._keeping.slots(forward_program(self.placement, 0, self._end))
-        self.memory = Memory(self.placement, self.dtype, self._slots, self.memory)
+    def _allocate(self, previous: Session | None) -> None:
+        """Memory for the plan as it is now, and a session in place of the `previous` one."""
+        slots = self._keeping.slots(forward_program(self.placement, 0, self._end))
+        self.memory = Memory(self.placement, self.dtype, slots, self.memory)
         setting = Setting(self.plan, self.layers, self.memory, self.arena, self._gradients)
-        self._session = self._make_session(setting, self._session)
+        self.session = self._make_session(setting, previous)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Passes are compiled anew when they are next run."""
         self._bound: dict[Part, list[Bound]] = {}
         self._steady: list[Bound] | None = None  # the whole forward pass, if it may just be run
         self._clears: dict[Part, list[Bound]] = {}
@@ -109,7 +109,7 @@ class Executor:
         self.plan = self.plan.with_shapes(shapes)
         self.placement = place(self.plan)
         self._keeping = self._keeping.moved(self.plan, self.placement)
-        self._allocate()
+        self._allocate(self.session)
         self._prepare(start)
 
     def give_shape(self, name: str, shape: Shape) -> None:
@@ -126,14 +126,14 @@ class Executor:
     def shape_of(self, name: str) -> Shape:
         """The shape of a blob, with what has been given from outside since the last pass."""
         version = self.plan.graph.blobs[name]
-        return self._given.get(version.first) or self.plan.shapes[version]
+        return self._given.get(version.first, self.plan.shapes[version])
 
     # What blobs show.
 
     def look(self, name: str, of: str = DATA) -> Array:
         """What `net.blobs[name]` shows: a host array, which may be written into."""
         value = self.placement.shown(name, of)
-        if of == DATA and self._slots.slot:
+        if of == DATA and self.memory.slot:
             self.keep([value.version])
         return self.session.look(value)
 
@@ -146,28 +146,30 @@ class Executor:
     def keep(self, versions: Iterable[Version]) -> None:
         """Let these versions keep their values. What the last pass did not keep is computed anew.
         Raises NetError where that cannot be done any more."""
-        slot = self._slots.slot
-        if not slot or not any(self.placement.owner[v] in slot for v in versions):
+        lost = [v for v in versions if self.placement.owner[v] in self.memory.slot]
+        if not lost:
             return
         if self._ran:
             self._keep_everything()
-        else:
-            self._keeping.asked.update(versions)
-            self._allocate()
+            return
+        self._keeping.asked.update(lost)
+        for version in lost:
+            self.memory.take_out(self.placement.owner[version])
+        self._forget()
 
     def _keep_everything(self) -> None:
         """From now on every blob has memory of its own; what was not kept is computed anew."""
         if self._keeping.everything:
             return
         self._keeping.everything = True
-        slots, graph = self._slots, self.plan.graph
+        lost, graph = self.memory.slot, self.plan.graph
         if not self._ran:
-            self._allocate()
+            self._allocate(self.session)
             return
-        again = self._keeping.again(forward_program(self.placement, 0, self._end), slots)
+        again = self._keeping.again(forward_program(self.placement, 0, self._end), lost)
         shown = [self.placement.shown(name) for name in graph.outputs]
         before = [self.session.look(value).copy() for value in shown]
-        self._allocate()
+        self._allocate(self.session)
         for step in self.session.bind(again):
             step()
         for value, old in zip(shown, before):
@@ -196,9 +198,8 @@ class Executor:
     def steps(self, direction: str) -> Sequence[tuple[Step, Bound]]:
         """The steps of a whole pass beside what runs them, for those who measure them."""
         part = (FORWARD, 0, self._end) if direction == FORWARD else (BACKWARD, self._end, 0)
-        program = self.program(part)
-        self._compile(part)
-        return list(zip(program, self.session.bind(program)))
+        bound = self._compile(part)
+        return list(zip(self.program(part), bound))
 
     @no_collection()
     def _compile(self, part: Part) -> list[Bound]:
@@ -280,16 +281,8 @@ class Executor:
 
     def forward_loss(self) -> float:
         """Run all layers forward; the weighted sum of the losses. The solver's inner loop."""
-        if self._steady is None:
-            self.forward()
-        else:
-            for step in self._steady:
-                step()
+        self.forward()
         return self.session.loss()
-
-    def set_diff(self, version: Version, values: Array) -> None:
-        """A gradient from outside."""
-        self.session.look(Value(version, DIFF))[...] = values
 
 
 def _close(new: Array, old: Array) -> bool:

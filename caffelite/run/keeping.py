@@ -7,6 +7,7 @@ filled from outside or comes from data, the outputs, and what somebody has asked
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -64,9 +65,9 @@ class Keeping:
         kept.update(v for v, o in owner.items() if v is o and self._size(v) <= SMALL)
         return kept
 
-    def again(self, program: Program, slots: Slots) -> Program:
-        """The steps that compute anew what `slots` did not keep; and the outputs, so that they can
-        be held against what they were."""
+    def again(self, program: Program, lost: Collection[Version]) -> Program:
+        """The steps that compute anew what was not kept, the data of the owners `lost`; and the
+        outputs, so that they can be held against what they were."""
         owner = self.placement.owner
         outputs = {owner[self.plan.graph.blobs[name]] for name in self.plan.graph.outputs}
         chains: dict[Version, bool] = {}
@@ -75,9 +76,9 @@ class Keeping:
             for v in node.tops:
                 fixed = layer.source or not layer.repeatable
                 chains[owner[v]] = chains.get(owner[v], True) and not fixed
-        lost = {o for o, free in chains.items() if o in slots.slot or (free and o in outputs)}
+        wanted = {o for o, free in chains.items() if o in lost or (free and o in outputs)}
         return tuple(
             step
             for step in program
-            if isinstance(step, Forward) and any(owner[v.version] in lost for v in step.tops)
+            if isinstance(step, Forward) and any(owner[v.version] in wanted for v in step.tops)
         )

@@ -29,7 +29,10 @@ class Memory:
         slots: Slots = NO_SLOTS,
         old: Memory | None = None,
     ) -> None:
-        self.placement, self.dtype, self.slots = placement, dtype, slots
+        self.placement, self.dtype = placement, dtype
+        self.slot: dict[Version, int] = dict(slots.slot)
+        """In which buffer the data lies that shares memory, by owner."""
+        self._sizes = slots.sizes
         self._plan: Plan = placement.plan
         self._arrays: dict[tuple[Version, str], Array] = {}
         self._scratch: dict[tuple[Shape, int], Array] = {}
@@ -41,7 +44,7 @@ class Memory:
         """Go on with the arrays of the memory before, as far as their shapes stand."""
         for (version, of), array in old._arrays.items():
             fits = array.shape == self._plan.shapes[version]
-            in_slot = of == DATA and (version in self.slots.slot or version in old.slots.slot)
+            in_slot = of == DATA and (version in self.slot or version in old.slot)
             if fits and not in_slot and self.placement.owner[version] is version:
                 self._arrays[version, of] = array
 
@@ -56,9 +59,10 @@ class Memory:
             found = self._arrays[owner, of] = self._make(owner, of)
         return found
 
-    def has(self, value: Value) -> bool:
-        """Has the value an array yet?"""
-        return (self.placement.owner[value.version], value.of) in self._arrays
+    def take_out(self, owner: Version) -> None:
+        """Let this data lie in memory of its own; a pass that was bound before must not run."""
+        if self.slot.pop(owner, None) is not None:
+            self._arrays.pop((owner, DATA), None)
 
     def replace(self, value: Value, array: Array) -> None:
         """Let a value lie in another array."""
@@ -66,7 +70,7 @@ class Memory:
 
     def _make(self, owner: Version, of: str) -> Array:
         shape = self._plan.shapes[owner]
-        if of == DATA and (slot := self.slots.slot.get(owner)) is not None:
+        if of == DATA and (slot := self.slot.get(owner)) is not None:
             size = math.prod(shape) * self.dtype.itemsize
             return self._buffer(slot)[:size].view(self.dtype).reshape(shape)
         array = np.zeros(shape, self.dtype)
@@ -77,7 +81,7 @@ class Memory:
     def _buffer(self, slot: int) -> Array:
         buffer = self._buffers[slot]
         if buffer is None:
-            buffer = self._buffers[slot] = np.zeros(self.slots.sizes[slot], np.uint8)
+            buffer = self._buffers[slot] = np.zeros(self._sizes[slot], np.uint8)
         return buffer
 
     def _scratch_like(self, shape: Shape, number: int) -> Array:

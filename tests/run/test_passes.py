@@ -144,7 +144,7 @@ class TestKeeping:
         net = Net(parse_net(chain(8)), TEST, engine="numpy")
         x = np.ones((64, 128), np.float32)
         net.forward(x=x)
-        assert net.executor._slots.slot
+        assert net.executor.memory.slot
         for i in range(7):  # asked for after the pass: computed anew
             assert (net.blobs[f"b{i}"].data == 2 ** (i + 1)).all()
         net.forward(x=2 * x)
@@ -154,7 +154,7 @@ class TestKeeping:
         net = Net(parse_net(chain(8)), TEST, engine="numpy")
         held = net.blobs["b3"].data
         net.forward(x=np.ones((64, 128)))
-        assert (held == 16).all() and net.executor._slots.slot
+        assert (held == 16).all() and net.executor.memory.slot
         out = net.forward(blobs=["b5"], x=np.ones((64, 128)))
         assert (out["b5"] == 64).all()
 
@@ -179,6 +179,32 @@ class TestKeeping:
         np.testing.assert_array_equal(nets[0].blobs["x"].diff, nets[1].blobs["x"].diff)
         for a, b in zip(nets[0].params["a"], nets[1].params["a"]):
             np.testing.assert_array_equal(a.diff, b.diff)
+
+
+def test_a_blob_may_become_a_scalar() -> None:
+    text = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 3 } } }\n'
+    net = Net(parse_net(text + power("p", "x", "y")), TEST)
+    net.blobs["x"].reshape()
+    assert net.blobs["x"].shape == ()
+    net.blobs["x"].data[...] = 4
+    assert net.forward()["y"].tolist() == 8
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_the_steps_of_a_pass_stand_beside_what_runs_them(direction: str) -> None:
+    net = Net(parse_net(DATA + dense("a", "x", "a") + loss("a")), TRAIN, seed=1, engine="numpy")
+    net.forward(x=np.ones((64, 128)))
+    net.backward()
+    expected = net.blobs["loss"].data.copy(), net.params["a"][0].diff.copy()
+    net.clear_param_diffs()
+    net.params["a"][0].diff.fill(0)
+    steps = net.executor.steps(direction)
+    names = [step.node.spec.name for step, _ in steps]  # type: ignore[union-attr]
+    assert names == (["a", "loss"] if direction == "forward" else ["loss", "a"])
+    for _, run in steps:
+        run()
+    found = net.blobs["loss"].data if direction == "forward" else net.params["a"][0].diff
+    np.testing.assert_array_equal(found, expected[direction == "backward"])
 
 
 def test_gradients_that_were_cleared_read_as_zero() -> None:

@@ -36,7 +36,8 @@ class TorchSession(Session):
     def __init__(
         self, setting: Setting, previous: Session | None = None, place: Place = CPU
     ) -> None:
-        self._slots = setting.memory.slots
+        self._sharing = setting.memory
+        """Says which data is not kept."""
         # No two values share host memory: a view may outlive the value that it was made of.
         placement, dtype = setting.memory.placement, setting.memory.dtype
         old = previous.memory if isinstance(previous, TorchSession) else setting.memory
@@ -57,7 +58,7 @@ class TorchSession(Session):
     def _take_over(self, old: TorchSession) -> None:
         """Go on with the values and the ops of the session before, as far as their shapes stand."""
         self.clock = old.clock
-        owner, slot = self.memory.placement.owner, (self._slots.slot, old._slots.slot)
+        owner, slot = self.memory.placement.owner, (self._sharing.slot, old._sharing.slot)
         for (version, of, share), cell in old._cells.items():
             same = self.plan.shapes.get(version) == old.plan.shapes[version]
             lost = of == DATA and any(version in s for s in slot)
@@ -132,7 +133,7 @@ class TorchSession(Session):
 
     def _ends(self, program: Program) -> dict[int, list[Cell]]:
         """After which step a value that is not kept is of no use any more."""
-        slots, owner = self._slots.slot, self.memory.placement.owner
+        slots, owner = self._sharing.slot, self.memory.placement.owner
         last: dict[Version, int] = {}
         for at, step in enumerate(program):
             for value in (*step.reads, *step.writes):
