@@ -7,15 +7,18 @@ what only training needs. Layers keep their names, so that weights are found.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from caffelite.blob import Shape
 from caffelite.errors import CaffeliteError, NetError, Problem, did_you_mean
+from caffelite.files import load_net
 from caffelite.layers.base import Context, Layer, find
-from caffelite.layers.input import InputParameter
-from caffelite.plan.graph import included
-from caffelite.schema.common import BlobShape, TransformationParameter
+from caffelite.layers.input import Input, InputParameter
+from caffelite.plan.build import Plan, plan_net
+from caffelite.plan.graph import included, state_for
+from caffelite.schema.common import BlobShape, Phase, TransformationParameter
 from caffelite.schema.net import LayerParameter, NetParameter, NetState
 
 PREDICTIONS = {
@@ -36,6 +39,15 @@ class Deployed:
     notes: list[str] = field(default_factory=list)
     transforms: dict[str, TransformationParameter] = field(default_factory=dict)
 
+    def text(self, source: str) -> str:
+        """The net as text, with comments that say which net it was made of, and how samples were
+        prepared there."""
+        lines = [f"The deploy form of {source}."]
+        for name, param in self.transforms.items():
+            lines += [f'In training the samples of "{name}" were prepared like this:']
+            lines += [f"  {line}" for line in str(param).splitlines()]
+        return "".join(f"# {line}\n" for line in lines) + str(self.net)
+
 
 def deploy_net(
     net: NetParameter,
@@ -49,6 +61,27 @@ def deploy_net(
     there, and replace those of Input layers. Raises NetError with every input whose shape is not
     known, and for a net that predicts nothing."""
     return _Deploy(net, state, dict(shapes or {}), context or Context()).run()
+
+
+def deploy_file(
+    path: str,
+    stages: Sequence[str] = (),
+    level: int = 0,
+    shapes: Mapping[str, Shape] | None = None,
+    batch: int | None = None,
+) -> tuple[Deployed, Plan]:
+    """The deploy form of a net file in phase TEST, and its plan: it can be built. `batch` replaces
+    the first extent of all inputs."""
+    net, folder = load_net(path), os.path.dirname(path)
+    state = state_for(net, Phase.TEST, level, list(stages))
+    done = deploy_net(net, state, shapes, Context(folder=folder))
+    if batch is not None and batch < 1:
+        raise NetError(Problem(f"a batch of {batch}", expected="1 or more"))
+    for layer in done.net.layer if batch else []:
+        for shape in layer.get("input_param").shape if layer.type == Input.type else []:
+            shape.dim = [batch, *shape.dim[1:]]
+    plan = plan_net(done.net, state_for(done.net, Phase.TEST), Context(folder=folder))
+    return done, plan
 
 
 class _Deploy:

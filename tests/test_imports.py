@@ -35,6 +35,7 @@ WAY: list[tuple[str, ...]] = [
     ("parallel",),
     ("solver",),
     ("",),  # caffelite itself: the public names
+    ("use",),
     ("pycaffe", "onnx"),
     ("plot", "web", "guides", "cli"),
     ("__main__",),

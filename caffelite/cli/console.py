@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -129,3 +130,16 @@ def load_plugins(args: argparse.Namespace) -> None:
             raise CaffeliteError(
                 Problem(f"plug-in {name} failed: {type(error).__name__}: {error}")
             ) from error
+
+
+def refuse_overwriting(source: str, target: str, force: bool) -> None:
+    """Refuse a target that is there, unless forced, or that cannot be a file."""
+    if os.path.isdir(target):
+        raise CaffeliteError(Problem(f"{target}: this is a folder", expected="a file to write"))
+    if force or not os.path.lexists(target):
+        return
+    if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
+        problem = Problem(f"{target}: IN and OUT are the same file", hint="--force replaces it")
+    else:
+        problem = Problem(f"{target}: there is such a file already", hint="--force replaces it")
+    raise CaffeliteError(problem)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from caffelite.cli.console import add_plugin_argument, load_plugins
 from caffelite.errors import CaffeliteError, Problem
 
 if TYPE_CHECKING:
+    from caffelite.net import Net
     from caffelite.plan.build import Plan
     from caffelite.schema.net import NetParameter, NetState
 
@@ -58,8 +61,24 @@ def plan_of(args: argparse.Namespace, path: str) -> Plan:
     from caffelite.plan.build import plan_net
 
     net, (state,), folder = open_net(args, path)
-    try:
+    with _saying_how_to_do_without(net, state):
         return plan_net(net, state, Context(state.phase, folder=folder))
+
+
+def net_of(args: argparse.Namespace, path: str, **keywords: Any) -> Net:
+    """The net of a file, ready to run; `keywords` are those of Net."""
+    net, (state,), folder = open_net(args, path)
+    from caffelite.net import Net
+
+    with _saying_how_to_do_without(net, state):
+        stages = list(state.stage)
+        return Net(net, state.phase, level=state.level, stages=stages, folder=folder, **keywords)
+
+
+@contextmanager
+def _saying_how_to_do_without(net: NetParameter, state: NetState) -> Iterator[None]:
+    try:
+        yield
     except CaffeliteError as error:
         problems = [_without_data(p, net, state) for p in error.problems]
         raise CaffeliteError(*problems) from None

@@ -15,11 +15,11 @@ made from a binary file holds the definition, without the learned parameters.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from typing import Union
 
-from caffelite.errors import CaffeliteError, Problem, SchemaError, SnapshotError
+from caffelite.cli.console import refuse_overwriting
+from caffelite.errors import Problem, SchemaError, SnapshotError
 from caffelite.files import bind_block, is_solver
 from caffelite.filetypes import EMPTY
 from caffelite.schema import legacy
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Upgrade one file; 0."""
     source, target = args.source, args.target
-    _refuse_overwriting(source, target, args.force)
+    refuse_overwriting(source, target, args.force)
     message, notes = (_read_binary if source.endswith(BINARY) else _read_text)(source)
     upgraded: NetParameter | SolverParameter
     if isinstance(message, SolverParameter):
@@ -71,18 +71,6 @@ def run(args: argparse.Namespace) -> int:
     write_atomically(target, data)
     print(f"{target}: {kind} written")
     return 0
-
-
-def _refuse_overwriting(source: str, target: str, force: bool) -> None:
-    if os.path.isdir(target):
-        raise CaffeliteError(Problem(f"{target}: this is a folder", expected="a file to write"))
-    if force or not os.path.lexists(target):
-        return
-    if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
-        problem = Problem(f"{target}: IN and OUT are the same file", hint="--force replaces it")
-    else:
-        problem = Problem(f"{target}: there is such a file already", hint="--force replaces it")
-    raise CaffeliteError(problem)
 
 
 def _read_text(path: str) -> tuple[Definition, list[str]]:

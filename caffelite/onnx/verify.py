@@ -12,10 +12,10 @@ from caffelite.blob import Array, Shape
 from caffelite.errors import CaffeliteError, Problem
 from caffelite.layers.base import Layer
 from caffelite.layers.recurrent import Recurrent
+from caffelite.layers.samples import random_inputs
 from caffelite.net import Net
 from caffelite.onnx.export import Exported
 from caffelite.onnx.runtime import OpenCV, Runtime
-from caffelite.onnx.samples import random_inputs
 
 TOLERANCE = 1e-4
 """Relative to the largest value of the blob."""
@@ -190,7 +190,7 @@ def _inputs(
     for name, shape in shapes.items():
         net.blobs[name].reshape(*shape)
     net.reshape()
-    drawn = random_inputs(net, {n: s for n, s in shapes.items() if n not in given}, rng)
+    drawn = random_inputs(net.layers, {n: s for n, s in shapes.items() if n not in given}, rng)
     for name, how in exported.preparations.items():
         if name in drawn:  # so that what the net gets is again about 1
             drawn[name] = drawn[name] / how.scale + (0 if how.mean is None else how.mean)

@@ -84,6 +84,14 @@ def si(value: float, unit: str = "") -> str:
     return f"{_three(value)} {unit}".rstrip() if value else "0"
 
 
+def duration(seconds: float) -> str:
+    """1.23 s, 4.56 ms, 78.9 us."""
+    for factor, unit in ((1.0, "s"), (1e-3, "ms")):
+        if seconds >= 0.9995 * factor:
+            return f"{_three(seconds / factor)} {unit}"
+    return f"{_three(seconds * 1e6)} us" if seconds else "0"
+
+
 def size(count: float) -> str:
     """Bytes for people: 512 B, 1.2 KB, 34 MB (powers of 1024)."""
     for factor, letter in ((2**40, "TB"), (2**30, "GB"), (2**20, "MB"), (2**10, "KB")):

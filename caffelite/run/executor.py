@@ -6,7 +6,8 @@ running it then costs little more than what the layers do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Union
 
@@ -200,6 +201,16 @@ class Executor:
         part = (FORWARD, 0, self._end) if direction == FORWARD else (BACKWARD, self._end, 0)
         bound = self._compile(part)
         return list(zip(self.program(part), bound))
+
+    @contextmanager
+    def overwriting(self) -> Iterator[None]:
+        """Within it the steps of a backward pass write the gradients of parameters anew, as they
+        do in the first pass after these have been cleared."""
+        self._gradients.fresh = True
+        try:
+            yield
+        finally:
+            self._gradients.fresh = False
 
     @no_collection()
     def _compile(self, part: Part) -> list[Bound]:

@@ -94,6 +94,13 @@ class Session:
     def _arrays(self, values: Sequence[Value]) -> list[Array]:
         return [self.memory.array(v) for v in values]
 
+    def runs_on(self, index: int) -> str:
+        """The engine that runs this layer: another than the net's own where it has no kernel."""
+        return self.engine
+
+    def finish(self) -> None:
+        """Wait until all that has been started is done."""
+
     def look(self, value: Value) -> Array:
         """A value as a host array, up to date. The caller may write into it at any time."""
         return self.memory.array(value)

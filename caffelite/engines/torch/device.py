@@ -28,6 +28,13 @@ class Place:
         tensor = torch.from_numpy(array)
         return tensor if self.shares else tensor.to(self.device, copy=True)
 
+    def finish(self) -> None:
+        """Wait for the kernels that have been started on the device."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
+
 
 CPU = Place(torch.device("cpu"), shares=True)
 

@@ -163,6 +163,12 @@ class TorchSession(Session):
         """The types of layers, bound so far, that run on the host for want of an op."""
         return sorted({self.layers[i].type for i in self._numpy})
 
+    def runs_on(self, index: int) -> str:
+        return "numpy" if index in self._numpy else self.engine
+
+    def finish(self) -> None:
+        self.place.finish()
+
     def bind_step(self, step: object) -> Bound:
         if isinstance(step, (Forward, Backward)):
             index = step.node.index

@@ -1,41 +1,41 @@
-"""Inputs for a verification: random values that the layers which read them accept."""
+"""Inputs without data: random values that the layers which read them accept."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import Layer
-from caffelite.net import Net
 
 SAME = ("Reshape", "Flatten", "Split", "Permute", "Tile", "Concat", "Slice", "Crop", "Dropout")
 """Types whose tops hold values of their bottoms: what reads those, reads these."""
 
 
 def random_inputs(
-    net: Net, shapes: Mapping[str, Shape], rng: np.random.Generator
+    layers: Sequence[Layer], shapes: Mapping[str, Shape], rng: np.random.Generator
 ) -> dict[str, Array]:
-    """Values for inputs of these shapes: normal ones, or those that a reader demands (indices,
-    marks of a sequence's start, regions, selectors)."""
+    """Values for inputs of these shapes, which `layers` read: normal ones, or those that a reader
+    demands (labels, indices, marks of a sequence's start, regions, selectors)."""
     return {
-        name: np.asarray(_draw(net, name, shape, rng), net.dtype) for name, shape in shapes.items()
+        name: np.asarray(_draw(layers, name, shape, rng), layers[0].dtype)
+        for name, shape in shapes.items()
     }
 
 
-def _draw(net: Net, name: str, shape: Shape, rng: np.random.Generator) -> Array:
-    for layer, index in _readers(net, name):
+def _draw(layers: Sequence[Layer], name: str, shape: Shape, rng: np.random.Generator) -> Array:
+    for layer, index in _readers(layers, name):
         values = _demanded(layer, index, shape, rng)
         if values is not None:
             return values
     return rng.normal(0, 1, shape)
 
 
-def _readers(net: Net, name: str) -> list[tuple[Layer, int]]:
+def _readers(layers: Sequence[Layer], name: str) -> list[tuple[Layer, int]]:
     """The layers that read a blob, or what is made of it by layers that keep the values."""
     found, names = [], {name}
-    for layer in net.layers:
+    for layer in layers:
         for index, bottom in enumerate(layer.spec.bottom):
             if bottom in names:
                 found.append((layer, index))
@@ -46,6 +46,8 @@ def _readers(net: Net, name: str) -> list[tuple[Layer, int]]:
 
 def _demanded(layer: Layer, index: int, shape: Shape, rng: np.random.Generator) -> Array | None:
     kind, shapes = layer.spec.type, layer.bottom_shapes
+    if layer.compares and index == 1:
+        return _labels(layer, shape, rng)
     if kind == "Embed":
         return rng.integers(0, layer.spec.get("embed_param").input_dim, shape)
     if (kind in ("LSTM", "RNN") and index == 1) or (kind == "LSTMUnit" and index == 2):
@@ -74,6 +76,16 @@ def _demanded(layer: Layer, index: int, shape: Shape, rng: np.random.Generator) 
     if kind == "Pooling" and layer.spec.get("pooling_param").pool == 2:
         return rng.uniform(0, 1, shape)
     return None
+
+
+def _labels(layer: Layer, shape: Shape, rng: np.random.Generator) -> Array | None:
+    """Classes, or 0 and 1 for scores of yes and no; None for targets that may be any number."""
+    scores = layer.bottom_shapes[0]
+    if layer.learns_labels:
+        return rng.integers(0, 2, shape)
+    if shape == scores:
+        return None
+    return rng.integers(0, scores[1] if len(scores) > 1 else 2, shape)
 
 
 def _places(layer: Layer, shape: Shape, rng: np.random.Generator) -> Array:
