@@ -32,8 +32,10 @@ def fill(
     filler: FillerParameter,
     rng: np.random.Generator,
     fail: Callable[..., NoReturn] | None = None,
+    zeroed: bool = False,
 ) -> None:
-    """Overwrite `array` with what `filler` says.
+    """Overwrite `array` with what `filler` says. `zeroed`: it holds zeros, so a filler of zeros
+    need not touch its memory.
 
     An unknown filler, or one that cannot fill an array of this shape, is refused: a NetError at the
     filler's place in the text, or `fail(message, expected=..., hint=...)` where that is given.
@@ -43,7 +45,7 @@ def fill(
     try:
         if filler.sparse != -1 and make is not _gaussian:
             raise _Refused(f"a {filler.type} filler cannot be sparse", 'type: "gaussian"', "sparse")
-        if array.size:
+        if array.size and not (zeroed and make is _constant and filler.value == 0):
             array[...] = make(array.shape, filler, rng)
     except _Refused as error:
         if fail is not None:
@@ -83,7 +85,7 @@ def fan(shape: Shape, filler: FillerParameter) -> float:
 
 def _constant(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -> Array:
     """x = value."""
-    return np.full(shape, filler.value)
+    return np.broadcast_to(np.float64(filler.value), shape)  # one value in memory, whatever shape
 
 
 def _uniform(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -> Array:

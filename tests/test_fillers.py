@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -29,6 +30,24 @@ def test_no_text_means_zeros() -> None:
 
 def test_constant() -> None:
     assert np.all(filled((3, 2), 'type: "constant" value: 0.25') == 0.25)
+
+
+def test_a_constant_takes_no_memory_beside_the_array() -> None:
+    array = np.zeros(1_000_000, np.float32)
+    tracemalloc.start()
+    fill(array, FillerParameter(value=0.1), np.random.default_rng(7))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < array.nbytes / 10
+    assert np.all(array == np.float32(0.1))
+
+
+def test_zeros_are_not_written_where_there_are_zeros() -> None:
+    array = np.zeros(3)
+    array.flags.writeable = False
+    fill(array, FillerParameter(), np.random.default_rng(7), zeroed=True)
+    with pytest.raises(ValueError, match="read-only"):
+        fill(array, FillerParameter(value=1), np.random.default_rng(7), zeroed=True)
 
 
 def test_a_scalar_can_be_filled() -> None:

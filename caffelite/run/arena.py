@@ -57,7 +57,7 @@ class Arena:
             view = self._data[where].reshape(param.shape)
             # the stream's name has no phase in it: a net starts alike in training and testing
             rng = streams.fresh(f"fill/{param.layer.name}/{param.index}")
-            fill(view, param.declared.filler, rng, param.layer.fail)
+            fill(view, param.declared.filler, rng, param.layer.fail, zeroed=True)
             self._views[param] = ParamBlob(self, where, view)
         self._views.update(lent)
         self.blobs: list[list[Blob]] = []
