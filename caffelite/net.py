@@ -303,12 +303,13 @@ class Net:
             Problem("the net has no MemoryData layer", expected="one to take the arrays")
         )
 
-    def copy_from(self, path: str, skip_mismatch: bool = False) -> weights.Report:
-        """Take parameters from a .caffemodel or .h5 by layer name."""
-        report = weights.copy_weights(
-            weights.read_weights(path), self.params, path=path, skip_mismatch=skip_mismatch
-        )
-        return report
+    def copy_from(
+        self, path: str, skip_mismatch: bool = False, verify: bool = True
+    ) -> weights.Report:
+        """Take parameters from a .caffemodel or .h5 by layer name. `verify=False` takes them too if
+        the file is not as caffelite wrote it."""
+        stored = weights.read_weights(path, verify)
+        return weights.copy_weights(stored, self.params, path=path, skip_mismatch=skip_mismatch)
 
     def share_with(self, other: Net) -> None:
         """Copy the parameters of the layers that `other` has too."""

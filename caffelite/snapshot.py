@@ -4,6 +4,9 @@ A snapshot is two files, PREFIX_iter_N.caffemodel with the parameters and PREFIX
 with the iteration and the update rule's history. What Caffe has no field for (seed, random
 streams, positions in the data) goes beside them as JSON text, which Caffe passes over; a state
 that Caffe wrote lacks it, and is continued with fresh streams.
+
+The state holds the SHA-256 of its parameters' file, and both files end in a seal (`seal.py`): a
+pair that was mixed up, or a bit that has flipped, is refused.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from caffelite.schema.binary import (
     write_atomically,
 )
 from caffelite.schema.solver import SnapshotFormat, SolverParameter, SolverState
+from caffelite.seal import changed, content_digest, seal, seal_file, sealed_with, verify_file
 from caffelite.weights import import_h5py, read_weights
 
 
@@ -42,6 +46,8 @@ class RunState:
     history: list[Array] = field(default_factory=list)
     current_step: int = 0
     run: dict[str, Any] = field(default_factory=dict)
+    model_sha256: str = ""
+    """The digest of the parameters' file; empty where Caffe wrote the state."""
 
 
 def paths(param: SolverParameter, solver_path: str, iteration: int) -> tuple[str, str]:
@@ -94,12 +100,45 @@ def write_state(path: str, state: RunState) -> None:
         history=[blob_proto(array) for array in state.history],
         current_step=state.current_step,
         run_state=json.dumps(state.run),
+        model_sha256=state.model_sha256,
     )
-    write_atomically(path, encode(message))
+    data = encode(message)
+    write_atomically(path, [data, seal(data)])
 
 
-def read_state(path: str) -> RunState:
-    """Read a .solverstate. Raises SnapshotError if it is missing, damaged or something else."""
+def read_state(path: str, verify: bool = True) -> RunState:
+    """Read a .solverstate. Raises SnapshotError if it is missing, damaged or something else;
+    `verify=False` passes over its seal."""
+    state = _read_state(path)
+    if min(state.iter, state.current_step) < 0:
+        raise SnapshotError(f"{path}: damaged: its iteration is {state.iter}")
+    if verify:
+        verify_file(path, required=bool(state.model_sha256))
+    return state
+
+
+def verify_pair(state: RunState, path: str, model: str) -> None:
+    """Refuse parameters that were not written with this state. Raises SnapshotError."""
+    if not state.model_sha256:
+        return
+    found, sealed = content_digest(model), sealed_with(model)
+    if found == sealed == state.model_sha256:
+        return
+    if sealed != found and state.model_sha256 in (sealed, found):
+        raise changed(model)
+    raise SnapshotError(
+        Problem(
+            f"{path} and {model} do not belong together: the state was written with other "
+            f"parameters (SHA-256 {state.model_sha256[:12]}..., these have {found[:12]}...)",
+            expected="the two files of one snapshot; going on with a mixed pair would be neither "
+            "run",
+            hint="did another run write to the same snapshot_prefix? To go on with this pair all "
+            "the same: --unverified, in Python verify=False",
+        )
+    )
+
+
+def _read_state(path: str) -> RunState:
     if path.endswith(".h5"):
         state = _read_hdf5(path)
     else:
@@ -115,18 +154,17 @@ def read_state(path: str) -> RunState:
             [np.array(array_of(blob)) for blob in message.history],
             message.current_step,
             _run_state(path, message.run_state),
+            message.model_sha256,
         )
         if not message.has("iter"):
             _refuse_model(path)
             raise SnapshotError(f"{path}: not a solver's state (.solverstate): it has no iteration")
-    if min(state.iter, state.current_step) < 0:
-        raise SnapshotError(f"{path}: damaged: its iteration is {state.iter}")
     return state
 
 
 def _refuse_model(path: str) -> None:
     try:
-        read_weights(path)
+        read_weights(path, verify=False)
     except SnapshotError:
         return
     message = f"{path}: this is a file of parameters, not a solver's state"
@@ -154,14 +192,17 @@ def model_path(state: RunState, path: str) -> str:
 
 def _write_hdf5(path: str, state: RunState) -> None:
     h5py = import_h5py(path)
-    with replacing(path) as part, h5py.File(part, "w") as file:
-        file["iter"] = np.array([state.iter], np.int32)
-        file["current_step"] = np.array([state.current_step], np.int32)
-        file["learned_net"] = np.bytes_(state.learned_net)
-        history = file.create_group("history")
-        for i, array in enumerate(state.history):
-            history[str(i)] = array
-        file["run_state"] = np.bytes_(json.dumps(state.run))
+    with replacing(path) as part:
+        with h5py.File(part, "w") as file:
+            file["iter"] = np.array([state.iter], np.int32)
+            file["current_step"] = np.array([state.current_step], np.int32)
+            file["learned_net"] = np.bytes_(state.learned_net)
+            history = file.create_group("history")
+            for i, array in enumerate(state.history):
+                history[str(i)] = array
+            file["run_state"] = np.bytes_(json.dumps(state.run))
+            file["model_sha256"] = np.bytes_(state.model_sha256)
+        seal_file(part)
 
 
 def _read_hdf5(path: str) -> RunState:
@@ -180,6 +221,7 @@ def _read_hdf5(path: str) -> RunState:
             history,
             _number(file, "current_step"),
             _run_state(path, file.text("run_state")),
+            file.text("model_sha256") or "",
         )
 
 

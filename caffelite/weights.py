@@ -31,6 +31,7 @@ from caffelite.schema.message import Message, repeated
 from caffelite.schema.message import field as declared
 from caffelite.schema.net import NetParameter
 from caffelite.schema.solver import SolverState
+from caffelite.seal import seal, seal_file, verify_file, verifying
 
 Stored = list[Union[Array, None]]
 """A layer's parameters as stored. None: not in the file, because it is another layer's (Caffe's
@@ -66,24 +67,30 @@ class _Weights(Message):
     layer: list[_Layer] = repeated(100, _Layer)
 
 
-def read_weights(path: str | os.PathLike[str]) -> dict[str, Stored]:
+def read_weights(path: str | os.PathLike[str], verify: bool = True) -> dict[str, Stored]:
     """Layer name → its parameters, in the file's order, from a .caffemodel of any age or an HDF5
     file. Layers without parameters are left out; the arrays may be read-only.
 
     If a name comes more than once, the last layer with parameters counts, as in Caffe. Old files
     give every shape in four extents: a bias is (1, 1, 1, N). `copy_weights` knows this.
-    Raises SnapshotError, saying what the file is if it is something else.
+    Raises SnapshotError, saying what the file is if it is something else, or if it is not as
+    caffelite wrote it (`seal.py`); `verify=False` passes over that.
     """
     name = os.fspath(path)
     with open_binary(path) as file:
         if type_by_start(file.read(20)) is HDF5:
+            if verify:
+                verify_file(name)
             return _read_hdf5(name)
     data = read_bytes(path)
+    verified = verifying(data, name) if verify else None
     try:
         stored = decode(data, _Weights, name, "a file of parameters (.caffemodel)")
     except SnapshotError:
         _refuse_solver_state(data, name)
         raise
+    if verified is not None:
+        verified()
     found: dict[str, Stored] = {}
     layers: list[Any] = [layer.layer if layer.has("layer") else layer for layer in stored.layers]
     for layer in [*layers, *stored.layer]:
@@ -179,21 +186,24 @@ def write_weights(
         gradients: Stored = [*diffs.get(layer.name, ())] or [None] * len(arrays)
         layer.blobs = [blob_proto(a, d) for a, d in zip(arrays, gradients)]
         stored.layer.append(layer)
-    write_atomically(path, encode(stored))
+    data = encode(stored)
+    write_atomically(path, [data, seal(data)])
 
 
 def _write_hdf5(
     path: str, net: NetParameter, parts: Mapping[str, Mapping[str, Sequence[Array]]]
 ) -> None:
     h5py = import_h5py(path)
-    with replacing(path) as part, h5py.File(part, "w") as file:
-        for kind, arrays in parts.items():
-            if kind == "diff" and not arrays:
-                continue
-            for layer in net.layer:
-                group = file.require_group(f"{kind}/{layer.name}")
-                for i, array in enumerate(arrays.get(layer.name, ())):
-                    group.create_dataset(str(i), data=array)
+    with replacing(path) as part:
+        with h5py.File(part, "w") as file:
+            for kind, arrays in parts.items():
+                if kind == "diff" and not arrays:
+                    continue
+                for layer in net.layer:
+                    group = file.require_group(f"{kind}/{layer.name}")
+                    for i, array in enumerate(arrays.get(layer.name, ())):
+                        group.create_dataset(str(i), data=array)
+        seal_file(part)
 
 
 @dataclass

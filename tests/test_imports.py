@@ -18,7 +18,7 @@ WAY: list[tuple[str, ...]] = [
     ("examples", "reading"),
     ("text",),
     ("schema",),
-    ("blob", "collecting", "streams", "paths", "mode", "hdf5"),
+    ("blob", "collecting", "streams", "paths", "mode", "hdf5", "seal"),
     ("fillers", "kernels"),
     ("data",),
     ("layers",),

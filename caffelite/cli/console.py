@@ -111,6 +111,16 @@ def add_plugin_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_unverified(parser: argparse.ArgumentParser) -> None:
+    """`--unverified`."""
+    parser.add_argument(
+        "--unverified",
+        action="store_true",
+        help="read files of caffelite's that have changed since they were written, and pairs of "
+        "state and parameters that do not belong together",
+    )
+
+
 def load_plugins(args: argparse.Namespace) -> None:
     """Run the user's own files, which register their layers."""
     for name in args.plugin:

@@ -14,6 +14,7 @@ from caffelite.cli.console import (
     add_device_arguments,
     add_named,
     add_plugin_argument,
+    add_unverified,
     given,
     load_plugins,
     use_device,
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--phase", choices=["TRAIN", "TEST"], default="TEST", help="(default: TEST)"
     )
     parser.add_argument("--skip-mismatch", action="store_true", help=argparse.SUPPRESS)
+    add_unverified(parser)
     add_device_arguments(parser)
     add_plugin_argument(parser)
 
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     stages = [stage for stage in args.stage.split(",") if stage]
     net = Net(args.model, Phase[args.phase], level=args.level, stages=stages)
     for path in args.weights.split(","):
-        report = net.copy_from(path.strip(), skip_mismatch=args.skip_mismatch)
+        report = net.copy_from(path.strip(), args.skip_mismatch, verify=not args.unverified)
         if report.skipped or report.missing or report.mismatched:
             show_report(LineMonitor(), path, report)
     count = iterations(net, args.iterations)

@@ -21,6 +21,7 @@ from caffelite.cli.console import (
     add_device_arguments,
     add_named,
     add_plugin_argument,
+    add_unverified,
     given,
     load_plugins,
     use_device,
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --weights: pass over parameters of another shape",
     )
+    add_unverified(parser)
     parser.add_argument(
         "--log",
         metavar="FILE",
@@ -78,10 +80,12 @@ def run(args: argparse.Namespace) -> int:
     solver = get_solver(job, Several([screen, log]))
     for path in (args.weights or "").split(","):
         if path:
-            report = solver.net.copy_from(path.strip(), skip_mismatch=args.skip_mismatch)
+            report = solver.net.copy_from(
+                path.strip(), args.skip_mismatch, verify=not args.unverified
+            )
             show_report(screen, path, report)
     if args.snapshot:
-        solver.restore(args.snapshot)
+        solver.restore(args.snapshot, verify=not args.unverified)
         screen.on_note(f"going on from {args.snapshot}, iteration {solver.iter}")
     screen.on_note(_opening(solver))
     log.start(solver)

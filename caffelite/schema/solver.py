@@ -167,11 +167,13 @@ class SolverParameter(Message):
 class SolverState(Message):
     """Where a run stands: written beside the parameters, read to go on.
 
-    `run_state` is ours, with a number that Caffe does not know and so passes over: JSON text with
-    the seed, the random streams and the data positions."""
+    Two fields are ours, with numbers that Caffe does not know and so passes over. `run_state` is
+    JSON text with the seed, the random streams and the data positions. `model_sha256` is the
+    SHA-256 of the file of parameters, its seal apart: only that very file goes with this state."""
 
     iter: int = field(1, "int32")
     learned_net: str = field(2, "string")
     history: list[BlobProto] = repeated(3, BlobProto)
     current_step: int = field(4, "int32", default=0)
     run_state: str = field(1000, "string")
+    model_sha256: str = field(1001, "string")

@@ -246,7 +246,8 @@ class Solver:
         self.monitor.on_snapshot(model, path)
         return path
 
-    def restore(self, path: str) -> None:
-        """Go on from a .solverstate. Raises SnapshotError if it is not one of this net's; the
-        solver is then as it was."""
-        resume.read(self, path)
+    def restore(self, path: str, verify: bool = True) -> None:
+        """Go on from a .solverstate. Raises SnapshotError if it is not one of this net's, is
+        damaged, or does not belong to the parameters beside it (`verify=False` goes on all the
+        same); the solver is then as it was."""
+        resume.read(self, path, verify)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from caffelite import snapshot
 from caffelite.errors import Problem, SnapshotError
+from caffelite.reading import reading
 from caffelite.schema.solver import SolverParameter
+from caffelite.seal import sealed_with
 from caffelite.snapshot import RunState
 
 if TYPE_CHECKING:
@@ -24,20 +26,17 @@ def write(solver: Solver) -> tuple[str, str]:
         model,
         [part for vector in solver.history for part in split(vector)],
         current_step=_current_step(solver.param, solver.iter),
-        run={
-            "streams": solver.streams.state(),
-            "layers": _layer_states(solver),
-            "watch": solver.watch.state() if solver.watch is not None else {},
-        },
+        run=run_state(solver),
+        model_sha256=sealed_with(model),
     )
     snapshot.write_state(path, state)
     return model, path
 
 
-def read(solver: Solver, path: str) -> None:
-    """Put the solver where the .solverstate says. Raises SnapshotError if it does not fit; the
-    solver is then as it was."""
-    state = snapshot.read_state(path)
+def read(solver: Solver, path: str, verify: bool = True) -> None:
+    """Put the solver where the .solverstate says. Raises SnapshotError if it does not fit, or (if
+    it is to `verify`) is damaged or is not its parameters' state; the solver is then as it was."""
+    state = snapshot.read_state(path, verify)
     sizes = [math.prod(param.shape) for param in solver.net.arena.params] * len(solver.history)
     if [array.size for array in state.history] != sizes:
         raise SnapshotError(
@@ -48,21 +47,44 @@ def read(solver: Solver, path: str) -> None:
                 hint="is it the snapshot of another net, or of another solver type?",
             )
         )
-    solver.net.copy_from(snapshot.model_path(state, path))
+    model = snapshot.model_path(state, path)
+    if verify:
+        snapshot.verify_pair(state, path, model)
+    before = run_state(solver)
+    try:
+        with reading(f'"{path}"', "a state of this run", SnapshotError):
+            put_back(solver, state.run)
+        solver.net.copy_from(model, verify=False)
+    except BaseException:
+        put_back(solver, before)
+        raise
     vectors = solver.history
     parts = [part for vector in vectors for part in solver.net.arena.split(vector)]
     for part, array in zip(parts, state.history):
         part[...] = array.reshape(part.shape)
     solver.take_history(vectors)
     solver.iter = state.iter
-    if not state.run:
+
+
+def run_state(solver: Solver) -> dict[str, Any]:
+    """Where chance, data and early stopping stand, fit for JSON."""
+    return {
+        "streams": solver.streams.state(),
+        "layers": _layer_states(solver),
+        "watch": solver.watch.state() if solver.watch is not None else {},
+    }
+
+
+def put_back(solver: Solver, run: dict[str, Any]) -> None:
+    """Let chance, data and early stopping go on from a `run_state`; nothing, if it is empty."""
+    if not run:
         return
-    solver.streams.restore(state.run["streams"])
-    for net, states in zip([solver.net, *solver.test_nets], state.run["layers"]):
+    solver.streams.restore(run["streams"])
+    for net, states in zip([solver.net, *solver.test_nets], run["layers"]):
         for layer in net.layers:
             layer.restore(states.get(layer.name, {}))
     if solver.watch is not None:
-        solver.watch.restore(state.run.get("watch", {}))
+        solver.watch.restore(run.get("watch", {}))
 
 
 def _layer_states(solver: Solver) -> list[dict[str, Any]]:
