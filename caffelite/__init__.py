@@ -11,6 +11,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from caffelite.version import VERSION
+
 if TYPE_CHECKING:
     from caffelite.blob import Blob
     from caffelite.engines import set_engine
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     TRAIN, TEST = Phase.TRAIN, Phase.TEST
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = ["TEST", "TRAIN", "Blob", "CaffeliteError", "Layer", "LossLayer", "Net", "Phase"]
 __all__ += ["AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "AdamWSolver", "NesterovSolver"]
 __all__ += ["NetSpec", "params", "set_device", "set_engine", "set_mode_cpu", "set_mode_gpu"]

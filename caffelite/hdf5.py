@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from caffelite.errors import CaffeliteError, Problem
+from caffelite.optional import need
 from caffelite.reading import (
     MAX_AXES,
     check_limit,
@@ -228,16 +229,7 @@ def shown_name(name: bytes) -> str:
 def open_hdf5(path: str, error: type[CaffeliteError]) -> Iterator[Reader]:
     """An HDF5 file, open for reading. Within the block, whatever the library raises becomes an
     `error` with the file's name."""
-    try:
-        import h5py
-    except ImportError as missing:
-        raise error(
-            Problem(
-                f"{path}: reading HDF5 files needs the package h5py, which cannot be imported: "
-                f"{missing}",
-                hint='pip install "caffelite[data]"',
-            )
-        ) from None
+    h5py = need("h5py", "h5py", f"{path}: reading HDF5 files", error=error)
     size = check_plain(path, error)
     with reading(f'"{path}"', "an HDF5 file", error), h5py.File(path, "r") as file:
         yield Reader(path, file, size, error)

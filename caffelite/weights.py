@@ -15,6 +15,7 @@ from caffelite.blob import Array, Blob, Shape
 from caffelite.errors import Problem, SnapshotError
 from caffelite.filetypes import EMPTY, HDF5, type_by_start
 from caffelite.hdf5 import open_hdf5
+from caffelite.optional import need
 from caffelite.reading import shown
 from caffelite.schema.binary import (
     array_of,
@@ -128,13 +129,7 @@ def _is_solver_state(path: str, learned: str) -> SnapshotError:
 
 def import_h5py(path: str) -> Any:
     """h5py, or a SnapshotError that says how to get it."""
-    try:
-        import h5py
-    except ImportError:
-        raise SnapshotError(
-            Problem(f"{path}: HDF5 needs h5py", hint='pip install "caffelite[data]"')
-        ) from None
-    return h5py
+    return need("h5py", "h5py", f"{path}: HDF5", error=SnapshotError)
 
 
 def _read_hdf5(path: str) -> dict[str, Stored]:

@@ -14,7 +14,8 @@ import caffelite
 PACKAGE = Path(caffelite.__file__).parent
 
 WAY: list[tuple[str, ...]] = [
-    ("errors", "filetypes"),
+    ("errors", "filetypes", "version"),
+    ("optional",),
     ("examples", "reading"),
     ("text",),
     ("schema",),
@@ -28,6 +29,7 @@ WAY: list[tuple[str, ...]] = [
     ("report", "draw"),
     ("weights",),
     ("run",),
+    ("onnx",),
     ("engines",),
     ("net",),
     ("gradcheck", "testing"),
@@ -36,7 +38,7 @@ WAY: list[tuple[str, ...]] = [
     ("solver",),
     ("",),  # caffelite itself: the public names
     ("use",),
-    ("pycaffe", "onnx"),
+    ("pycaffe",),
     ("plot", "web", "guides", "cli"),
     ("__main__",),
 ]

@@ -23,10 +23,10 @@ from caffelite.blob import Array
 from caffelite.cli.progress import progress
 from caffelite.data.images import read_image
 from caffelite.data.listing import Roots, read_labelled
-from caffelite.data.optional import need
 from caffelite.data.recode import ENCODINGS, encoded_image
 from caffelite.data.writer import MAX_KEY, DatabaseWriter
 from caffelite.errors import CaffeliteError, DataError, Problem, Source, Span
+from caffelite.optional import need
 from caffelite.schema.datum import Datum
 
 SHOWN = 20

@@ -34,15 +34,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Import and verify; 0."""
+    from caffelite.net import Net
     from caffelite.onnx.extra import require
 
     for package in ("onnx", "onnxruntime"):
         require(package)
     from caffelite.onnx.importing import import_model, verify_import
     from caffelite.onnx.verify import check
+    from caffelite.schema.common import Phase
 
     imported = import_model(args.model, shapes_of(args.shape))
-    net = imported.build()
+    net = imported.fill(Net(imported.net, Phase.TEST, seed=0))
     report = verify_import(imported, net, seed=args.seed, tolerance=args.tolerance)
     print(report)
     check([report], "the net")

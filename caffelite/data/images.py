@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from caffelite.blob import Array
-from caffelite.data.optional import need
 from caffelite.errors import DataError, Problem
+from caffelite.optional import need
 from caffelite.reading import check_limit, plain_file, reading, shown
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")

@@ -9,8 +9,8 @@ import numpy as np
 
 from caffelite.blob import Shape
 from caffelite.data.images import read_image
-from caffelite.data.optional import need
 from caffelite.errors import DataError
+from caffelite.optional import need
 from caffelite.reading import plain_file
 
 ENCODINGS = {"bmp": "BMP", "jpeg": "JPEG", "jpg": "JPEG", "png": "PNG"}

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from caffelite.data.optional import need
 from caffelite.errors import DataError, Problem
+from caffelite.optional import need
 from caffelite.schema.binary import encode
 from caffelite.schema.datum import Datum
 

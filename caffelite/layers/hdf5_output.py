@@ -7,9 +7,9 @@ import os
 import numpy as np
 
 from caffelite.blob import Shape
-from caffelite.data.optional import need
 from caffelite.errors import DataError, Problem
 from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
+from caffelite.optional import need
 from caffelite.schema.bind import span_of
 from caffelite.schema.data import HDF5OutputParameter
 

@@ -5,24 +5,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from onnx import helper
 
-from caffelite import __version__
 from caffelite.blob import Array, Shape
 from caffelite.errors import CaffeliteError, Problem
 from caffelite.layers.base import Context, Layer
 from caffelite.layers.recurrent import Recurrent
-from caffelite.net import Net
 from caffelite.onnx.dims import Dims, LayerDims, NotDynamic, find_dims, fixed_dims
 from caffelite.onnx.fold import Folds, find_folds
 from caffelite.onnx.out.place import Place, Unsayable, registry
 from caffelite.onnx.out.writer import Writer, value_info
 from caffelite.schema.common import Phase
+from caffelite.version import VERSION
 
 OPSETS = range(13, 22)
 DEFAULT_OPSET = 17
@@ -41,6 +40,29 @@ class Preparation:
         return np.asarray((x - mean) * np.float32(self.scale), np.float32)
 
 
+class Exportable(Protocol):
+    """What is asked of a net: a Net has it all, and so has a part of one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def phase(self) -> Phase: ...
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """In running order, with their parameters; what comes from outside are Input layers."""
+        ...
+
+    @property
+    def blobs(self) -> Iterable[str]:
+        """The names of all blobs."""
+        ...
+
+    @property
+    def outputs(self) -> Sequence[str]:
+        """The blobs that come out."""
+        ...
+
+
 @dataclass
 class Exported:
     """A model and how its tensors and the net's blobs belong together."""
@@ -48,6 +70,8 @@ class Exported:
     model: Any
     tensors: dict[str, str]
     """Blob (its last version) to tensor; blobs that folding did away with are missing."""
+    tops: list[list[str]]
+    """Each layer's tops as tensors, all versions of blobs: layers of a folded chain have none."""
     inputs: dict[str, Dims]
     outputs: dict[str, Dims]
     states: dict[str, Dims]
@@ -68,7 +92,7 @@ class Exported:
         return model
 
 
-def export_model(net: Net, all_blobs: bool = False, **options: Any) -> bytes:
+def export_model(net: Exportable, all_blobs: bool = False, **options: Any) -> bytes:
     """The bytes of an ONNX model of `net`, a net without losses and data layers in phase TEST.
 
     With `all_blobs` every blob is an output, by its name. The options are those of `build`."""
@@ -78,7 +102,7 @@ def export_model(net: Net, all_blobs: bool = False, **options: Any) -> bytes:
 
 
 def build(
-    net: Net,
+    net: Exportable,
     *,
     opset: int = DEFAULT_OPSET,
     ir: int | None = None,
@@ -99,7 +123,12 @@ def build(
 
 class _Export:
     def __init__(
-        self, net: Net, opset: int, fixed: bool, folding: bool, prepared: dict[str, Preparation]
+        self,
+        net: Exportable,
+        opset: int,
+        fixed: bool,
+        folding: bool,
+        prepared: dict[str, Preparation],
     ) -> None:
         self.net, self.opset, self.fixed, self.prepared = net, opset, fixed, prepared
         self.writer = Writer(opset)
@@ -111,6 +140,7 @@ class _Export:
         self.inputs: dict[str, Dims] = {}
         self.states: list[tuple[str, Dims, Array]] = []
         self.ends: list[tuple[str, Dims]] = []
+        self.tops: list[list[str]] = [[] for _ in net.layers]
 
     def run(self, ir: int | None) -> Exported:
         self._refuse()
@@ -135,6 +165,7 @@ class _Export:
                 except Unsayable as error:
                     problems.append(_cannot(layer, str(error)))
             current.update(zip(layer.spec.top, place.tops))
+            self.tops[index] = list(place.tops)
             self.dims.update(zip(place.tops, place.top_dims))
             self.states += place.states
             self.ends += place.ends
@@ -249,11 +280,19 @@ class _Export:
             graph,
             opset_imports=[helper.make_opsetid("", self.opset)],
             producer_name="caffelite",
-            producer_version=__version__,
+            producer_version=VERSION,
         )
         model.ir_version = ir or _ir_of(self.opset)
         return Exported(
-            model, tensors, self.inputs, outputs, states, self.prepared, self.batch, self.notes
+            model=model,
+            tensors=tensors,
+            tops=self.tops,
+            inputs=self.inputs,
+            outputs=outputs,
+            states=states,
+            preparations=self.prepared,
+            batch=self.batch,
+            notes=self.notes,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,9 +13,11 @@ from caffelite.layers.base import Layer
 from caffelite.layers.convolution import Convolution
 from caffelite.layers.deconvolution import Deconvolution
 from caffelite.layers.inner_product import InnerProduct
-from caffelite.net import Net
 from caffelite.onnx.out.place import Place, registry
 from caffelite.onnx.out.sums import statistics
+
+if TYPE_CHECKING:
+    from caffelite.onnx.export import Exportable
 
 Say = Callable[[Any, Place], None]
 
@@ -32,7 +34,7 @@ class Folds:
     """The layers whose tops do not exist in the model."""
 
 
-def find_folds(net: Net) -> Folds:
+def find_folds(net: Exportable) -> Folds:
     """All that can be merged: a chain of BatchNorm, Scale and Bias that alone reads a layer."""
     folds = Folds()
     readers = _readers(net)
@@ -60,7 +62,7 @@ def find_folds(net: Net) -> Folds:
     return folds
 
 
-def _readers(net: Net) -> list[list[int]]:
+def _readers(net: Exportable) -> list[list[int]]:
     """For each layer, the layers that read what it makes."""
     readers: list[list[int]] = [[] for _ in net.layers]
     maker: dict[str, int] = {}

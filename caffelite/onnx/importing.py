@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from onnx import helper, numpy_helper
@@ -13,13 +13,14 @@ from onnx import helper, numpy_helper
 from caffelite.blob import Array, Shape
 from caffelite.errors import CaffeliteError, Problem
 from caffelite.files import parse_net
-from caffelite.net import Net
 from caffelite.onnx.extra import require
 from caffelite.onnx.into.reader import Node, Reader, Unsayable, registry
 from caffelite.onnx.runtime import Runtime
 from caffelite.onnx.verify import TOLERANCE, Report, Row, relative_error
-from caffelite.schema.common import Phase
 from caffelite.schema.net import NetParameter
+
+if TYPE_CHECKING:
+    from caffelite.net import Net
 
 KINDS = {1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_, 11: np.float64}
 
@@ -38,9 +39,8 @@ class Imported:
     """The model with every tensor as an output."""
     notes: list[str] = field(default_factory=list)
 
-    def build(self) -> Net:
-        """The net with its parameters, in phase TEST."""
-        net = Net(self.net, Phase.TEST, seed=0)
+    def fill(self, net: Net) -> Net:
+        """Give a net that was made of `self.net` its parameters."""
         for name, arrays in self.params.items():
             for blob, array in zip(net.params[name], arrays, strict=True):
                 blob.data[...] = array

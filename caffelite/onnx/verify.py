@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,9 +13,11 @@ from caffelite.errors import CaffeliteError, Problem
 from caffelite.layers.base import Layer
 from caffelite.layers.recurrent import Recurrent
 from caffelite.layers.samples import random_inputs
-from caffelite.net import Net
 from caffelite.onnx.export import Exported
 from caffelite.onnx.runtime import OpenCV, Runtime
+
+if TYPE_CHECKING:
+    from caffelite.net import Net
 
 TOLERANCE = 1e-4
 """Relative to the largest value of the blob."""
