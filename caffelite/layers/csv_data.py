@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from caffelite.data.arrays import ArrayFeed
+from caffelite.data.feed import Order
 from caffelite.data.table import open_table
 from caffelite.layers.base import Shapes, param_of, register
 from caffelite.layers.source import FeedLayer
@@ -66,6 +67,16 @@ class CsvData(FeedLayer):
             self.fail(f'"{path}" has no column beside the label', *self.place)
         self._shapes = [(rows, width), (rows,)][: 1 if self._label is None else 2]
         self.use(rows, [self.prepared((width,)), ()], prefetch=0)
+
+    @property
+    def class_names(self) -> list[str]:
+        return list(self.param.classes)
+
+    def order(self) -> Order:
+        return self.ordered(self.param.shuffle)
+
+    def sample_name(self, index: int) -> str:
+        return f"{self._table.path}, row {index}"
 
     def make_feed(self) -> ArrayFeed:
         load = partial(self._table.read, self._label, list(self.param.classes))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from caffelite.data.datums import DatumFeed, first_shape
-from caffelite.data.lmdbs import LEVELDB_ADVICE, open_database
+from caffelite.data.feed import Order
+from caffelite.data.imagefiles import Reading
+from caffelite.data.lmdbs import LEVELDB_ADVICE, open_database, record_name
 from caffelite.layers.base import Shapes, param_of, register
 from caffelite.layers.source import FeedLayer
 from caffelite.schema.data import DB, DataParameter
@@ -44,6 +46,19 @@ class Data(FeedLayer):
             count = database.count
             self._record = first_shape(database, self._color())
         self.use(count, [self.prepared(self._record), ()], param.prefetch)
+
+    @property
+    def reading(self) -> Reading:
+        shape = getattr(self, "_record", (3, 0, 0))  # before setup it is not known
+        return Reading(shape[0] == 3, *shape[1:])
+
+    def order(self) -> Order:
+        return self.ordered(False, self.skip())
+
+    def sample_name(self, index: int) -> str:
+        with open_database(self._path) as database:
+            ((key, _),), _ = database.take(None, 1, skip=index)
+            return record_name(database, key)
 
     def make_feed(self) -> DatumFeed:
         skip, transformer = self.skip(), self.transformer()

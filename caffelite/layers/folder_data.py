@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from caffelite.data.feed import Order
 from caffelite.data.imagefiles import ImageFeed, Reading, check_count
 from caffelite.data.images import SUFFIXES
 from caffelite.errors import DataError
@@ -40,6 +41,7 @@ class FolderData(FeedLayer):
     """
 
     extension = "caffelite's own; folder_data_param = 20014"
+    reads_images = True
     tested_in = "tests/data/test_images.py"
     place = ("folder_data_param", "source")
     param: FolderDataParameter = param_of(FolderDataParameter)
@@ -55,18 +57,31 @@ class FolderData(FeedLayer):
                 expected="both, or none",
             )
         self._path = self.find("folder_data_param", what="folder")
-        self._reading = Reading(param.is_color, param.new_height, param.new_width)
         with self.placed(*self.place):
             self.classes, files = _list_images(self._path)
-            self._image = self._reading(files[0][0]).shape  # which all others must have
+            self._image = self.reading(files[0][0]).shape  # which all others must have
         self.use(len(files), [self.prepared(self._image), ()])
+
+    @property
+    def class_names(self) -> list[str]:
+        return self.classes
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(self.param.is_color, self.param.new_height, self.param.new_width)
+
+    def order(self) -> Order:
+        return self.ordered(self.param.shuffle)
+
+    def sample_name(self, index: int) -> str:
+        return _list_images(self._path)[1][index][0]
 
     def make_feed(self) -> ImageFeed:
         _, files = _list_images(self._path)
         check_count(len(files), self.epoch_size, self._path)
         return ImageFeed(
             files,
-            self._reading,
+            self.reading,
             self._image,
             self.transformer(),
             self.param.shuffle,

@@ -6,7 +6,9 @@ from functools import partial
 
 from caffelite.blob import Array, Shape
 from caffelite.data.arrays import ArrayFeed
+from caffelite.data.feed import Order
 from caffelite.data.idx import read_header, read_idx
+from caffelite.data.imagefiles import Reading
 from caffelite.errors import DataError
 from caffelite.layers.base import Shapes, param_of, register
 from caffelite.layers.source import FeedLayer
@@ -62,6 +64,17 @@ class IdxData(FeedLayer):
         self._sample = (1, *shape[1:]) if len(shape) == 3 else shape[1:]
         self._images, self._labels = images, labels
         self.use(count, [self.prepared(self._sample), ()], prefetch=0)
+
+    @property
+    def reading(self) -> Reading:
+        shape = getattr(self, "_sample", ())  # before setup it is not known
+        return Reading(False, *(shape[1:] if len(shape) == 3 else ()))
+
+    def order(self) -> Order:
+        return self.ordered(self.param.shuffle)
+
+    def sample_name(self, index: int) -> str:
+        return f"{self._images}, entry {self.param.first + index}"
 
     def make_feed(self) -> ArrayFeed:
         count, first, shuffle = self.epoch_size or 0, self.param.first, self.param.shuffle

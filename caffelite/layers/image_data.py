@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from caffelite.data.feed import Order
 from caffelite.data.imagefiles import ImageFeed, Reading, check_count
 from caffelite.data.listing import Labelled, Roots
 from caffelite.layers.base import Shapes, param_of, register
@@ -25,6 +26,7 @@ class ImageData(FeedLayer):
     Source: https://caffe.berkeleyvision.org/tutorial/layers/imagedata.html
     """
 
+    reads_images = True
     tested_in = "tests/data/test_images.py"
     place = ("image_data_param", "source")
     param: ImageDataParameter = param_of(ImageDataParameter)
@@ -40,12 +42,21 @@ class ImageData(FeedLayer):
                 expected="both, or none",
             )
         self._path = self.find("image_data_param", what="list of images")
-        self._reading = Reading(param.is_color, param.new_height, param.new_width)
         with self.placed(*self.place):
             files = self._list()
-            self._image = self._reading(files[0][0]).shape  # which all others must have
+            self._image = self.reading(files[0][0]).shape  # which all others must have
         self.check_skip(len(files))
         self.use(len(files), [self.prepared(self._image), ()])
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(self.param.is_color, self.param.new_height, self.param.new_width)
+
+    def order(self) -> Order:
+        return self.ordered(self.param.shuffle, self.skip())
+
+    def sample_name(self, index: int) -> str:
+        return self._list()[index][0]
 
     def _list(self) -> Labelled:
         folders = self.context.folder, os.path.dirname(self._path)
@@ -55,5 +66,5 @@ class ImageData(FeedLayer):
         files, transformer, shuffle = self._list(), self.transformer(), self.param.shuffle
         check_count(len(files), self.epoch_size, self._path)
         return ImageFeed(
-            files, self._reading, self._image, transformer, shuffle, self.stream(), self.skip()
+            files, self.reading, self._image, transformer, shuffle, self.stream(), self.skip()
         )

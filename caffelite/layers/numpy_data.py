@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from caffelite.data.arrays import ArrayFeed
+from caffelite.data.feed import Order
 from caffelite.data.npy import read_arrays, read_shapes
 from caffelite.errors import DataError, Problem, did_you_mean
 from caffelite.layers.base import ANY, Shapes, param_of, register
@@ -59,6 +60,12 @@ class NumpyData(FeedLayer):
         self._path, self._names, self._shapes = path, names, shapes
         first = self.prepared(shapes[0][1:])
         self.use(shapes[0][0], [first, *(shape[1:] for shape in shapes[1:])], prefetch=0)
+
+    def order(self) -> Order:
+        return self.ordered(self.param.shuffle)
+
+    def sample_name(self, index: int) -> str:
+        return f"{self._path}, row {index}"
 
     def make_feed(self) -> ArrayFeed:
         load = partial(read_arrays, self._path, self._names)

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from caffelite.blob import Shape
-from caffelite.data.feed import Feed
+from caffelite.data.feed import Feed, Order
+from caffelite.data.imagefiles import Reading
 from caffelite.data.prefetch import Prefetch
 from caffelite.data.transform import Transformer
 from caffelite.errors import DataError, Problem, SnapshotError
@@ -43,6 +44,8 @@ class SourceLayer(Layer):
     tested_in: ClassVar[str] = ""
     """The tests that hold the values against independent ones, where a Case cannot (files)."""
 
+    reads_images: ClassVar[bool] = False
+    """Are the samples image files, cropped from whatever size they have?"""
     batch_size: int = 0
     """Samples a forward pass."""
 
@@ -50,6 +53,26 @@ class SourceLayer(Layer):
     def epoch_size(self) -> int | None:
         """Samples in the source, known after setup; None: not known, or without end."""
         return None
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names of the classes in the order of their labels, known after setup; none if the
+        data have no names."""
+        return []
+
+    @property
+    def reading(self) -> Reading:
+        """How image files are read for samples like this layer's: in colour or not, and resized to
+        what; the size may be known only after setup."""
+        return Reading()
+
+    def order(self) -> Order | None:
+        """The order in which a run takes the samples from its start on; None: not known."""
+        return None
+
+    def sample_name(self, index: int) -> str:
+        """What people call the sample of this number: its file, if it has one of its own."""
+        return f"sample {index}"
 
     def stream(self, part: str = "") -> np.random.Generator:
         """A generator of this layer's own, whose state belongs in `state()`. From `open` on."""
@@ -107,6 +130,12 @@ class FeedLayer(SourceLayer):
             )
         self._count, self._prefetch = count, prefetch
         self._tops = tuple((self.batch_size, *shape) for shape in samples)
+
+    def ordered(self, shuffle: bool, skip: int = 0) -> Order:
+        """The order of samples that lie in one group."""
+        order = Order([self._count or 0], shuffle, self.stream())
+        order.take(skip)
+        return order
 
     def make_feed(self) -> Feed:
         """Open the data, for one run."""

@@ -26,6 +26,14 @@ def read_shape(text: str) -> tuple[str, Shape]:
     return found[1], tuple(int(n) for n in re.split("[x,]", found[2]))
 
 
+def read_size(text: str) -> tuple[int, int]:
+    """The height and width that "256x320" says."""
+    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if found is None:
+        raise CaffeliteError(Problem(f'"{text}" is no size', expected="HxW, as in 256x256"))
+    return int(found[1]), int(found[2])
+
+
 def with_inputs(net: NetParameter, state: NetState, shapes: Mapping[str, Shape]) -> NetParameter:
     """The net in which the data layers of one state that make the named blobs are inputs of these
     shapes. A data layer's further tops (labels) that are not named are (N,), after its first.
