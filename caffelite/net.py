@@ -18,6 +18,7 @@ from caffelite.files import load_net, modern_net
 from caffelite.layers.base import Context, Layer, TakesArrays, show
 from caffelite.plan.build import Plan, plan_net
 from caffelite.plan.graph import Version, state_for
+from caffelite.plan.params import Param
 from caffelite.report.summary import Summary, summarise
 from caffelite.run.arena import Arena
 from caffelite.run.blobs import blobs_of
@@ -81,8 +82,10 @@ class Net:
         if plan is None:
             context = Context(self.phase, kind, prefix, self.folder)
             plan = plan_net(self.param, self.state, context)
-        self.arena = Arena(plan, kind, self.streams, share.params if share else None)
+        self.arena = Arena(plan, kind, share.params if share else None)
         """All parameters, and all their gradients, each in one array."""
+        given = self._take_weights(weights, plan) if weights else ()
+        self.arena.fill(self.streams, given)
         self.engine: Choice = choose(plan, engine, device)
         """The engine that runs the net, and why it is this one."""
         self.executor = Executor(plan, self.arena, self.streams, self.engine.make_session)
@@ -90,8 +93,14 @@ class Net:
         self.layers: list[Layer] = self.executor.layers
         self.blobs: Mapping[str, Blob] = blobs_of(self.executor)
         """The last version of each blob, in the order of their first appearance."""
-        if weights:
-            self.copy_from(weights)
+
+    def _take_weights(self, path: str, plan: Plan) -> set[Param]:
+        """Copy parameters from a file before any is filled: which ones."""
+        nodes, blobs = plan.graph.nodes, self.arena.blobs
+        params = {n.spec.name: blobs[n.index] for n in nodes if blobs[n.index]}
+        with weights.open_weights(path) as stored:
+            copied = set(weights.copy_weights(stored, params, path=path).copied)
+        return {u.param for n in nodes if n.spec.name in copied for u in plan.uses[n.index]}
 
     # What pycaffe calls things.
 
@@ -308,8 +317,8 @@ class Net:
     ) -> weights.Report:
         """Take parameters from a .caffemodel or .h5 by layer name. `verify=False` takes them too if
         the file is not as caffelite wrote it."""
-        stored = weights.read_weights(path, verify)
-        return weights.copy_weights(stored, self.params, path=path, skip_mismatch=skip_mismatch)
+        with weights.open_weights(path, verify) as stored:
+            return weights.copy_weights(stored, self.params, path=path, skip_mismatch=skip_mismatch)
 
     def share_with(self, other: Net) -> None:
         """Copy the parameters of the layers that `other` has too."""

@@ -10,10 +10,8 @@ read as it is; so is one that HDF5's library has changed, since that cuts the se
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from caffelite.errors import Problem, SnapshotError
 from caffelite.reading import plain_file, size_of
@@ -24,8 +22,6 @@ MARK = bytes([0xCA, 0xA9, 0x07, 32])
 """FIELD's tag in protobuf's wire format (length-delimited), and the length."""
 SIZE = len(MARK) + 32
 _CHUNK = 1 << 20
-_BESIDE = 16 << 20
-"""Larger contents are hashed by a thread beside what else is done with them."""
 
 
 def seal(data: bytes) -> bytes:
@@ -57,35 +53,15 @@ def content_digest(path: str) -> str:
 def verify_file(path: str, required: bool = False) -> None:
     """Refuse a file whose seal is not that of its content, or is missing where it is `required`.
     Raises SnapshotError."""
-    expected = sealed_with(path)
-    if expected != content_digest(path) if expected else required:
+    with plain_file(path, error=SnapshotError) as file:
+        verify_open(file, path, required)
+
+
+def verify_open(file: BinaryIO, path: str, required: bool = False) -> None:
+    """As `verify_file`, of a file that is open. Where in it is read next is left open."""
+    expected = _seal_of(file)
+    if expected != _hash(file, size_of(file) - SIZE) if expected else required:
         raise changed(path)
-
-
-def verifying(data: bytes, path: str) -> Callable[[], None]:
-    """Begin to verify the content of a file; calling what is returned ends it, and raises
-    SnapshotError as `verify_file` does."""
-    view = memoryview(data)
-    if view[-SIZE:-32] != MARK:
-        return lambda: None
-    found: list[bytes] = []
-
-    def run() -> None:
-        found.append(hashlib.sha256(view[:-SIZE]).digest())
-
-    thread = threading.Thread(target=run) if len(data) > _BESIDE else None
-    if thread is not None:
-        thread.start()
-
-    def end() -> None:
-        if thread is None:
-            run()
-        else:
-            thread.join()
-        if found != [view[-32:]]:
-            raise changed(path)
-
-    return end
 
 
 def changed(path: str) -> SnapshotError:
@@ -112,8 +88,8 @@ def _seal_of(file: BinaryIO) -> bytes:
 
 def _hash(file: BinaryIO, size: int) -> bytes:
     file.seek(0)
-    hashed = hashlib.sha256()
-    while size > 0 and (chunk := file.read(min(size, _CHUNK))):
-        hashed.update(chunk)
-        size -= len(chunk)
+    hashed, part = hashlib.sha256(), memoryview(bytearray(_CHUNK))
+    while size > 0 and (count := cast(Any, file).readinto(part[: min(size, _CHUNK)])):
+        hashed.update(part[:count])
+        size -= count
     return hashed.digest()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any, BinaryIO, Union
 
 import numpy as np
 
@@ -16,15 +17,14 @@ from caffelite.errors import Problem, SnapshotError
 from caffelite.filetypes import EMPTY, HDF5, type_by_start
 from caffelite.hdf5 import open_hdf5
 from caffelite.optional import need
-from caffelite.reading import shown
+from caffelite.reading import shown, size_of
 from caffelite.schema.binary import (
-    array_of,
     blob_proto,
-    decode,
+    decode_file,
     encode,
     open_binary,
-    read_bytes,
     replacing,
+    stored_array_of,
     write_atomically,
 )
 from caffelite.schema.common import BlobProto
@@ -32,11 +32,14 @@ from caffelite.schema.message import Message, repeated
 from caffelite.schema.message import field as declared
 from caffelite.schema.net import NetParameter
 from caffelite.schema.solver import SolverState
-from caffelite.seal import seal, seal_file, verify_file, verifying
+from caffelite.schema.stored import StoredArray
+from caffelite.seal import seal, seal_file, verify_open
 
 Stored = list[Union[Array, None]]
 """A layer's parameters as stored. None: not in the file, because it is another layer's (Caffe's
 HDF5 files hold a shared parameter once)."""
+InFile = Union[Array, StoredArray, None]
+"""One of them; a StoredArray is still to be read."""
 
 MOST_PARAMS = 1000
 """Parameters of one layer, in a file."""
@@ -70,29 +73,44 @@ class _Weights(Message):
 
 def read_weights(path: str | os.PathLike[str], verify: bool = True) -> dict[str, Stored]:
     """Layer name → its parameters, in the file's order, from a .caffemodel of any age or an HDF5
-    file. Layers without parameters are left out; the arrays may be read-only.
+    file. Layers without parameters are left out.
 
     If a name comes more than once, the last layer with parameters counts, as in Caffe. Old files
     give every shape in four extents: a bias is (1, 1, 1, N). `copy_weights` knows this.
     Raises SnapshotError, saying what the file is if it is something else, or if it is not as
     caffelite wrote it (`seal.py`); `verify=False` passes over that.
     """
+    with open_weights(path, verify) as found:
+        return {
+            name: [None if array is None else np.asarray(array) for array in arrays]
+            for name, arrays in found.items()
+        }
+
+
+@contextmanager
+def open_weights(
+    path: str | os.PathLike[str], verify: bool = True
+) -> Iterator[dict[str, Sequence[InFile]]]:
+    """As `read_weights`, but a .caffemodel's values stay in the file, which is open in the `with`
+    block, until `copy_weights` reads them into a net."""
     name = os.fspath(path)
     with open_binary(path) as file:
+        if verify:
+            verify_open(file, name)
+            file.seek(0)
         if type_by_start(file.read(20)) is HDF5:
-            if verify:
-                verify_file(name)
-            return _read_hdf5(name)
-    data = read_bytes(path)
-    verified = verifying(data, name) if verify else None
+            yield dict(_read_hdf5(name))
+            return
+        yield _read_binary(file, name)
+
+
+def _read_binary(file: BinaryIO, name: str) -> dict[str, Sequence[InFile]]:
     try:
-        stored = decode(data, _Weights, name, "a file of parameters (.caffemodel)")
+        stored = decode_file(file, _Weights, name, "a file of parameters (.caffemodel)")
     except SnapshotError:
-        _refuse_solver_state(data, name)
+        _refuse_solver_state(file, name)
         raise
-    if verified is not None:
-        verified()
-    found: dict[str, Stored] = {}
+    found: dict[str, Sequence[InFile]] = {}
     layers: list[Any] = [layer.layer if layer.has("layer") else layer for layer in stored.layers]
     for layer in [*layers, *stored.layer]:
         if layer.has("blobs"):
@@ -100,21 +118,21 @@ def read_weights(path: str | os.PathLike[str], verify: bool = True) -> dict[str,
     if not found:
         raise SnapshotError(
             f"{name}: "
-            + ("there are no parameters in this file" if data else f"this is {EMPTY.name}")
+            + ("there are no parameters in this file" if size_of(file) else f"this is {EMPTY.name}")
         )
     return found
 
 
-def _array(blob: BlobProto, layer: str, path: str) -> Array:
+def _array(blob: BlobProto, layer: str, path: str) -> InFile:
     try:
-        return array_of(blob)
+        return stored_array_of(blob)
     except SnapshotError as error:
         raise SnapshotError(f'{path}: layer "{layer}": {error}') from None
 
 
-def _refuse_solver_state(data: bytes, path: str) -> None:
+def _refuse_solver_state(file: BinaryIO, path: str) -> None:
     try:
-        state = decode(data, SolverState)
+        state = decode_file(file, SolverState, path)
     except SnapshotError:
         return
     if state.has("iter") and state.has("history"):
@@ -240,7 +258,7 @@ def _row(word: str, count: str, text: str, width: int = 76) -> list[str]:
 
 
 def copy_weights(
-    source: Mapping[str, Sequence[Array | None]],
+    source: Mapping[str, Sequence[InFile]],
     target: Mapping[str, Sequence[Blob]],
     *,
     path: str = "",
@@ -252,7 +270,7 @@ def copy_weights(
     are, and if nothing would be copied. `path` is named in the error.
     """
     report = Report(path)
-    copies: list[tuple[Blob, Array]] = []
+    copies: list[tuple[Blob, Array | StoredArray]] = []
     absent: dict[str, list[Blob]] = {}
     for name, blobs in target.items():
         if not blobs:
@@ -282,7 +300,10 @@ def copy_weights(
     if not report.copied and (report.missing or report.mismatched):
         raise _nothing_copied(report, source)
     for blob, array in copies:
-        blob.data[...] = array.reshape(blob.shape)
+        if isinstance(array, StoredArray):
+            array.reshape(blob.shape).read_into(blob.data)
+        else:
+            blob.data[...] = array.reshape(blob.shape)
     return report
 
 
@@ -290,7 +311,7 @@ def _place(blob: Blob) -> tuple[int, int]:
     return blob.data.__array_interface__["data"][0], blob.data.nbytes
 
 
-def _with_factor(arrays: Sequence[Array | None], blobs: Sequence[Blob]) -> Sequence[Array | None]:
+def _with_factor(arrays: Sequence[InFile], blobs: Sequence[Blob]) -> Sequence[InFile]:
     """BatchNorm keeps sums of mean and variance and the factor to divide them by; some files have
     the two quotients alone, so the factor is 1."""
     if len(arrays) == 2 and len(blobs) == 3 and blobs[2].shape == (1,):
@@ -300,7 +321,7 @@ def _with_factor(arrays: Sequence[Array | None], blobs: Sequence[Blob]) -> Seque
     return arrays
 
 
-def _mismatch(arrays: Sequence[Array | None], blobs: Sequence[Blob]) -> str | None:
+def _mismatch(arrays: Sequence[InFile], blobs: Sequence[Blob]) -> str | None:
     """Why stored parameters do not fit a layer's, or None."""
     if len(arrays) > len(blobs):
         return _counts(arrays, blobs)
@@ -310,7 +331,7 @@ def _mismatch(arrays: Sequence[Array | None], blobs: Sequence[Blob]) -> str | No
     return None
 
 
-def _counts(arrays: Sequence[Array | None], blobs: Sequence[Blob]) -> str:
+def _counts(arrays: Sequence[InFile], blobs: Sequence[Blob]) -> str:
     stored = [array.shape for array in arrays if array is not None]
     text = f"{len(stored)} parameters in the file, {len(blobs)} in the net"
     if len(stored) == 5 and len(blobs) == 3:

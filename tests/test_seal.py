@@ -133,20 +133,6 @@ def test_hdf5_that_another_program_has_changed_is_read(tmp_path: Path) -> None:
     assert stored is not None and np.all(stored == 7)
 
 
-def test_large_contents_are_verified_beside_the_reading(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(seal, "_BESIDE", 100)
-    _, state = run(tmp_path, "BINARYPROTO")
-    model = Path(model_of(state))
-    assert read_weights(model)
-    data = bytearray(model.read_bytes())
-    data[-1] ^= 1
-    model.write_bytes(data)
-    with pytest.raises(SnapshotError, match="not as it was written"):
-        read_weights(model)
-
-
 @pytest.mark.parametrize("run_text", ['{"a": 1}', '{"streams": 3}', '{"streams": {"seed": "x"}}'])
 def test_a_run_state_of_another_kind_is_refused(tmp_path: Path, run_text: str) -> None:
     solver, state = run(tmp_path, "BINARYPROTO")

@@ -7,7 +7,7 @@ however many parameters there are; each parameter is a view, shaped as its layer
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,14 +28,13 @@ Lender = Mapping[str, Sequence[Blob]]
 
 
 class Arena:
-    """The parameters of a plan, allocated and filled, or shared with another net's.
+    """The parameters of a plan, allocated, or shared with another net's; `fill` gives them their
+    first values.
 
     `share` lends parameters to the layers of the same names, as a test net uses those of the net
     in training."""
 
-    def __init__(
-        self, plan: Plan, dtype: np.dtype, streams: Streams, share: Lender | None = None
-    ) -> None:
+    def __init__(self, plan: Plan, dtype: np.dtype, share: Lender | None = None) -> None:
         lent = _lent(plan, share)
         self.params = [p for p in plan.params if p not in lent]
         """The parameters that are here, in order."""
@@ -54,17 +53,24 @@ class Arena:
         self._diff: Array | None = None
         self._views: dict[Param, Blob] = {}
         for param, where in zip(self.params, self.slices):
-            view = self._data[where].reshape(param.shape)
-            # the stream's name has no phase in it: a net starts alike in training and testing
-            rng = streams.fresh(f"fill/{param.layer.name}/{param.index}")
-            fill(view, param.declared.filler, rng, param.layer.fail, zeroed=True)
-            self._views[param] = ParamBlob(self, where, view)
+            self._views[param] = ParamBlob(self, where, self._data[where].reshape(param.shape))
         self._views.update(lent)
         self.blobs: list[list[Blob]] = []
         for uses in plan.uses:
             self.blobs.append([self._as_shaped(use.param, use.shape) for use in uses])
         self.lenders = {b.arena for b in lent.values() if isinstance(b, ParamBlob)}
         """The arenas that other nets' parameters lie in."""
+
+    def fill(self, streams: Streams, but: Container[Param] = ()) -> None:
+        """What the fillers say, for all parameters but those that have values already. The arena is
+        new and all else in it zero."""
+        for param, where in zip(self.params, self.slices):
+            if param in but:
+                continue
+            # the stream's name has no phase in it: a net starts alike in training and testing
+            rng = streams.fresh(f"fill/{param.layer.name}/{param.index}")
+            view = self._data[where].reshape(param.shape)
+            fill(view, param.declared.filler, rng, param.layer.fail, zeroed=True)
 
     def _as_shaped(self, param: Param, shape: tuple[int, ...]) -> Blob:
         blob = self._views[param]

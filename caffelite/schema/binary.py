@@ -12,24 +12,27 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Union
+from typing import Any, BinaryIO, Union
 
 import numpy as np
 
 from caffelite.errors import SnapshotError, did_you_mean
 from caffelite.reading import plain_file
 from caffelite.schema.common import BlobProto, BlobShape
-from caffelite.schema.wire import MAX_BYTES, decode, encode, too_large
+from caffelite.schema.stored import StoredArray
+from caffelite.schema.wire import MAX_BYTES, decode, decode_file, encode, too_large
 
 __all__ = [
     "array_of",
     "blob_proto",
     "decode",
+    "decode_file",
     "encode",
     "open_binary",
     "read_blob",
     "read_bytes",
     "replacing",
+    "stored_array_of",
     "write_atomically",
     "write_blob",
 ]
@@ -43,15 +46,21 @@ def array_of(blob: BlobProto) -> np.ndarray:
     The shape is `shape`, or the old num, channels, height and width if any of these is set.
     Raises SnapshotError if the shape does not hold as many values as are stored.
     """
-    values = blob.data if blob.has("data") else blob.double_data
-    dtype = np.float32 if blob.has("data") else np.float64
+    return np.asarray(stored_array_of(blob))
+
+
+def stored_array_of(blob: BlobProto) -> np.ndarray | StoredArray:
+    """As `array_of`; values that `decode_file` left in the file stay there."""
+    array: Any = blob.data if blob.has("data") else blob.double_data
+    if not isinstance(array, StoredArray):
+        array = np.asarray(array, np.float32 if blob.has("data") else np.float64)
     shape = _shape_of(blob)
-    array = np.asarray(values, dtype)
     if any(n < 0 for n in shape) or math.prod(shape) != array.size:
         raise SnapshotError(
             f"a stored blob of shape {shape} holds {array.size} values; is the file damaged?"
         )
-    return array.reshape(shape)
+    reshaped: np.ndarray | StoredArray = array.reshape(shape)
+    return reshaped
 
 
 def _shape_of(blob: BlobProto) -> tuple[int, ...]:

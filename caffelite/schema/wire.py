@@ -9,18 +9,32 @@ would declare; the bytes are the same:
 - enums are declared as int32, and a number that the enum does not know reads as not set, as in
   proto2;
 - strings are declared as bytes, so that a name that is not UTF-8 does not make a file unreadable.
+
+Of a large message protobuf reads only the outline, see `outline.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 
 from caffelite.errors import Problem, SnapshotError
 from caffelite.filetypes import EMPTY, PROTOBUF, TEXT, type_of, varint
+from caffelite.reading import size_of
 from caffelite.schema.message import FieldSpec, Message
+from caffelite.schema.outline import (
+    FLOATS,
+    Take,
+    is_array,
+    no_whole_number,
+    outline,
+    outline_of,
+    placed,
+)
+from caffelite.schema.stored import StoredArray
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message as Proto
@@ -31,8 +45,8 @@ MAX_BYTES = 2**31 - 1
 """Protobuf reads and writes no message that is larger."""
 MANY = 64
 """More repeated floats than this are kept as an array, also where they are not packed."""
-
-_FLOATS: dict[Any, np.dtype] = {"float": np.dtype("<f4"), "double": np.dtype("<f8")}
+LARGE = 1 << 16
+"""Of messages of more bytes the outline is read."""
 
 
 def encode(message: Message) -> bytes:
@@ -63,6 +77,11 @@ def decode(data: bytes, cls: type[M], name: str = "", what: str = "") -> M:
     name, what = name or "the data", what or f"a {cls.__name__}"
     if len(data) > MAX_BYTES:
         raise too_large(name)
+    outlined = outline_of(data, cls) if len(data) > LARGE else None
+    if outlined is not None:
+        views = partial(_view, data)
+        if (message := _read_outline(outlined, cls, views)) is not None:
+            return message
     for packed in (True, False):
         codec = _codec(cls, packed)
         proto = codec.new(cls)
@@ -82,6 +101,45 @@ def decode(data: bytes, cls: type[M], name: str = "", what: str = "") -> M:
     raise AssertionError
 
 
+def decode_file(file: BinaryIO, cls: type[M], name: str, what: str = "") -> M:
+    """As `decode`, of an open file. Its arrays are `StoredArray`s, which read from the file when
+    their values are needed: until then it must stay open."""
+    size = size_of(file)
+    if size > MAX_BYTES:
+        raise too_large(name)
+    outlined = outline(file, size, cls)
+    if outlined is not None:
+        stored = partial(_stored, file)
+        if (message := _read_outline(outlined, cls, stored)) is not None:
+            return message
+    file.seek(0)
+    return decode(file.read(MAX_BYTES + 1), cls, name, what)
+
+
+def _read_outline(outlined: bytes, cls: type[M], take: Take) -> M | None:
+    """The message of an outline; None if there is something wrong with it, which those who read
+    all of the bytes can name."""
+    from google.protobuf.message import DecodeError
+
+    codec = _codec(cls, True)
+    proto = codec.new(cls)
+    try:
+        proto.ParseFromString(outlined)
+    except DecodeError:
+        return None
+    message = codec.message(proto, cls, partial(placed, take=take))
+    return message if message._values else None
+
+
+def _view(data: bytes, start: int, count: int, dtype: np.dtype) -> np.ndarray:
+    array: np.ndarray = np.frombuffer(data, dtype, count, start)
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _stored(file: BinaryIO, start: int, count: int, dtype: np.dtype) -> StoredArray:
+    return StoredArray(file, start, (count,), dtype)
+
+
 # Messages to protobuf.
 
 
@@ -95,8 +153,8 @@ def _fill(proto: Any, message: Message) -> None:
                 continue
             for item in value:
                 _fill(getattr(proto, spec.name).add(), item)
-        elif _as_bytes(spec):
-            array = np.ascontiguousarray(value, _FLOATS[spec.type])
+        elif is_array(spec):
+            array = np.ascontiguousarray(value, FLOATS[spec.type])
             getattr(proto, spec.name).append(array.tobytes())
         elif spec.repeated:
             getattr(proto, spec.name).extend(_to_wire(v) for v in value)
@@ -115,8 +173,8 @@ def _to_wire(value: Any) -> Any:
 def _size_of_arrays(message: Message) -> int:
     size = 0
     for spec, value in message.set_fields():
-        if _as_bytes(spec):
-            size += len(value) * _FLOATS[spec.type].itemsize
+        if is_array(spec):
+            size += len(value) * FLOATS[spec.type].itemsize
         elif spec.message_type is not None:
             size += sum(map(_size_of_arrays, value if spec.repeated else [value]))
     return size
@@ -140,8 +198,8 @@ class _Unpacked(Exception):
     """Floats that are declared as packed came one by one, as old writers do."""
 
 
-def _as_bytes(spec: FieldSpec) -> bool:
-    return spec.packed and spec.type in _FLOATS
+Arrays = Callable[[FieldSpec, list[bytes]], Any]
+"""The array of a field of an outline."""
 
 
 class _Codec:
@@ -164,7 +222,7 @@ class _Codec:
                     field.type, field.type_name = kinds.TYPE_MESSAGE, names[spec.message_type]
                 elif spec.enum_type is not None:
                     field.type = kinds.TYPE_INT32
-                elif spec.type in ("string", "bytes") or (packed and _as_bytes(spec)):
+                elif spec.type in ("string", "bytes") or (packed and is_array(spec)):
                     field.type = kinds.TYPE_BYTES
                 else:
                     field.type = getattr(kinds, f"TYPE_{str(spec.type).upper()}")
@@ -183,27 +241,29 @@ class _Codec:
         """Are the declarations those that this was built from? Layers add fields."""
         return all(cls.specs == specs for cls, specs in self.seen.items())
 
-    def message(self, proto: Any, cls: type[M]) -> M:
-        """The message of what protobuf read."""
+    def message(self, proto: Any, cls: type[M], arrays: Arrays | None = None) -> M:
+        """The message of what protobuf read. `arrays` gives those of an outline."""
         message = cls()
         message._explicit = True
         for described, value in proto.ListFields():
             spec = cls.specs[described.name]
-            value = self.value(spec, value)
+            value = self.value(spec, value, arrays)
             if value is not None:
                 message._values[spec.name] = value
-        if self.packed:
+        if self.packed and arrays is None:
             _refuse_unpacked(proto, cls)
         return message
 
-    def value(self, spec: FieldSpec, value: Any) -> Any:
+    def value(self, spec: FieldSpec, value: Any, arrays: Arrays | None) -> Any:
         """A field's value, or None for one that reads as not set."""
         cls = spec.message_type
         if cls is not None:
             if not spec.repeated:
-                return self.message(value, cls)
-            return [self.message(item, cls) for item in value]
-        if spec.type in _FLOATS and spec.repeated:
+                return self.message(value, cls, arrays)
+            return [self.message(item, cls, arrays) for item in value]
+        if arrays is not None and is_array(spec):
+            return arrays(spec, value)
+        if spec.type in FLOATS and spec.repeated:
             return _floats(spec, value)
         if spec.repeated:
             found = [_from_wire(spec, v) for v in value]
@@ -234,15 +294,13 @@ def _reachable(root: type[Message]) -> Iterator[type[Message]]:
 
 
 def _floats(spec: FieldSpec, value: Any) -> Any:
-    dtype = _FLOATS[spec.type]
+    dtype = FLOATS[spec.type]
     if not len(value):
         return None
     if isinstance(value[0], bytes):
         data = value[0] if len(value) == 1 else b"".join(value)
         if len(data) % dtype.itemsize:
-            raise SnapshotError(
-                f"{spec.name} holds {len(data)} bytes, which is no whole number of {spec.type}s"
-            )
+            raise no_whole_number(spec, len(data))
         return np.frombuffer(data, dtype).astype(dtype.newbyteorder("="), copy=False)
     if spec.packed or len(value) > MANY:
         return np.array(value, dtype.newbyteorder("="))
@@ -261,7 +319,7 @@ def _from_wire(spec: FieldSpec, value: Any) -> Any:
 
 
 def _refuse_unpacked(proto: Any, cls: type[Message]) -> None:
-    numbers = {spec.number for spec in cls.specs.values() if _as_bytes(spec)}
+    numbers = {spec.number for spec in cls.specs.values() if is_array(spec)}
     if numbers:
         from google.protobuf.unknown_fields import UnknownFieldSet
 
