@@ -7,13 +7,14 @@ import os
 
 from caffelite.errors import Problem, SchemaError, Source
 from caffelite.layers import registry  # layers bring their messages
+from caffelite.layers.base import layer_class
 from caffelite.paths import find_path as find_path
-from caffelite.schema import legacy
-from caffelite.schema.bind import bind_into, hints
+from caffelite.schema import forks, legacy
+from caffelite.schema.bind import bind_into, hints, keeps
 from caffelite.schema.message import M, Message
 from caffelite.schema.net import LayerMessage, LayerParameter, NetParameter
 from caffelite.schema.solver import SolverParameter
-from caffelite.text import Block, parse, read_source
+from caffelite.text import Block, Field, Scalar, parse, read_source
 
 log = logging.getLogger("caffelite")
 
@@ -82,7 +83,7 @@ def modern_net(net: NetParameter, name: str) -> NetParameter:
     net, done = legacy.upgrade_net(net)
     for line in done:
         log.info("%s: %s", name, line)
-    for problem in doubts(net):
+    for problem in [*doubts(net), *forks.unfollowed(net)]:
         log.warning("%s", problem)
     return net
 
@@ -93,7 +94,7 @@ def doubts(net: NetParameter) -> list[Problem]:
     found: list[Problem] = []
     names: dict[str, LayerParameter] = {}
     for layer in net.layer:
-        cls = registry.get(layer.type)
+        cls = layer_class(layer)
         for spec, _ in layer.set_fields() if cls else ():
             own = spec.message_type is not None and issubclass(spec.message_type, LayerMessage)
             if cls and own and spec.name not in cls.messages():
@@ -154,6 +155,8 @@ def load_solver(
     param, done = legacy.upgrade_solver(param)
     for line in done:
         log.info("%s: %s", path, line)
+    for problem in forks.unfollowed(param):
+        log.warning("%s", problem)
     return param
 
 
@@ -166,7 +169,7 @@ def _belongs_elsewhere(message: Message, name: str) -> str | None:
         for spec in message.specs.values()
         if spec.message_type is not None and name in spec.message_type.specs
     ]
-    cls = registry.get(message.type)
+    cls = layer_class(message)
     own = [home for home in homes if cls and home in cls.messages()]
     if own:
         return f"it belongs in {own[0]} {{ {name}: ... }}"
@@ -192,4 +195,18 @@ def _other_word(message: Message, name: str) -> str | None:
     return f"here it is called {_OTHER_WORDS[name]}"
 
 
+def _of_a_fork(message: Message, block: Block, item: Field) -> bool:
+    """Is a field that is not declared one of a fork's that is known, or the parameters of a type of
+    layer that is not? (Then the type is what is wrong, if the layer is there at all.)"""
+    if (type(message).__name__, item.name) in forks.FIELDS:
+        return True
+    if not isinstance(message, LayerParameter) or not isinstance(item.value, Block):
+        return False
+    types = [f.value for f in block.fields if f.name == "type"]
+    if not types or not isinstance(types[0], Scalar) or not isinstance(types[0].value, bytes):
+        return False
+    return types[0].value.decode(errors="replace") not in registry
+
+
+keeps.append(_of_a_fork)
 hints.extend([_belongs_elsewhere, _other_word])

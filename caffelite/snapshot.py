@@ -73,6 +73,17 @@ def prefix(param: SolverParameter, solver_path: str) -> tuple[str, str]:
     return start, ".h5" if param.snapshot_format == SnapshotFormat.HDF5 else ""
 
 
+def writes(param: SolverParameter) -> bool:
+    """Does a run of this solver write snapshots?"""
+    return bool(param.snapshot or param.snapshot_after_train or param.keep_best)
+
+
+def missing_folder(param: SolverParameter) -> str:
+    """The folder of snapshot_prefix, if it does not exist, or ""."""
+    folder = os.path.dirname(param.snapshot_prefix) or "."
+    return "" if os.path.lexists(folder) else folder
+
+
 def check_prefix(param: SolverParameter) -> None:
     """Refuse a prefix that nothing could be written to, before the run rather than after it."""
     folder = os.path.dirname(param.snapshot_prefix) or "."
@@ -84,7 +95,7 @@ def check_prefix(param: SolverParameter) -> None:
             f'the folder of snapshot_prefix, "{folder}", {wrong}',
             param.span("snapshot_prefix"),
             "the start of a path in a folder that is there",
-            f"mkdir -p {folder}",
+            f"mkdir -p {folder}, or --make-folder" if wrong == "does not exist" else None,
         )
     )
 

@@ -12,8 +12,7 @@ import os
 from caffelite.cli.console import add_plugin_argument, complain, load_plugins
 from caffelite.errors import CaffeliteError, Problem
 from caffelite.files import bind_block, is_solver, modern_net
-from caffelite.layers import registry
-from caffelite.layers.base import Context
+from caffelite.layers.base import Context, layer_class
 from caffelite.plan.build import Plan, plan_net
 from caffelite.plan.graph import included, state_for
 from caffelite.schema.common import Phase
@@ -95,7 +94,7 @@ def _stages(net: NetParameter) -> list[str]:
 
 def _has_source(net: NetParameter, state: NetState) -> bool:
     """Does any layer make data in this state? A file may be meant for one phase alone."""
-    kinds = [registry.get(layer.type) for layer in net.layer if included(layer, state)]
+    kinds = [layer_class(layer) for layer in net.layer if included(layer, state)]
     return any(kind is None or kind.bottoms[0] == 0 for kind in kinds)
 
 
@@ -116,10 +115,12 @@ def _line(plan: Plan, state: NetState) -> str:
 def check_solver(param: SolverParameter, name: str) -> tuple[list[Problem], list[str]]:
     """Check a solver, and the nets that it names in the states it builds them for."""
     try:
-        job = plan_job(param, name, whole=True)
+        job = plan_job(param, name, looks=True)
     except CaffeliteError as error:
         return error.problems, []
     length = f"{param.max_epoch:,} epochs" if param.max_epoch else f"{param.max_iter:,} iterations"
+    if not (param.has("max_epoch") or param.has("max_iter")):
+        length = "no max_iter (a program that steps needs none; `caffelite train` needs one)"
     lines = [f"{job.rule.name}, {length}, lr {param.base_lr:g} {param.lr_policy}"]
     for net in (job.train, *job.tests):
         lines.append(_line(net.plan, net.state))

@@ -86,12 +86,12 @@ def _saying_how_to_do_without(net: NetParameter, state: NetState) -> Iterator[No
 
 def _without_data(problem: Problem, net: NetParameter, state: NetState) -> Problem:
     """With a word on --shape, where it is a file of data that is missing."""
-    from caffelite.layers.base import registry
+    from caffelite.layers.base import layer_class
     from caffelite.plan.graph import included
 
     found = problem
     for spec in net.layer:
-        cls = registry.get(spec.type)
+        cls = layer_class(spec)
         here, start = problem.span, spec.span()
         if here is None or start is None or cls is None or not cls.source or not spec.top:
             continue

@@ -10,6 +10,7 @@ Ctrl-C finishes the iteration, takes a snapshot and says how to go on.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -29,7 +30,11 @@ from caffelite.cli.console import (
 from caffelite.cli.live import LiveMonitor
 from caffelite.cli.logfile import LogMonitor, Several, log_path
 from caffelite.errors import CaffeliteError, Problem
+from caffelite.files import parse_message
+from caffelite.schema.solver import SolverParameter
+from caffelite.snapshot import missing_folder, writes
 from caffelite.solver import LineMonitor, Monitor, Solver, get_solver, load_job
+from caffelite.text import read_source
 from caffelite.weights import Report
 
 GROUP = "run"
@@ -56,6 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="where to write losses and test results, JSON lines (default: PREFIX.jsonl)",
     )
+    parser.add_argument(
+        "--make-folder",
+        action="store_true",
+        help="make the folder of snapshot_prefix if it is not there",
+    )
     add_device_arguments(parser)
     add_plugin_argument(parser)
 
@@ -71,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
                 expected="one: --snapshot goes on with a run, --weights starts a new one",
             )
         )
+    offer_folder(args.solver, args.make_folder)
     job = load_job(args.solver, whole=True)
     param = job.param
     log_file = args.log or log_path(param, args.solver)
@@ -105,6 +116,26 @@ def run(args: argparse.Namespace) -> int:
         screen.on_note(f"to go on: caffelite train --solver {args.solver} --snapshot {state}")
         return 130
     return 0
+
+
+def offer_folder(path: str, make: bool) -> None:
+    """Make the folder of a solver's snapshots where it is missing: if the user says so beforehand,
+    or when asked on a terminal. Mistakes of the file are left to who reads it next."""
+    try:
+        param = parse_message(read_source(path), SolverParameter)
+    except CaffeliteError:
+        return
+    folder = missing_folder(param) if writes(param) else ""
+    if not folder:
+        return
+    if not make and sys.stdin.isatty() and sys.stdout.isatty():
+        answer = input(f"the folder for snapshots, {folder}, does not exist. Make it? [Y/n] ")
+        make = answer.strip().lower() in ("", "y", "yes")
+    if make:
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            raise CaffeliteError(f"{folder}: cannot be made: {error.strerror or error}") from None
 
 
 def _opening(solver: Solver) -> str:

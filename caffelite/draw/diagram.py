@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from caffelite.blob import Shape
 from caffelite.draw.kinds import FOLDED, caption, kind_of
 from caffelite.errors import CaffeliteError
-from caffelite.layers.base import Context, registry
+from caffelite.layers.base import Context, layer_class
 from caffelite.plan.graph import included
 from caffelite.schema.net import LayerParameter, NetParameter, NetState
 
@@ -121,7 +121,7 @@ class _Wiring:
     def _infer(
         self, index: int, spec: LayerParameter, state: NetState, bottoms: list[Shape | None]
     ) -> list[Shape]:
-        cls = registry.get(spec.type)
+        cls = layer_class(spec)
         known = [shape for shape in bottoms if shape is not None]
         if cls is None or len(known) < len(bottoms):
             return []

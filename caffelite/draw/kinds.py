@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from caffelite.layers.base import registry
+from caffelite.layers.base import layer_class
 from caffelite.schema.net import LayerParameter
 
 COLOURS = {
@@ -40,7 +40,7 @@ FOLDED = ("activation", "normalisation")
 
 def kind_of(layer: LayerParameter) -> str:
     """The kind of a layer; "unknown" for a type that is not registered."""
-    cls = registry.get(layer.type)
+    cls = layer_class(layer)
     if cls is None:
         return "unknown"
     if cls.bottoms[1] == 0:
@@ -51,9 +51,10 @@ def kind_of(layer: LayerParameter) -> str:
 def caption(layer: LayerParameter) -> str:
     """The type with the numbers that matter: "Convolution 3x3/2, 64"."""
     words = [layer.type or "(no type)"]
-    if layer.type not in registry:
+    cls = layer_class(layer)
+    if cls is None:
         return words[0]
-    if "pooling_param" in registry[layer.type].messages():
+    if "pooling_param" in cls.messages():
         window = layer.get("pooling_param")
         words.append(window.pool.name)
         words.append("global" if window.global_pooling else _window(window))
@@ -83,8 +84,8 @@ def _window(param: object) -> str:
 
 def _outputs(layer: LayerParameter) -> int:
     """num_output, where the layer's own message has one."""
-    cls = registry[layer.type]
-    for field, message in cls.messages().items():
+    cls = layer_class(layer)
+    for field, message in (cls.messages() if cls else {}).items():
         if "num_output" in message.specs and layer.has(field):
             return int(layer.get(field).num_output)
     return 0

@@ -37,7 +37,11 @@ import numpy as np
 
 from caffelite import kernels
 from caffelite.blob import Array, Blob, Shape
-from caffelite.errors import NetError, Problem, did_you_mean
+from caffelite.errors import NetError, Problem
+from caffelite.layers.registry import find as find
+from caffelite.layers.registry import layer_class as layer_class
+from caffelite.layers.registry import register as register
+from caffelite.layers.registry import registry as registry
 from caffelite.schema.bind import span_of
 from caffelite.schema.bounds import out_of_bounds
 from caffelite.schema.common import FillerParameter, Phase
@@ -46,7 +50,6 @@ from caffelite.schema.net import LayerMessage, LayerParameter
 from caffelite.streams import Streams
 
 M = TypeVar("M", bound=Message)
-L = TypeVar("L", bound="type[Layer]")
 Shapes = Sequence[Shape]
 Arrays = Sequence[Array]
 Diffs = Sequence[Union[Array, None]]
@@ -138,6 +141,9 @@ class Layer:
     """Do the tops keep their values from pass to pass? (Then no layer may overwrite them.)"""
     dynamic: ClassVar[bool] = False
     """Do the tops' shapes depend on the bottoms' values? (Then see `reshape_to`.)"""
+    python: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """The classes of Caffe's Python layers that this one stands for: the last part of the module's
+    name, and the class's name."""
     extension: ClassVar[str] = ""
     """Where a layer that is not of Caffe 1.0 comes from."""
     tested_in: ClassVar[str] = ""
@@ -337,48 +343,3 @@ def show(shape: Shape) -> str:
     if not shape:
         return "a scalar"
     return f"{' x '.join(map(str, shape))} ({math.prod(shape)})"
-
-
-registry: dict[str, type[Layer]] = {}
-"""All known types of layers by the name that net files use."""
-
-
-def register(cls: L) -> L:
-    """Make a type of layer known to net files. Used as a decorator; a later one of the same name
-    is refused."""
-    name = cls.__dict__.get("type") or cls.__name__
-    cls.type = name
-    known = registry.get(name)
-    if known is not None and (known.__module__, known.__qualname__) != (
-        cls.__module__,
-        cls.__qualname__,
-    ):
-        raise ValueError(f'a layer type "{name}" exists already ({known.__module__})')
-    registry[name] = cls
-    return cls
-
-
-PYTHON_HINT = "write it as a layer of your own: @caffelite.register, and --plugin FILE.py"
-
-
-def find(spec: LayerParameter) -> type[Layer]:
-    """The class for `spec.type`; an unknown one is refused with a suggestion."""
-    if spec.type in registry:
-        return registry[spec.type]
-    if not spec.type:
-        raise NetError(
-            Problem(
-                f'layer "{spec.name}" has no type',
-                spec.span(),
-                'a type, as in type: "InnerProduct"',
-                "`caffelite layers` lists the types",
-            )
-        )
-    raise NetError(
-        Problem(
-            f'unknown layer type "{spec.type}"',
-            spec.span("type"),
-            "one of the types that `caffelite layers` lists",
-            PYTHON_HINT if spec.type == "Python" else did_you_mean(spec.type, registry),
-        )
-    )

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from caffelite.errors import CaffeliteError, NetError, Problem, Span, did_you_mean
 from caffelite.layers.base import Layer, find
 from caffelite.schema.common import Phase
+from caffelite.schema.forks import refusals
 from caffelite.schema.net import LayerParameter, NetParameter, NetState, NetStateRule
 
 AUTOMATIC = "(automatic)"
@@ -171,6 +172,11 @@ class _Wiring:
             cls = find(spec)
         except CaffeliteError as error:
             self.problems.extend(error.problems)
+            self.broken.update(spec.top)
+            return
+        foreign = refusals(spec, spec.name, self.state.phase == Phase.TRAIN)
+        if foreign:
+            self.problems += foreign
             self.broken.update(spec.top)
             return
         node = Node(len(self.nodes), spec, cls)

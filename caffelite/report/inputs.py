@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from caffelite.blob import Shape
 from caffelite.errors import CaffeliteError, Problem, did_you_mean
-from caffelite.layers.base import registry
+from caffelite.layers.base import layer_class
 from caffelite.layers.input import Input
 from caffelite.plan.graph import included
 from caffelite.schema.common import BlobShape
@@ -44,7 +44,7 @@ def with_inputs(net: NetParameter, state: NetState, shapes: Mapping[str, Shape])
     known: list[str] = []
     used: set[str] = set()
     for spec in net.layer:
-        cls = registry.get(spec.type)
+        cls = layer_class(spec)
         if cls is not None and cls.source and included(spec, state):
             known += spec.top
             named = [name for name in spec.top if name in shapes]

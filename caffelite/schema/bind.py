@@ -21,6 +21,12 @@ Hint = Callable[[Message, str], "str | None"]
 
 hints: list[Hint] = []
 
+Keep = Callable[[Message, Block, Field], bool]
+"""Asked about an unknown field, before it is refused: (the message so far, its block, the field) to
+whether it is kept as a field of a fork."""
+
+keeps: list[Keep] = []
+
 
 def bind(block: Block, cls: type[M]) -> M:
     """The message that a tree says. Raises SchemaError with all problems of the text."""
@@ -40,7 +46,10 @@ def bind_into(block: Block, cls: type[M], problems: list[Problem]) -> M:
     for item in block.fields:
         spec = cls.specs.get(item.name)
         if spec is None:
-            problems.append(_unknown(message, item))
+            if any(keep(message, block, item) for keep in keeps):
+                message.keep_foreign(item)
+            else:
+                problems.append(_unknown(message, item))
             continue
         if item.listed and not spec.repeated:
             problems.append(

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar, TypeVar, Union, overload
@@ -225,6 +225,7 @@ class Message:
         self._explicit = False
         self._flawed = False
         self._meant: set[str] = set()
+        self._foreign: list[Field] = []
         for name, value in values.items():
             if name not in self.specs:
                 raise TypeError(f"{type(self).__name__} has no field {name!r}")
@@ -246,7 +247,7 @@ class Message:
             return False
         value = self._values[name]
         if isinstance(value, Message):
-            return value._explicit or any(True for _ in value.set_fields())
+            return value._explicit or bool(value._foreign) or any(True for _ in value.set_fields())
         return len(value) > 0 if self.specs[name].repeated else True
 
     def given(self, name: str) -> bool:
@@ -261,6 +262,16 @@ class Message:
     def flawed(self) -> bool:
         """Did its text hold a mistake, so that it says less than its author meant?"""
         return self._flawed
+
+    @property
+    def foreign(self) -> Sequence[Field]:
+        """Fields of forks of Caffe that the text gives and nothing here follows; see
+        `caffelite.schema.forks`."""
+        return self._foreign
+
+    def keep_foreign(self, item: Field) -> None:
+        """Keep a field of a fork as it stands in the text."""
+        self._foreign.append(item)
 
     def set_fields(self) -> Iterator[tuple[FieldSpec, Any]]:
         """The fields that are set, by number, with their values."""
@@ -290,6 +301,7 @@ class Message:
         new._values = {k: copy.deepcopy(v, memo) for k, v in self._values.items()}
         new._spans, new._span, new._explicit = dict(self._spans), self._span, self._explicit
         new._flawed, new._meant = self._flawed, self._meant
+        new._foreign = list(self._foreign)
         return new
 
     def merge(self: M, other: M) -> None:
@@ -324,6 +336,7 @@ class Message:
         for spec, value in self.set_fields():
             for item in value if spec.repeated else [value]:
                 block.fields.append(Field(spec.name, _to_tree(spec, item), NOWHERE))
+        block.fields += self._foreign
         return block
 
 

@@ -81,7 +81,9 @@ class SolverParameter(Message):
     max_iter: int = field(7, "int32", least=0, doc="iterations in all")
     iter_size: int = field(36, "int32", default=1, least=1, doc="batches per iteration, averaged")
     lr_policy: str = field(
-        8, "string", doc="fixed, step, exp, inv, multistep, poly, sigmoid or cosine"
+        8,
+        "string",
+        doc="fixed, step, exp, inv, multistep, poly, sigmoid, cosine, multifixed or stepdecr",
     )
     gamma: float = field(9, "float", doc="the factor of step, exp, inv, multistep and sigmoid")
     power: float = field(10, "float", doc="the exponent of inv and poly")
@@ -127,7 +129,7 @@ class SolverParameter(Message):
 
     # caffelite's own, with numbers far from Caffe's.
     min_lr: float = field(
-        1000, "float", default=0.0, least=0, doc="the rate that the cosine policy ends at"
+        1000, "float", default=0.0, least=0, doc="the rate that no policy goes below"
     )
     warmup_iter: int = field(
         1001,
@@ -161,6 +163,31 @@ class SolverParameter(Message):
     )
     keep_best: bool = field(
         1009, "bool", default=False, doc="keep the best test's parameters as PREFIX_best.caffemodel"
+    )
+
+    # Forks' fields, with the numbers of the forks where Caffe's own leave them free.
+    stagelr: list[float] = repeated(150, "float", doc="the rates of the stages (multifixed)")
+    stageiter: list[int] = repeated(151, "int32", doc="the iterations they end at (multifixed)")
+    larc: bool = field(49, "bool", default=False, doc="NVCaffe: a rate of its own per parameter")
+    larc_policy: str = field(
+        50, "string", default="scale", doc='"scale": times the rate; "clip": at most the rate'
+    )
+    larc_eta: float = field(51, "float", default=0.001, above=0, doc="the factor of larc")
+    local_lr_auto: bool = field(
+        1050, "bool", default=False, doc="Intel's Caffe (there 50): a rate of its own per parameter"
+    )
+    local_gw_ratio: float = field(
+        1051, "float", default=0.001, above=0, doc="Intel's Caffe (there 51): its factor"
+    )
+    rampup_interval: int = field(
+        1041,
+        "int32",
+        default=0,
+        least=0,
+        doc="NVCaffe (there 41): iterations of a quadratic rise to base_lr; 0: none",
+    )
+    rampup_lr: float = field(
+        1042, "float", default=0.0, doc="NVCaffe (there 42): the rate that this rise starts at"
     )
 
 

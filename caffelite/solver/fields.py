@@ -8,6 +8,7 @@ from collections.abc import Callable
 from caffelite.errors import Problem, SolverError
 from caffelite.schema.bounds import out_of_bounds
 from caffelite.schema.solver import SolverParameter
+from caffelite.solver.adaptive import check_adaptive
 from caffelite.solver.policies import POLICIES
 from caffelite.solver.rules import Rule
 
@@ -51,6 +52,7 @@ def check_numbers(param: SolverParameter) -> None:
     refuse("regularization_type", kind not in ("L1", "L2"), '"L2" or "L1"')
     if problems:
         raise SolverError(*problems)
+    check_adaptive(param)
 
 
 def check_rule(param: SolverParameter, rule: type[Rule]) -> None:
@@ -77,13 +79,18 @@ def field_notes(param: SolverParameter, rule: type[Rule]) -> list[str]:
     policy = f'lr_policy: "{param.lr_policy}"'
     needs = POLICIES[param.lr_policy][1] if param.lr_policy in POLICIES else ()
     of_policies = {name for _, names in POLICIES.values() for name in names} - {"max_iter"}
+    of_policies |= {"power"} if param.lr_policy != "poly" else set()
     idle: dict[str, str] = {}
     if reads is not None:
         rule_fields = RULE_FIELDS.keys() - set(reads) - {"momentum"}
         idle |= dict.fromkeys(rule_fields, f'with type: "{rule.name}"')
     idle |= dict.fromkeys(of_policies - set(needs), f"with {policy}")
-    if param.lr_policy != "cosine":
-        idle["min_lr"] = f"with {policy}"
+    if not param.larc:
+        idle |= dict.fromkeys(("larc_policy", "larc_eta"), "without larc")
+    if not param.local_lr_auto:
+        idle["local_gw_ratio"] = "without local_lr_auto"
+    if not param.rampup_interval:
+        idle["rampup_lr"] = "without rampup_interval"
     if not param.warmup_iter:
         idle["warmup_start_lr"] = "without warmup_iter"
     if not param.patience:

@@ -114,14 +114,16 @@ def plan_job(
     rule: type[Rule] | None = None,
     dtype: Any = np.float32,
     whole: bool = False,
+    looks: bool = False,
 ) -> Job:
     """Check a solver and plan its nets; nothing is run or allocated.
 
     `path` names the solver file: relative paths are looked for from its folder too. `rule` is used
     whatever the solver's `type` says. `whole`: the run is to go to its end, so it must have one.
+    `looks`: nothing is to be run, so a folder of snapshots that is not there yet is only noted.
     Raises CaffeliteError with every mistake in the solver and its nets."""
     param, _ = upgrade_solver(param)
-    return _Planner(param, path, rule, dtype).job(whole)
+    return _Planner(param, path, rule, dtype).job(whole, looks)
 
 
 def load_job(
@@ -158,10 +160,11 @@ class _Planner:
         self.reader = Reader(self.folder)
         self.mistakes = Mistakes()
         self.watched: Watched | None = None
+        self.notes: list[str] = []
 
-    def job(self, whole: bool) -> Job:
+    def job(self, whole: bool, looks: bool = False) -> Job:
         param, mistakes = self.param, self.mistakes
-        self._check_fields(whole)
+        self._check_fields(whole, looks)
         weights = self._weights()
         train, tests = self._nets()
         counted, test_iter = param, list(param.test_iter)
@@ -188,10 +191,10 @@ class _Planner:
             tuple(test_iter),
             self.watched,
             weights,
-            tuple(notes),
+            (*self.notes, *notes),
         )
 
-    def _check_fields(self, whole: bool) -> None:
+    def _check_fields(self, whole: bool, looks: bool) -> None:
         """What the solver's own fields say."""
         param, mistakes = self.param, self.mistakes
         with mistakes:
@@ -201,8 +204,11 @@ class _Planner:
             check_rule(param, self.rule)
         with mistakes:
             learning_rate(param)
+        missing = snapshot.missing_folder(param) if snapshot.writes(param) else ""
+        if missing and looks:
+            self.notes.append(f"snapshot_prefix: {missing} is still to be made: mkdir -p {missing}")
         with mistakes:
-            if param.snapshot or param.snapshot_after_train or param.keep_best:
+            if snapshot.writes(param) and not (missing and looks):
                 snapshot.check_prefix(param)
         if whole and not (param.given("max_iter") or param.given("max_epoch")):
             mistakes.add(lengths.no_end(param))

@@ -10,8 +10,15 @@ With i the iteration and the solver's fields by name:
     poly       base_lr · (1 − i / max_iter) ^ power
     sigmoid    base_lr / (1 + exp(−gamma · (i − stepsize)))
     cosine     min_lr + (base_lr − min_lr) · (1 + cos(π · i / max_iter)) / 2
+    multifixed stagelr[k] with k = the number of stageiter that are < i, at most the last
+    stepdecr   the same as step
 
-From max_iter on, poly is 0 and cosine min_lr. With warm-up, for the first `warmup_iter` iterations
+A `power` that is left out is 0, as in Caffe: poly is then constant. With `min_lr` no policy goes
+below it, and poly is min_lr + (base_lr − min_lr) · (1 − i / max_iter) ^ power, as in NVCaffe. In
+the first `rampup_interval` iterations the rate is rampup_lr + (base_lr − rampup_lr) ·
+(i / rampup_interval)², whatever the policy (NVCaffe).
+
+From max_iter on, poly and cosine are min_lr. With warm-up, for the first `warmup_iter` iterations
 the rate is on the straight line from warmup_start_lr at i = 0 to the policy's own rate at
 i = warmup_iter. From there on it is the policy's at i, as without warm-up: the policy is not
 shifted, and its steps stay where they are. cosine (Loshchilov and Hutter 2017, arXiv:1608.03983,
@@ -21,7 +28,7 @@ one cycle) and warm-up are beyond Caffe.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 
 from caffelite.errors import Problem, SolverError, did_you_mean
@@ -57,8 +64,9 @@ def _multistep(p: SolverParameter) -> Rate:
 
 
 def _poly(p: SolverParameter) -> Rate:
-    base, power, last = p.base_lr, p.power, p.max_iter
-    return lambda i: float(base * max(0.0, 1 - i / last) ** power)
+    low, swing, power = p.min_lr, p.base_lr - p.min_lr, p.power
+    last = max(p.max_iter, 1)  # of no iterations none has a rate
+    return lambda i: float(low + swing * max(0.0, 1 - i / last) ** power)
 
 
 def _sigmoid(p: SolverParameter) -> Rate:
@@ -73,8 +81,24 @@ def _sigmoid(p: SolverParameter) -> Rate:
 
 
 def _cosine(p: SolverParameter) -> Rate:
-    low, swing, last = p.min_lr, (p.base_lr - p.min_lr) / 2, p.max_iter
+    low, swing, last = p.min_lr, (p.base_lr - p.min_lr) / 2, max(p.max_iter, 1)
     return lambda i: low + swing * (1 + math.cos(math.pi * min(i, last) / last))
+
+
+def _multifixed(p: SolverParameter) -> Rate:
+    rates, starts = list(p.stagelr), list(p.stageiter)
+    return lambda i: float(rates[min(bisect_left(starts, i), len(rates) - 1)])
+
+
+def _ramped_up(p: SolverParameter, rate: Rate) -> Rate:
+    """`rate` kept at min_lr or above, with NVCaffe's rise to base_lr at first."""
+    low, count = p.min_lr, p.rampup_interval
+    start, rise = p.rampup_lr, p.base_lr - p.rampup_lr
+    if low:
+        kept, rate = rate, lambda i: max(low, kept(i))
+    if not count:
+        return rate
+    return lambda i: start + rise * (i / count) ** 2 if i < count else rate(i)
 
 
 def _warmed_up(p: SolverParameter, rate: Rate) -> Rate:
@@ -99,19 +123,21 @@ POLICIES: dict[str, tuple[Policy, tuple[str, ...]]] = {
     "exp": (_exp, ("gamma",)),
     "inv": (_inv, ("gamma", "power")),
     "multistep": (_multistep, ("gamma", "stepvalue")),
-    "poly": (_poly, ("power", "max_iter")),
+    "poly": (_poly, ("max_iter",)),
     "sigmoid": (_sigmoid, ("gamma", "stepsize")),
     "cosine": (_cosine, ("max_iter",)),
+    "multifixed": (_multifixed, ("stagelr", "stageiter")),
+    "stepdecr": (_step, ("gamma", "stepsize")),
 }
 """Each policy, and the fields that it needs."""
-_NOT_NEGATIVE = [("gamma", name) for name in POLICIES] + [("power", "poly")]
+_NOT_NEGATIVE = [("gamma", name) for name in POLICIES]
 
 
 def learning_rate(param: SolverParameter) -> Rate:
     """The learning rate as a function of the iteration. Raises SolverError with all that is
     missing or unknown."""
     problems = []
-    if not param.given("base_lr"):
+    if not param.given("base_lr") and param.lr_policy != "multifixed":
         problems.append(
             Problem("the solver has no base_lr", param.span(), "the learning rate, base_lr: 0.01")
         )
@@ -138,12 +164,18 @@ def learning_rate(param: SolverParameter) -> Rate:
             message = f'lr_policy "{param.lr_policy}" needs {name}'
             doc = SolverParameter.specs[name].doc
             problems.append(Problem(message, param.span("lr_policy"), f"{name}, {doc}"))
-        elif name in ("stepsize", "max_iter") and param.has(name) and param.get(name) <= 0:
+        elif name == "stepsize" and param.has(name) and param.get(name) <= 0:
             message = f"{name} cannot be {param.get(name)}"
             problems.append(Problem(message, param.span(name), "1 or more"))
         elif (name, param.lr_policy) in _NOT_NEGATIVE and not param.get(name) >= 0:
             message = f"{name} cannot be {param.get(name):g}"
             problems.append(Problem(message, param.span(name), "0 or more"))
+    if param.lr_policy == "multifixed" and len(param.stagelr) != len(param.stageiter):
+        message = f"{len(param.stagelr)} stagelr for {len(param.stageiter)} stageiter"
+        problems.append(Problem(message, param.span("stagelr"), "as many of one as of the other"))
+    if not problems and param.lr_policy == "poly" and param.has("power") and not param.power >= 0:
+        message = f"power cannot be {param.power:g}"
+        problems.append(Problem(message, param.span("power"), "0 or more"))
     if problems:
         raise SolverError(*problems)
-    return _warmed_up(param, policy(param))
+    return _warmed_up(param, _ramped_up(param, policy(param)))

@@ -12,6 +12,7 @@ from caffelite.blob import Array
 from caffelite.net import Net
 from caffelite.plan.params import Param
 from caffelite.schema.solver import SolverParameter
+from caffelite.solver.adaptive import fill_rates, is_adaptive
 from caffelite.solver.blocks import BLOCK, Stretch, blocks, stretches
 from caffelite.solver.rules import Rule, Scalar, Vector, make_rule
 
@@ -85,6 +86,9 @@ class Update:
         cut = list(blocks(stretches(arena.params, arena.slices), most))
         longest = max((part[-1].stop - part[0].start for part in cut), default=0)
         self._scratch = self._xp.empty_like(arena.data[:longest])
+        self._param = param
+        self._own_rates = self._xp.zeros_like(arena.data) if is_adaptive(param) else None
+        self._parts = [(place, owner.lr_mult) for owner, place in zip(arena.params, arena.slices)]
         self._blocks = [self._block(part, arena) for part in cut]
 
     def host_history(self) -> list[Array]:
@@ -103,7 +107,9 @@ class Update:
             weights,
             arena.diff[start:stop],
             tuple(vector[start:stop] for vector in self.history),
-            self._rate_of(part, weights),
+            self._rate_of(part, weights)
+            if self._own_rates is None
+            else self._own_rates[start:stop],
             self._decay_of(part, weights),
             self._scratch[: stop - start],
         )
@@ -146,6 +152,10 @@ class Update:
         self._rate[()] = rate
         for mults, rates in self._rates:
             self._xp.multiply(mults, self._rate, out=rates)
+        if self._own_rates is not None:
+            data, diff = self._arena.data, self._arena.diff
+            factor = math.prod(float(f) for f in factors)
+            fill_rates(self._param, rate, self._parts, data, diff, factor, self._own_rates)
         self.rule.begin(iteration)
         self._run(self._blocks, factors)
 

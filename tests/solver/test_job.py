@@ -43,7 +43,6 @@ def write(folder: Path, text: str, net: str) -> str:
         (GOOD + 'type: "Sgd" ' + TESTS, spiral("batch_size: 0"), ['"Sgd"', "batch_size"]),
         (GOOD + "test_iter: 1", spiral(), ["no test_interval"]),
         (GOOD + 'train_net: "n.net"', LINE, ["two nets"]),
-        (GOOD + 'snapshot: 1 snapshot_prefix: "nowhere/x"', LINE, ["nowhere"]),
         (GOOD + "max_epoch: 3 iter_size: 0", spiral(), ["max_epoch", "iter_size"]),
     ],
 )

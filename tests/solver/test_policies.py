@@ -21,6 +21,16 @@ VALUES: list[tuple[str, dict[int, float]]] = [
     (f'"sigmoid" gamma: {LN3} stepsize: 10', {9: 0.025, 10: 0.05, 11: 0.075, 10**5: 0.1}),
     ('"cosine" max_iter: 12', {0: 0.1, 4: 0.075, 6: 0.05, 8: 0.025, 12: 0.0, 99: 0.0}),
     ('"cosine" max_iter: 12 min_lr: 0.02', {0: 0.1, 4: 0.08, 6: 0.06, 12: 0.02, 99: 0.02}),
+    ('"poly" max_iter: 10', {0: 0.1, 9: 0.1}),  # no power: 0
+    ('"poly" power: 1 max_iter: 10 min_lr: 0.02', {0: 0.1, 5: 0.06, 10: 0.02, 12: 0.02}),
+    ('"poly" power: 2 max_iter: 0', {0: 0.1}),  # a run that only tests
+    ('"step" gamma: 0.5 stepsize: 10 min_lr: 0.03', {0: 0.1, 10: 0.05, 25: 0.03}),
+    ('"stepdecr" gamma: 0.5 stepsize: 10', {9: 0.1, 10: 0.05}),
+    (
+        '"multifixed" stagelr: 0.3 stagelr: 0.2 stageiter: 5 stageiter: 9',
+        {0: 0.3, 5: 0.3, 6: 0.2, 9: 0.2, 10: 0.2},
+    ),
+    ('"fixed" rampup_interval: 4 rampup_lr: 0.02', {0: 0.02, 2: 0.04, 4: 0.1, 5: 0.1}),
     ('"fixed" warmup_iter: 4', {0: 0.0, 1: 0.025, 3: 0.075, 4: 0.1, 5: 0.1}),
     ('"fixed" warmup_iter: 4 warmup_start_lr: 0.02', {0: 0.02, 1: 0.04, 3: 0.08, 4: 0.1}),
     ('"fixed" warmup_iter: 4 warmup_start_lr: 0.3', {0: 0.3, 2: 0.2, 4: 0.1}),

@@ -1,0 +1,87 @@
+"""Which types of layers there are, and which one a layer of a net file means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from caffelite.errors import NetError, Problem, did_you_mean
+from caffelite.schema.forks import TYPES
+from caffelite.schema.net import LayerParameter
+
+if TYPE_CHECKING:
+    from caffelite.layers.base import Layer
+
+L = TypeVar("L", bound="type[Layer]")
+
+registry: dict[str, type[Layer]] = {}
+"""All known types of layers by the name that net files use."""
+
+
+def register(cls: L) -> L:
+    """Make a type of layer known to net files. Used as a decorator; a later one of the same name
+    is refused."""
+    name = cls.__dict__.get("type") or cls.__name__
+    cls.type = name
+    known = registry.get(name)
+    if known is not None and (known.__module__, known.__qualname__) != (
+        cls.__module__,
+        cls.__qualname__,
+    ):
+        raise ValueError(f'a layer type "{name}" exists already ({known.__module__})')
+    registry[name] = cls
+    return cls
+
+
+OWN_LAYER = "write it as a layer of your own: @caffelite.register, and --plugin FILE.py"
+
+
+def layer_class(spec: LayerParameter) -> type[Layer] | None:
+    """The class for `spec.type`, or None. A layer of type "Python" is one of those that stand here
+    for Caffe's Python classes (`Layer.python`), if there is one."""
+    if spec.type == "Python":
+        return _python_class(spec)
+    return registry.get(spec.type)
+
+
+def _python_class(spec: LayerParameter) -> type[Layer] | None:
+    param = spec.get("python_param")
+    named = (param.module.rpartition(".")[2], param.layer)
+    return next((cls for cls in registry.values() if named in cls.__dict__.get("python", ())), None)
+
+
+def find(spec: LayerParameter) -> type[Layer]:
+    """As `layer_class`; an unknown type is refused with a suggestion."""
+    cls = layer_class(spec)
+    if cls is not None:
+        return cls
+    if not spec.type:
+        raise NetError(
+            Problem(
+                f'layer "{spec.name}" has no type',
+                spec.span(),
+                'a type, as in type: "InnerProduct"',
+                "`caffelite layers` lists the types",
+            )
+        )
+    if spec.type == "Python":
+        param = spec.get("python_param")
+        raise NetError(
+            Problem(
+                f'layer "{spec.name}" is the Python class "{param.layer}" of "{param.module}", '
+                "which is not built in",
+                spec.span("type"),
+                "one of " + ", ".join(f"{m}.{c}" for x in registry.values() for m, c in x.python),
+                OWN_LAYER,
+            )
+        )
+    fork = TYPES.get(spec.type)
+    raise NetError(
+        Problem(
+            f'unknown layer type "{spec.type}"',
+            spec.span("type"),
+            "one of the types that `caffelite layers` lists",
+            f"it is of {fork}; {OWN_LAYER}"
+            if fork
+            else did_you_mean(spec.type, registry) or OWN_LAYER,
+        )
+    )

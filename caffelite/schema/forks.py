@@ -1,0 +1,232 @@
+"""What forks of Caffe add to its messages: which fork a field or a type of layer is of, and whether
+the field can change a number here.
+
+A field that is listed here and declared nowhere is read and kept (`Message.foreign`), printed
+again, and not followed. Where it could change a number (`Effect`), the layer that holds it is
+refused once it is known to be there in the phase, and stand-in data have not taken its place;
+elsewhere a warning lists it. What is followed is declared beside its layer and is not listed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from caffelite.errors import Problem
+from caffelite.schema.message import Message
+from caffelite.text import Field
+
+
+class Effect(Enum):
+    """Where a field that is not followed could change a number."""
+
+    NONE = "nowhere"
+    TRAIN = "in phase TRAIN"
+    ALWAYS = "in both phases"
+
+
+@dataclass(frozen=True)
+class ForkField:
+    """A field of a fork that is read and not followed."""
+
+    fork: str
+    effect: Effect
+
+
+_NONE: dict[str, dict[str, str]] = {
+    "NVCaffe": {
+        "NetParameter": "default_forward_type default_backward_type default_forward_math "
+        "default_backward_math global_grad_scale global_grad_scale_adaptive "
+        "default_conv_algos_override reduce_buckets default_cudnn_math_override "
+        "eltwise_mem_sharing",
+        "LayerParameter": "forward_type backward_type forward_math backward_math debug "
+        "cudnn_math_override",
+        "ConvolutionParameter": "cudnn_convolution_algo_seeker conv_algos_override",
+        "BatchNormParameter": "engine",
+        "DropoutParameter": "engine random_seed",
+        "DataParameter": "threads parser_threads cache precache",
+        "ImageDataParameter": "threads cache precache dataset_share_per_node",
+        "TransformationParameter": "use_gpu_transform random_seed forward_packing display "
+        "num_labels",
+        "SolverParameter": "solver_data_type store_blobs_in_old_format "
+        "test_and_snapshot_last_epochs",
+    },
+    "Intel's Caffe": {
+        "NetParameter": "engine compile_net_state multinode bn_stats_batch_size",
+        "LayerParameter": "engine multinode mn_activation_param mn_grad_compress_param",
+        "ConcatParameter": "engine per_fla_fuse",
+        "ConvolutionParameter": "conv_algorithm",
+        "EltwiseParameter": "engine",
+        "InnerProductParameter": "engine",
+        "BatchNormParameter": "stats_batch_size use_weight_bias bias_term",
+        "ReLUParameter": "fuse",
+        "SolverParameter": "engine test_offset",
+        "DataParameter": "side",
+    },
+    "the SSD fork": {
+        "SolverParameter": "eval_type ap_version show_per_class_result",
+    },
+    "the fork of C3D": {
+        "ImageDataParameter": "show_data",
+        "DataParameter": "show_data",
+    },
+    "yjxiong's fork": {
+        "NetParameter": "mem_param",
+        "SolverParameter": "richness group_id",
+    },
+    "converters and compilers": {
+        "LayerParameter": "quantization_param quantize_param",
+    },
+}
+
+_TRAIN: dict[str, dict[str, str]] = {
+    "NVCaffe": {
+        "DataParameter": "shuffle",
+        "TransformationParameter": "img_rand_resize_lower img_rand_resize_upper "
+        "rand_resize_ratio_lower rand_resize_ratio_upper vertical_stretch_lower "
+        "vertical_stretch_upper horizontal_stretch_lower horizontal_stretch_upper "
+        "interpolation_algo_down interpolation_algo_up allow_upscale",
+    },
+    "Intel's Caffe": {
+        "TransformationParameter": "random_resize_param random_aspect_ratio_param",
+    },
+    "the SSD fork": {
+        "TransformationParameter": "emit_constraint distort_param expand_param noise_param",
+    },
+    "yjxiong's fork": {
+        "TransformationParameter": "fix_crop multi_scale scale_ratios max_distort more_fix_crop "
+        "original_image",
+    },
+    "PSPNet's fork": {
+        "TransformationParameter": "scale_factors",
+    },
+    "the fork of MobileNet-YOLO": {
+        "TransformationParameter": "enable_classf_aug min_scaling_factor max_scaling_factor "
+        "max_rotation_angle contrast_brightness_adjustment smooth_filtering min_contrast "
+        "max_contrast max_brightness_shift max_smooth max_color_shift min_side_min min_side_max "
+        "apply_probability debug_params",
+    },
+}
+
+_ALWAYS: dict[str, dict[str, str]] = {
+    "NVCaffe": {
+        "LossParameter": "label_smoothing",
+        "ImageDataParameter": "short_side",
+    },
+    "Intel's Caffe": {
+        "TransformationParameter": "bgr2rgb flow pad",
+        "ImageDataParameter": "min_height min_width",
+    },
+    "the SSD fork": {
+        "TransformationParameter": "resize_param crop_h crop_w",
+    },
+    "yjxiong's fork": {
+        "TransformationParameter": "is_flow stride upper_size upper_height upper_width",
+    },
+    "PSPNet's fork": {
+        "TransformationParameter": "crop_height crop_width",
+        "ImageDataParameter": "label_type ignore_label",
+    },
+    "the fork of MobileNet-YOLO": {
+        "TransformationParameter": "min_side cvt_bgr2rgb",
+    },
+    "the fork of ENet": {
+        "ImageDataParameter": "label_divide_factor",
+    },
+    "the fork of C3D": {
+        "ImageDataParameter": "new_length use_image sampling_rate use_label use_temporal_jitter "
+        "mean_value num_truth_channels use_byte_input is_flow truth_scale clip_min clip_max",
+    },
+    "a fork for channel pruning": {
+        "ImageDataParameter": "bicubic new_dim",
+    },
+}
+
+
+def _table() -> dict[tuple[str, str], ForkField]:
+    found: dict[tuple[str, str], ForkField] = {}
+    for effect, forks in ((Effect.NONE, _NONE), (Effect.TRAIN, _TRAIN), (Effect.ALWAYS, _ALWAYS)):
+        for fork, messages in forks.items():
+            for message, names in messages.items():
+                for name in names.split():
+                    found.setdefault((message, name), ForkField(fork, effect))
+    return found
+
+
+FIELDS = _table()
+"""(message, field) to what is known of it."""
+
+
+def foreign_fields(message: Message) -> Iterator[tuple[Field, ForkField]]:
+    """The listed fields of forks that a message and all that it holds give."""
+    for item in message.foreign:
+        known = FIELDS.get((type(message).__name__, item.name))
+        if known is not None:
+            yield item, known
+    for spec, value in message.set_fields():
+        if spec.message_type is not None:
+            for inner in value if spec.repeated else [value]:
+                yield from foreign_fields(inner)
+
+
+def refusals(layer: Message, name: str, train: bool) -> list[Problem]:
+    """What is said of a layer that is there in phase TRAIN, or TEST, with fields that would change
+    its numbers and are not followed."""
+    return [
+        Problem(
+            f'layer "{name}": {item.name} is a field of {known.fork} that is not followed here, '
+            f"and it changes what the layer gives {known.effect.value}",
+            item.span,
+            "the layer without it",
+            "for a look at the net without its data: --data-shape",
+        )
+        for item, known in foreign_fields(layer)
+        if known.effect is Effect.ALWAYS or (train and known.effect is Effect.TRAIN)
+    ]
+
+
+def unfollowed(message: Message) -> list[Problem]:
+    """One warning that lists the fields of forks that change no result, or none in phase TEST; for
+    those that do, see `refusals`."""
+    names: dict[tuple[Effect, str], dict[str, None]] = {}
+    first = None
+    for item, known in foreign_fields(message):
+        if known.effect is not Effect.ALWAYS:
+            first = first or item.span
+            names.setdefault((known.effect, known.fork), {})[item.name] = None
+    parts = [
+        f"{', '.join(found)} ({fork}" + (", for phase TRAIN)" if effect is Effect.TRAIN else ")")
+        for (effect, fork), found in names.items()
+    ]
+    if not parts:
+        return []
+    text = "; ".join(parts)
+    return [Problem(f"warning: fields that change no result here are not followed: {text}", first)]
+
+
+_TYPES = {
+    "the SSD fork (weiliu89/caffe)": "AnnotatedData DetectionEvaluate MultiBoxLoss VideoData",
+    "MS-CNN and Cascade R-CNN (zhaoweicai)": "BoxGroupOutput DecodeBBox BboxAccuracy "
+    "ProposalTarget BoxOutput DetectionAccuracy DetectionLoss ImageGtData DetectionGroupAccuracy "
+    "DetectionGroupLoss DetectionData FrcnnOutput EvalData ScaleRoute HardMining",
+    "the YOLO forks (choasup, eric612)": "RegionLoss EvalDetection Yolov3 YoloSeg "
+    "YoloDetectionOutput BoxData LaneData SegmentationEvaluate AssistedExcitation RegionOutput",
+    "SegNet's and ENet's fork": "DenseImageData",
+    "PSPNet's fork (hszhao)": "ImageSegData SegAccuracy BiasChannel AdaptiveBiasChannel DenseCRF "
+    "DomainTransform MatRead MatWrite UniqueLabel",
+    "the fork of C3D (facebook)": "VideoData VoxelSoftmax VoxelSoftmaxLoss VoxelCustomLoss "
+    "VolumeData VideoSegmentationData VideoWithVoxelTruthData DownSampling",
+    "FlowNet 2's fork (lmb-freiburg)": "Accum CustomData DataAugmentation FlowAugmentation "
+    "FlowWarp GenerateAugmentationParameters Correlation Correlation1D Resample LpqLoss "
+    "ImgReader FLOWriter Mean Downsample BlackAugmentation",
+    "happynear's fork": "InnerDistance GeneralContrastiveLoss GeneralTripletLoss Flip "
+    "LabelSpecificRescale LabelSpecificAdd LabelSpecificMargin",
+    "NVCaffe": "DetectNetTransformation TRT",
+    "SphereFace's fork (wy1iu)": "MarginInnerProduct",
+    "the forks with Warp-CTC": "CtcLoss WarpCTCLoss LabelsequenceAccuracy CTCDecoder "
+    "CTCGreedyDecoder CTCBeamSearchDecoder CTCLoss ContinuationIndicator",
+    "yjxiong's fork": "Gather Scatter SegData BatchReduction SeLu SeLuDropout",
+}
+TYPES = {name: fork for fork, names in _TYPES.items() for name in names.split()}
+"""A type of layer that is not known here, to the fork that it is of."""

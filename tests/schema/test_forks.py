@@ -1,0 +1,76 @@
+"""Fields of forks: read, kept, listed in one warning; refused where they would change numbers."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from caffelite.errors import NetError, SchemaError
+from caffelite.files import parse_net
+from caffelite.layers import registry
+from caffelite.layers.base import Context
+from caffelite.plan.build import plan_net
+from caffelite.plan.graph import state_for
+from caffelite.schema.common import Phase
+from caffelite.schema.forks import FIELDS, TYPES
+from caffelite.schema.message import Message
+
+NVCAFFE = """
+default_forward_type: FLOAT16
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 } }
+  transform_param { img_rand_resize_lower: 256 } forward_type: FLOAT }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 3 } }
+"""
+
+
+def test_what_changes_nothing_is_listed_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        net = parse_net(NVCAFFE)
+    assert [record.getMessage().split("\n")[0] for record in caplog.records] == [
+        "<text>:2:1: warning: fields that change no result here are not followed: "
+        "default_forward_type, forward_type (NVCaffe); img_rand_resize_lower (NVCaffe, for phase "
+        "TRAIN)"
+    ]
+    assert "default_forward_type: FLOAT16" in str(net)
+    assert "img_rand_resize_lower: 256" in str(net.copy())
+    state = state_for(net, Phase.TEST)
+    assert len(plan_net(net, state, Context(Phase.TEST)).layers) == 2
+
+
+def test_what_changes_training_is_refused_in_phase_train() -> None:
+    net = parse_net(NVCAFFE)
+    state = state_for(net, Phase.TRAIN)
+    with pytest.raises(NetError, match="img_rand_resize_lower is a field of NVCaffe") as caught:
+        plan_net(net, state, Context(Phase.TRAIN))
+    assert len(caught.value.problems) == 1
+
+
+def test_an_unknown_type_is_what_is_wrong_not_its_parameters() -> None:
+    net = parse_net(
+        'layer { name: "a" type: "AnnotatedData" top: "x" annotated_data_param { n: 1 } }'
+    )
+    with pytest.raises(NetError, match="unknown layer type") as caught:
+        plan_net(net, state_for(net, Phase.TEST), Context(Phase.TEST))
+    assert "it is of the SSD fork" in str(caught.value) or "AnnotatedData" in registry
+
+
+def test_a_misspelt_field_is_still_refused() -> None:
+    with pytest.raises(SchemaError, match='no field "relu_parm"'):
+        parse_net('layer { name: "a" type: "ReLU" relu_parm { } }')
+
+
+def test_nothing_is_both_declared_and_listed() -> None:
+    found = {cls.__name__: cls for cls in _all(Message)}
+    both = [key for key in FIELDS if key[0] in found and key[1] in found[key[0]].specs]
+    assert both == []
+    assert all(key[0] in found for key in FIELDS)
+
+
+def _all(cls: type[Message]) -> list[type[Message]]:
+    return [x for c in cls.__subclasses__() for x in (c, *_all(c))]
+
+
+def test_a_type_that_is_built_in_is_not_said_to_be_a_forks() -> None:
+    assert {name for name in TYPES if registry.get(name)} == set()
