@@ -101,10 +101,11 @@ def open_weights(
         if type_by_start(file.read(20)) is HDF5:
             yield dict(_read_hdf5(name))
             return
-        yield _read_binary(file, name)
+        yield weights_in(file, name)
 
 
-def _read_binary(file: BinaryIO, name: str) -> dict[str, Sequence[InFile]]:
+def weights_in(file: BinaryIO, name: str) -> dict[str, Sequence[InFile]]:
+    """As `open_weights`, from an open .caffemodel, which errors call `name`."""
     try:
         stored = decode_file(file, _Weights, name, "a file of parameters (.caffemodel)")
     except SnapshotError:

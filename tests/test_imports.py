@@ -38,7 +38,7 @@ WAY: list[tuple[str, ...]] = [
     ("solver",),
     ("",),  # caffelite itself: the public names
     ("use",),
-    ("pycaffe",),
+    ("pycaffe", "dnn"),
     ("plot", "web", "guides", "cli"),
     ("__main__",),
 ]

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from caffelite.blob import Array
+from caffelite.data.resizing import resize_linear
 from caffelite.errors import DataError, Problem
 from caffelite.optional import need
 from caffelite.reading import check_limit, plain_file, reading, shown
@@ -71,28 +72,7 @@ def _mode(stored: str, color: bool | None) -> str:
 
 
 def resize(image: Array, height: int, width: int) -> Array:
-    """A bilinearly resized image (C, H, W) of bytes; as it is if a side is 0.
-
-    As OpenCV, which Caffe used: output pixel x looks at x' = (x + 1/2)·W/W' - 1/2 and mixes the
-    two columns beside x', whatever the reduction (Pillow would average all pixels below one);
-    likewise for rows. Weights are multiples of 1/2048, and whole numbers are computed with."""
+    """A bilinearly resized image (C, H, W), as OpenCV resizes; as it is if a side is 0."""
     if not (height and width) or image.shape[1:] == (height, width):
         return image
-    y0, y1, v0, v1 = _mix(image.shape[1], height)
-    x0, x1, u0, u1 = _mix(image.shape[2], width)
-    columns = image[:, :, x0].astype(np.int32) * u0 + image[:, :, x1].astype(np.int32) * u1
-    columns >>= 4
-    upper = columns[:, y0] * v0[:, None] >> 16
-    lower = columns[:, y1] * v1[:, None] >> 16
-    mixed: Array = (upper + lower + 2 >> 2).astype(np.uint8)
-    return mixed
-
-
-def _mix(size: int, new: int) -> tuple[Array, Array, Array, Array]:
-    """For each output place the two input places and their weights, of 2048 in all."""
-    at = (np.arange(new) + 0.5) * (size / new) - 0.5
-    first = np.floor(at).astype(np.intp)
-    part = np.where((first < 0) | (first >= size - 1), 0.0, at - first)
-    second_weight = np.rint(part * 2048).astype(np.int32)
-    first = np.clip(first, 0, size - 1)
-    return first, np.minimum(first + 1, size - 1), 2048 - second_weight, second_weight
+    return resize_linear(image, height, width, axis=1)

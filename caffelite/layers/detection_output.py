@@ -231,15 +231,21 @@ class DetectionOutput(Layer):
             order = order[score[order] > p.confidence_threshold]
         if nms.has("top_k") and nms.top_k > -1:
             order = order[: nms.top_k]
-        threshold = nms.nms_threshold
-        kept: list[int] = []
-        for k in order:
-            if kept and overlap(boxes[k], boxes[kept]).max() > threshold:
-                continue
-            kept.append(int(k))
-            if threshold > 0.5:
-                threshold *= nms.eta
-        return kept
+        return thin_out(boxes, order, nms.nms_threshold, nms.eta)
+
+
+def thin_out(boxes: Array, order: Array, threshold: float, eta: float) -> list[int]:
+    """Which boxes (n, 4), as corners, are kept: of those in `order`, the best first, each that does
+    not overlap one already kept by more than `threshold`, which is multiplied by `eta` after each
+    box kept while it is above 0.5."""
+    kept: list[int] = []
+    for k in order:
+        if kept and overlap(boxes[k], boxes[kept]).max() > threshold:
+            continue
+        kept.append(int(k))
+        if threshold > 0.5:
+            threshold *= eta
+    return kept
 
 
 def decode(codes: Array, priors: Array, variances: Array, kind: CodeType, scaled: bool) -> Array:

@@ -1,0 +1,362 @@
+"""Net under OpenCV's names, and the layers that it shows."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+import caffelite
+from caffelite.blob import Array, Shape
+from caffelite.dnn import settings
+from caffelite.dnn.images import Scalar
+from caffelite.errors import DataError, NetError, Problem, did_you_mean
+from caffelite.layers.base import show
+from caffelite.layers.input import InputParameter
+from caffelite.plan.graph import Node, Version
+from caffelite.run.program import Forward
+from caffelite.schema.common import BlobShape, Phase
+from caffelite.schema.net import NetParameter
+from caffelite.weights import Stored, copy_weights
+
+
+class Layer:
+    """A layer as `Net.getLayer` gives it: `name`, `type`, `blobs`."""
+
+    def __init__(self, net: Net, name: str, kind: str, tops: Sequence[str]) -> None:
+        self._net, self.name, self.type, self._tops = net, name, kind, tops
+
+    @property
+    def blobs(self) -> tuple[Array, ...]:
+        """Copies of the parameters. Those of one axis are (n, 1), as OpenCV shows them."""
+        return tuple(_matrix(b.data).copy() for b in self._net._params(self.name))
+
+    @blobs.setter
+    def blobs(self, values: Sequence[Any]) -> None:
+        for number, value in enumerate(values):
+            self._net.setParam(self.name, number, value)
+
+    def outputNameToIndex(self, outputName: str) -> int:
+        """Which of the layer's tops a blob is; -1: none."""
+        return self._tops.index(outputName) if outputName in self._tops else -1
+
+    def __repr__(self) -> str:
+        return f"<Layer {self.name!r} {self.type}>"
+
+
+class Net:
+    """A net for inference. `readNetFromCaffe` makes one; `Net()` is empty.
+
+    Layers have numbers, from 1 in the order of the file; Input layers have none (0 is the input of
+    the net). A blob is asked for by the name of the layer that makes it, in-place layers included:
+    each has its own values. Blobs' own names are accepted where no layer has the name."""
+
+    def __init__(self) -> None:
+        self._inner: caffelite.Net | None = None
+        self._nodes: list[Node] = []
+        self._ids: dict[str, int] = {}
+        self._without: set[str] = set()
+        self._given: dict[str, Array] = {}
+        self._fits = False
+        self._ticks = 0
+
+    @classmethod
+    def _of(cls, param: NetParameter, stored: Mapping[str, Stored] | None, path: str) -> Net:
+        """A net with parameters that have been read; None: without, for a look at its layers."""
+        net = cls()
+        inner = caffelite.Net(param, phase=Phase.TEST)
+        if not inner.inputs:
+            raise NetError(
+                Problem(
+                    f'the net "{inner.name}" has no input',
+                    expected="the net's deploy form, with an Input layer or `input:`",
+                )
+            )
+        net._inner = inner
+        net._nodes = [node for node in inner.plan.graph.nodes if not node.cls.fed]
+        seen: Counter[str] = Counter()
+        for number, node in enumerate(net._nodes, 1):
+            name, again = node.spec.name, seen[node.spec.name]
+            seen[name] += 1
+            net._ids[f"{name}_{again}" if again else name] = number
+        net._without = set(inner.params)
+        if stored is not None:
+            report = copy_weights(stored, inner.params, path=path)
+            net._without = set(report.missing)
+        return net
+
+    @property
+    def _net(self) -> caffelite.Net:
+        if self._inner is None:
+            raise NetError(Problem("the net is empty", hint="dnn.readNetFromCaffe reads one"))
+        return self._inner
+
+    # Layers.
+
+    def empty(self) -> bool:
+        """Has it no layers?"""
+        return not self._nodes
+
+    def getLayerNames(self) -> tuple[str, ...]:
+        """The names of all layers but Input layers; a name that comes again gets _1, _2 ..."""
+        return tuple(self._ids)
+
+    def getLayerId(self, layer: str) -> int:
+        """The number of a layer, -1 if there is none of the name."""
+        return 0 if layer == "_input" else self._ids.get(layer, -1)
+
+    def getLayer(self, layerId: int | str) -> Layer:
+        """A layer by number or name; 0 is the net's input."""
+        if layerId in (0, "_input"):
+            return Layer(self, "_input", "", self._net.inputs)
+        name = self._layer_name(layerId)
+        node = self._nodes[self._ids[name] - 1]
+        return Layer(self, name, node.spec.type, [v.name for v in node.tops])
+
+    def getLayerTypes(self) -> tuple[str, ...]:
+        """The types of layers that there are."""
+        return tuple(sorted({node.spec.type for node in self._nodes}))
+
+    def getLayersCount(self, layerType: str) -> int:
+        """How many layers are of a type."""
+        return sum(node.spec.type == layerType for node in self._nodes)
+
+    def getUnconnectedOutLayers(self) -> Array:
+        """The numbers of the layers whose tops nobody reads."""
+        numbers = [
+            number
+            for number, node in enumerate(self._nodes, 1)
+            if node.tops and not any(v.readers for v in node.tops)
+        ]
+        return np.array(numbers, np.int32)
+
+    def getUnconnectedOutLayersNames(self) -> tuple[str, ...]:
+        """Their names."""
+        names = self.getLayerNames()
+        return tuple(names[number - 1] for number in self.getUnconnectedOutLayers())
+
+    def getParam(self, layer: int | str, numParam: int = 0) -> Array:
+        """A copy of a layer's parameter."""
+        blobs = self.getLayer(layer).blobs
+        if not 0 <= numParam < len(blobs):
+            raise NetError(f'layer "{layer}" has {len(blobs)} parameters, no number {numParam}')
+        return blobs[numParam]
+
+    def setParam(self, layer: int | str, numParam: int, blob: Any) -> None:
+        """Set a layer's parameter; as many values as it has."""
+        name, values = self._layer_name(layer), np.asarray(blob)
+        params = self._params(name)
+        if not 0 <= numParam < len(params):
+            raise NetError(f'layer "{name}" has {len(params)} parameters, no number {numParam}')
+        target = params[numParam].data
+        if values.size != target.size:
+            raise NetError(
+                f'parameter {numParam} of layer "{name}" is {show(target.shape)}, but was given '
+                f"{show(values.shape)}"
+            )
+        target[...] = values.reshape(target.shape)
+        self._without.discard(self._nodes[self._ids[name] - 1].spec.name)
+
+    def _params(self, name: str) -> Sequence[Any]:
+        if name == "_input":
+            return ()
+        return self._net.layers[self._nodes[self._ids[name] - 1].index].params
+
+    def _layer_name(self, layer: int | str) -> str:
+        names = self.getLayerNames()
+        if isinstance(layer, str):
+            if layer not in self._ids:
+                raise NetError(Problem(f'no layer "{layer}"', hint=did_you_mean(layer, names)))
+            return layer
+        if not 1 <= int(layer) <= len(names):
+            raise NetError(f"no layer number {layer}: there are 1 to {len(names)}")
+        return names[int(layer) - 1]
+
+    # Settings.
+
+    def setPreferableBackend(self, backendId: int) -> None:
+        """Accepted. Nets run on caffelite's engines, which is said once where it matters."""
+        settings.say_backend(backendId)
+
+    def setPreferableTarget(self, targetId: int) -> None:
+        """Accepted. Nets run on the CPU, which is said once where it matters."""
+        settings.say_target(targetId)
+
+    # Passes.
+
+    def setInput(
+        self, blob: Any, name: str = "", scalefactor: float = 1.0, mean: Scalar = 0.0
+    ) -> None:
+        """Give an input, the first one without a `name`: (blob - mean)·scalefactor, `mean` one
+        number or one for each channel. The net takes the blob's shape at the next pass."""
+        inputs, values = self._net.inputs, np.asarray(blob)
+        if name and name not in inputs:
+            raise NetError(
+                Problem(
+                    f'"{name}" is not an input of the net',
+                    expected="one of " + ", ".join(inputs),
+                    hint=did_you_mean(name, inputs),
+                )
+            )
+        if values.dtype.kind not in "fiub":
+            raise DataError(
+                Problem(f"the input is of {values.dtype}", expected="an array of numbers")
+            )
+        values = np.array(values, np.float32)
+        shift = np.atleast_1d(np.asarray(mean, np.float32)).ravel()
+        if shift.any():
+            if values.ndim != 4:
+                raise DataError("a mean needs an input of four axes (N, C, H, W)")
+            parts = np.zeros(max(4, values.shape[1]), np.float32)
+            parts[: len(shift)] = shift[: len(parts)]
+            values -= parts[: values.shape[1], None, None]
+        if scalefactor != 1:
+            values *= np.float32(scalefactor)
+        self._given[name or inputs[0]] = values
+
+    def forward(self, outputName: str | Iterable[str] = "", outBlobNames: Any = None) -> Any:
+        """Run the net. Without a name: what the last layer makes. With one: what that layer
+        makes. With several: a tuple of what each makes. All are copies.
+
+        Raises NetError where inputs or parameters are missing, or do not fit."""
+        names = outputName if outBlobNames is None else outBlobNames
+        self._prepare()
+        if isinstance(names, str):
+            return self._run([self._find(names) if names else self._last().tops[0]])[0]
+        wanted = [self._find(name) for name in names]
+        return self._run(wanted or self._last().tops)
+
+    def forwardAndRetrieve(self, outBlobNames: Iterable[str]) -> tuple[tuple[Array, ...], ...]:
+        """As `forward` with several names, but for each layer a tuple of all that it makes."""
+        self._prepare()
+        groups = [self._find(name).maker.tops for name in outBlobNames]
+        flat = iter(self._run([v for group in groups for v in group]))
+        return tuple(tuple(next(flat) for _ in group) for group in groups)
+
+    def getPerfProfile(self) -> tuple[int, Array]:
+        """The time of the last pass in nanoseconds, and that of each layer (float64, in the order
+        of `getLayerNames`), measured in a pass of its own. 0: done with another layer."""
+        if not self._ticks:
+            raise NetError("nothing has run yet: setInput and forward come first")
+        self._fill()
+        executor = self._net.executor
+        numbers = {node.index: number for number, node in enumerate(self._nodes)}
+        times = np.zeros(len(numbers))
+        for step, run in executor.steps("forward"):
+            start = time.perf_counter_ns()
+            run()
+            if isinstance(step, Forward) and step.node.index in numbers:
+                times[numbers[step.node.index]] += time.perf_counter_ns() - start
+        return self._ticks, times
+
+    def dump(self) -> str:
+        """A table of the layers: shapes, parameters, multiply-adds."""
+        return str(self._net.summary())
+
+    def __repr__(self) -> str:
+        return f"<dnn.Net {self._inner.name!r}>" if self._inner else "<dnn.Net, empty>"
+
+    def _last(self) -> Node:
+        """The last layer that makes something."""
+        return [node for node in self._nodes if node.tops][-1]
+
+    def _find(self, name: str) -> Version:
+        if name in self._ids:
+            tops = self._nodes[self._ids[name] - 1].tops
+            if not tops:
+                raise NetError(f'layer "{name}" makes nothing: it has no top')
+            return tops[0]
+        blobs = self._net.plan.graph.blobs
+        if name in blobs:
+            return blobs[name]
+        known = [*self._ids, *blobs]
+        raise NetError(Problem(f'no layer "{name}"', hint=did_you_mean(name, known)))
+
+    def _run(self, wanted: Sequence[Version]) -> tuple[Array, ...]:
+        start = time.perf_counter_ns()
+        executor = self._net.executor
+        final = all(not v.readers for v in wanted)
+        nodes = self._net.plan.graph.nodes
+        # before inputs change, as what has not been kept may be computed again; where parameters
+        # have changed it cannot, which does not matter, as this pass computes it
+        with suppress(NetError):
+            executor.keep(wanted if final else [v for node in nodes for v in node.tops])
+        self._fill()
+        found: dict[Version, Array] = {}
+        if final:
+            executor.forward()
+            found = {v: _matrix(executor.look_at(v)).copy() for v in wanted}
+        else:
+            first = 0
+            for last in sorted({v.maker.index for v in wanted}):
+                # a later layer may overwrite it, so the pass stops there
+                executor.forward(first, last)
+                first = last + 1
+                here = [v for v in wanted if v.maker.index == last]
+                found |= {v: _matrix(executor.look_at(v)).copy() for v in here}
+        self._ticks = max(1, time.perf_counter_ns() - start)
+        return tuple(found[v] for v in wanted)
+
+    def _prepare(self) -> None:
+        """Before a pass: is everything there? Then the net takes the shapes of its inputs."""
+        missing = [name for name in self._net.inputs if name not in self._given]
+        if missing:
+            raise NetError(
+                Problem(
+                    "no input was given for " + ", ".join(f'"{name}"' for name in missing),
+                    hint=f'net.setInput(blob, "{missing[0]}") gives it',
+                )
+            )
+        if self._without:
+            names = sorted(self._without)
+            shown = ", ".join(f'"{name}"' for name in names[:6])
+            more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+            raise NetError(
+                Problem(
+                    f"there are no parameters for {shown}{more}",
+                    expected="a .caffemodel that has them, or setParam for each",
+                )
+            )
+        self._fit()
+
+    def _fit(self) -> None:
+        """Let the net take the shapes of its inputs. The first time it is planned anew for them,
+        so that the engine is the right one for the size."""
+        shapes = {name: values.shape for name, values in self._given.items()}
+        blobs = self._net.blobs
+        if all(blobs[name].shape == shape for name, shape in shapes.items()):
+            self._fits = True
+        elif not self._fits:
+            self._inner, old = _with_shapes(self._net, shapes), self._net
+            self._nodes = [self._inner.plan.graph.nodes[n.index] for n in self._nodes]
+            self._fits = True
+            del old
+        else:
+            for name, shape in shapes.items():
+                if blobs[name].shape != shape:
+                    blobs[name].reshape(*shape)
+            self._net.reshape()
+
+    def _fill(self) -> None:
+        """Inputs are filled before each pass: in-place layers may have overwritten them."""
+        for name, values in self._given.items():
+            self._net.blobs[name].data[...] = values
+
+
+def _with_shapes(net: caffelite.Net, shapes: Mapping[str, Shape]) -> caffelite.Net:
+    """The net planned for other inputs, with the same parameters."""
+    param = net.param.copy()
+    for layer in param.layer:
+        if layer.type == "Input" and all(top in shapes for top in layer.top):
+            extents = [BlobShape(dim=list(shapes[top])) for top in layer.top]
+            layer.input_param = InputParameter(shape=extents)  # type: ignore[attr-defined]
+    return caffelite.Net(param, phase=Phase.TEST, folder=net.folder, share=net)
+
+
+def _matrix(array: Array) -> Array:
+    """OpenCV's arrays have two axes or more."""
+    return array.reshape(-1, 1) if array.ndim < 2 else array

@@ -1,0 +1,85 @@
+"""Reading nets: from files, or from buffers with what files hold."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from caffelite.dnn.net import Net
+from caffelite.errors import CaffeliteError, Problem
+from caffelite.files import load_net, parse_net
+from caffelite.weights import read_weights, weights_of
+
+WEIGHTS = (".caffemodel", ".h5", ".hdf5")
+TEXTS = (".prototxt", ".net", ".pbtxt", ".txt")
+
+
+def readNetFromCaffe(
+    prototxt: Any = None,
+    caffeModel: Any = None,
+    *,
+    bufferProto: Any = None,
+    bufferModel: Any = None,
+) -> Net:
+    """A net from a .prototxt and a .caffemodel: paths, or buffers (bytes, or uint8 arrays) with
+    what the files hold. Without the second the net can be looked at, not run.
+
+    Raises CaffeliteError with every mistake of the files."""
+    text = prototxt if bufferProto is None else bufferProto
+    model = caffeModel if bufferModel is None else bufferModel
+    if text is None:
+        raise TypeError("readNetFromCaffe needs a .prototxt, as a path or a buffer")
+    if _is_path(text):
+        param = load_net(text)
+    else:
+        param = parse_net(_bytes(text).decode("utf-8", "replace"), "<bufferProto>")
+    if model is None or (_is_path(model) and not os.fspath(model)):
+        return Net._of(param, None, "")
+    if _is_path(model):
+        return Net._of(param, read_weights(model), os.fspath(model))
+    return Net._of(param, weights_of(_bytes(model), "<bufferModel>"), "<bufferModel>")
+
+
+def readNet(
+    model: Any, config: Any = None, framework: Any = None, *, bufferConfig: Any = None
+) -> Net:
+    """A Caffe net from its two files, in either order; or `readNet("caffe", bufferModel,
+    bufferConfig)`. Files of other frameworks are refused: CaffeliteError."""
+    if isinstance(model, str) and config is not None and not _is_path(config):
+        _only_caffe(model)
+        buffer = framework if bufferConfig is None else bufferConfig
+        if buffer is None:
+            raise TypeError("readNet needs the buffer of the .prototxt as well")
+        return readNetFromCaffe(buffer, config)
+    if framework:
+        _only_caffe(str(framework))
+    paths = [os.fspath(p) for p in (model, config) if p]
+    texts = [p for p in paths if p.lower().endswith(TEXTS)]
+    weights = [p for p in paths if p.lower().endswith(WEIGHTS)]
+    if len(texts) != 1 or len(weights) != len(paths) - 1:
+        raise CaffeliteError(
+            Problem(
+                f"{', '.join(paths)}: not the files of a Caffe net",
+                expected="a .prototxt, and a .caffemodel with its parameters",
+                hint="`caffelite import-onnx` brings an ONNX model into Caffe's form",
+            )
+        )
+    return readNetFromCaffe(texts[0], *weights)
+
+
+def _only_caffe(framework: str) -> None:
+    if framework.lower() != "caffe":
+        raise CaffeliteError(Problem(f'framework "{framework}"', expected='"caffe"'))
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, (str, os.PathLike))
+
+
+def _bytes(buffer: Any) -> bytes:
+    """What a buffer holds: bytes and the like, or an array or a list of them."""
+    if isinstance(buffer, (bytes, bytearray, memoryview)):
+        return bytes(buffer)
+    return np.asarray(buffer, np.uint8).tobytes()
