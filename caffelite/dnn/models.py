@@ -144,10 +144,13 @@ class DetectionModel(Model):
         the image) of what is found with `confThreshold` or more; three empty tuples if nothing is.
         `nmsThreshold` is not used, as in OpenCV: DetectionOutput has thinned out the boxes.
         Raises NetError for a net that ends otherwise."""
-        last = self._net.getLayer(len(self._net.getLayerNames()))
-        if last.type != "DetectionOutput":
+        if not self._net._detects:
+            last = self._net.getLayer(len(self._net.getLayerNames()))
             raise NetError(
-                Problem(f"the net ends in {last.type}", expected="a last layer DetectionOutput")
+                Problem(
+                    f'the net ends in "{last.name}" ({last.type})',
+                    expected="a last layer that gives boxes, as SSD's DetectionOutput does",
+                )
             )
         rows = np.concatenate([out.reshape(-1, 7) for out in self.predict(frame)])
         rows = rows[rows[:, 2] >= confThreshold]

@@ -15,8 +15,9 @@ from caffelite.blob import Array, Shape
 from caffelite.dnn import settings
 from caffelite.dnn.images import Scalar
 from caffelite.errors import DataError, NetError, Problem, did_you_mean
-from caffelite.layers.base import show
-from caffelite.layers.input import InputParameter
+from caffelite.layers.base import registry, show
+from caffelite.layers.detection_output import DetectionOutput
+from caffelite.layers.input import Input, InputParameter
 from caffelite.plan.graph import Node, Version
 from caffelite.run.program import Forward
 from caffelite.schema.common import BlobShape, Phase
@@ -88,6 +89,11 @@ class Net:
             report = copy_weights(stored, inner.params, path=path)
             net._without = set(report.missing)
         return net
+
+    @property
+    def _detects(self) -> bool:
+        """Does its last layer give boxes?"""
+        return issubclass(self._last().cls, DetectionOutput)
 
     @property
     def _net(self) -> caffelite.Net:
@@ -351,7 +357,7 @@ def _with_shapes(net: caffelite.Net, shapes: Mapping[str, Shape]) -> caffelite.N
     """The net planned for other inputs, with the same parameters."""
     param = net.param.copy()
     for layer in param.layer:
-        if layer.type == "Input" and all(top in shapes for top in layer.top):
+        if registry.get(layer.type) is Input and all(top in shapes for top in layer.top):
             extents = [BlobShape(dim=list(shapes[top])) for top in layer.top]
             layer.input_param = InputParameter(shape=extents)  # type: ignore[attr-defined]
     return caffelite.Net(param, phase=Phase.TEST, folder=net.folder, share=net)
