@@ -10,6 +10,7 @@ environment.
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import struct
@@ -204,7 +205,9 @@ def refuse_special(
 
 
 def size_of(file: BinaryIO) -> int:
-    """The bytes of an open file."""
+    """The bytes of an open file, or of what stands for one in memory."""
+    if isinstance(file, io.BytesIO):
+        return file.getbuffer().nbytes
     return os.fstat(file.fileno()).st_size
 
 

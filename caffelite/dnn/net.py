@@ -22,7 +22,7 @@ from caffelite.plan.graph import Node, Version
 from caffelite.run.program import Forward
 from caffelite.schema.common import BlobShape, Phase
 from caffelite.schema.net import NetParameter
-from caffelite.weights import Stored, copy_weights
+from caffelite.weights import copy_weights
 
 
 class Layer:
@@ -66,7 +66,7 @@ class Net:
         self._ticks = 0
 
     @classmethod
-    def _of(cls, param: NetParameter, stored: Mapping[str, Stored] | None, path: str) -> Net:
+    def _of(cls, param: NetParameter, stored: Mapping[str, Any] | None, path: str) -> Net:
         """A net with parameters that have been read; None: without, for a look at its layers."""
         net = cls()
         inner = caffelite.Net(param, phase=Phase.TEST)

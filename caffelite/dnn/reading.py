@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from caffelite.dnn.net import Net
 from caffelite.errors import CaffeliteError, Problem
 from caffelite.files import load_net, parse_net
-from caffelite.weights import read_weights, weights_of
+from caffelite.weights import open_weights, weights_in
 
 WEIGHTS = (".caffemodel", ".h5", ".hdf5")
 TEXTS = (".prototxt", ".net", ".pbtxt", ".txt")
@@ -38,8 +39,10 @@ def readNetFromCaffe(
     if model is None or (_is_path(model) and not os.fspath(model)):
         return Net._of(param, None, "")
     if _is_path(model):
-        return Net._of(param, read_weights(model), os.fspath(model))
-    return Net._of(param, weights_of(_bytes(model), "<bufferModel>"), "<bufferModel>")
+        with open_weights(model) as stored:
+            return Net._of(param, stored, os.fspath(model))
+    name = "<bufferModel>"
+    return Net._of(param, weights_in(io.BytesIO(_bytes(model)), name), name)
 
 
 def readNet(
