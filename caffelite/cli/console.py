@@ -66,7 +66,7 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
         metavar="NAME",
-        help="what computes: auto (the default), numpy or torch",
+        help="what computes: auto (the default), numpy, torch or onnxruntime (deploy nets)",
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps")
     parser.add_argument("--gpu", metavar="ID", help="as Caffe spells it: 0 is --device cuda:0")

@@ -65,23 +65,23 @@ def choose(plan: Plan, engine: str | None = None, device: str | None = None) -> 
     where = device or mode.request.device or "cpu"
     _check(wanted, VARIABLE if wanted == os.environ.get(VARIABLE) else "engine")
     if wanted != AUTO:
-        return _start(engines()[wanted], where, "as asked for")
+        return _start(engines()[wanted], plan, where, "as asked for")
     if where != "cpu":
         others = [e for e in engines().values() if e.name != NUMPY]
-        return _start(others[-1], where, f"for {where}")
+        return _start(others[-1], plan, where, f"for {where}")
     work = plan.work()
     for candidate in reversed(engines().values()):
         if candidate.least_work is None or work < candidate.least_work:
             continue
         if candidate.missing() is None:
-            return _start(candidate, where, f"{_short(work)} multiply-adds a pass")
+            return _start(candidate, plan, where, f"{_short(work)} multiply-adds a pass")
     small = all(e.least_work is None or work < e.least_work for e in engines().values())
     return _numpy("a small net" if small else "no faster engine is installed")
 
 
-def _start(engine: Engine, device: str, reason: str) -> Choice:
+def _start(engine: Engine, plan: Plan, device: str, reason: str) -> Choice:
     """The engine on the device; what cannot be is said once, and NumPy or the CPU is used."""
-    why = engine.missing()
+    why = engine.missing() or engine.refuses(plan)
     if why is None:
         for place in dict.fromkeys((device, "cpu")):
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from caffelite.plan.build import Plan
 from caffelite.run.executor import MakeSession
 
 
@@ -22,3 +23,5 @@ class Engine:
     start: Callable[[str], MakeSession]
     """Start it for a device ("cpu", "cuda", "cuda:1", "mps"). Raises RuntimeError, with the reason,
     where that cannot be."""
+    refuses: Callable[[Plan], str | None] = lambda plan: None
+    """Why it does not run this net, if so."""

@@ -81,12 +81,12 @@ class Exported:
     """Input to the axis that is the batch; empty if all shapes are fixed."""
     notes: list[str] = field(default_factory=list)
 
-    def with_all_blobs(self) -> Any:
-        """The model with every blob as an output."""
+    def with_all_blobs(self, more: Iterable[str] = ()) -> Any:
+        """The model with every blob, and these further tensors, as outputs."""
         model = type(self.model)()
         model.CopyFrom(self.model)
         have = {x.name for x in [*model.graph.output, *model.graph.input]}
-        for tensor in dict.fromkeys(self.tensors.values()):
+        for tensor in dict.fromkeys([*self.tensors.values(), *more]):
             if tensor not in have:
                 model.graph.output.append(helper.make_tensor_value_info(tensor, 1, None))
         return model

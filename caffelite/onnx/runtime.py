@@ -20,9 +20,13 @@ INLINE_LIMIT = 1_800_000_000
 class Runtime:
     """A model in ONNX Runtime, on the CPU."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, threads: int | None = None) -> None:
+        """`threads` to compute with; None: as many as ONNX Runtime likes."""
         ort = require("onnxruntime")
         options = ort.SessionOptions()
+        if threads is not None:
+            options.intra_op_num_threads = threads
+            options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what goes wrong is raised below
         self._folder: Any = None
         source: Any

@@ -64,6 +64,7 @@ class Executor:
         """The net on its engine."""
         self._allocate(None)
         self._prepare(0)
+        self.session.ready()
 
     def _start(self, node: Node, streams: Streams) -> Layer:
         layer = self.plan.layers[node.index]
@@ -112,6 +113,7 @@ class Executor:
         self._keeping = self._keeping.moved(self.plan, self.placement)
         self._allocate(self.session)
         self._prepare(start)
+        self.session.ready()
 
     def give_shape(self, name: str, shape: Shape) -> None:
         """Reshape a blob that is filled from outside. Its array is there at once; what depends on
@@ -147,6 +149,8 @@ class Executor:
     def keep(self, versions: Iterable[Version]) -> None:
         """Let these versions keep their values. What the last pass did not keep is computed anew.
         Raises NetError where that cannot be done any more."""
+        versions = list(versions)
+        self.session.keep(versions)
         lost = [v for v in versions if self.placement.owner[v] in self.memory.slot]
         if not lost:
             return
@@ -164,6 +168,8 @@ class Executor:
             return
         self._keeping.everything = True
         lost, graph = self.memory.slot, self.plan.graph
+        if not lost:
+            return
         if not self._ran:
             self._allocate(self.session)
             return
@@ -173,19 +179,11 @@ class Executor:
         self._allocate(self.session)
         for step in self.session.bind(again):
             step()
-        for value, old in zip(shown, before):
-            new = self.session.look(value)
-            same = _close(new, old)  # fused kernels may round another way
-            np.copyto(new, old)
-            if not same:
-                self._ran = False
-                raise NetError(
-                    Problem(
-                        "the blob was not kept by the last pass, and inputs or parameters have "
-                        "changed since then",
-                        hint="run forward again; from now on this net keeps all of its blobs",
-                    )
-                )
+        try:
+            restore([self.session.look(value) for value in shown], before)
+        except NetError:
+            self._ran = False
+            raise
 
     # Passes.
 
@@ -199,8 +197,12 @@ class Executor:
     def steps(self, direction: str) -> Sequence[tuple[Step, Bound]]:
         """The steps of a whole pass beside what runs them, for those who measure them."""
         part = (FORWARD, 0, self._end) if direction == FORWARD else (BACKWARD, self._end, 0)
-        bound = self._compile(part)
-        return list(zip(self.program(part), bound))
+        if self._stale:
+            self.reshape()
+        program = self.program(part)
+        if self.session.whole:  # each step by itself, so that there is something to measure
+            return [(step, self.session.bind((step,))[0]) for step in program]
+        return list(zip(program, self._compile(part)))
 
     @contextmanager
     def overwriting(self) -> Iterator[None]:
@@ -219,7 +221,7 @@ class Executor:
         if part != (FORWARD, 0, self._end):
             self._keep_everything()
         program = self.program(part)
-        if self._dynamic and part[0] == FORWARD:
+        if self._dynamic and part[0] == FORWARD and not self.session.whole:
             steps = [self._bind_dynamic(step) for step in program]
         else:
             steps = self.session.bind(program)
@@ -261,14 +263,25 @@ class Executor:
         if steps is None:
             steps = self._compile(part)
         self._ran = True
-        if not self._dynamic:
+        if not self._dynamic or self.session.whole:
             for step in steps:
                 step()
-            if part == (FORWARD, 0, self._end):
+            if self._dynamic:
+                self._take_shapes()
+            elif part == (FORWARD, 0, self._end):
                 self._steady = steps
             return
         for index in range(len(steps)):  # the steps behind may be exchanged underway
             (self._bound.get(part) or self._compile(part))[index]()
+
+    def _take_shapes(self) -> None:
+        """The top shapes that the session found while it ran a pass as a whole."""
+        found = self.session.shapes()
+        if any(self.plan.shapes[v] != shape for v, shape in found.items()):
+            self.plan = self.plan.with_shapes(dict(self.plan.shapes) | dict(found))
+            for version in found:
+                layer, node = self.layers[version.maker.index], version.maker
+                layer.top_shapes = [self.plan.shapes[v] for v in node.tops]
 
     def backward(self, start: int | None = None, end: int = 0) -> None:
         """Run the layers `start` down to `end` backward."""
@@ -294,6 +307,22 @@ class Executor:
         """Run all layers forward; the weighted sum of the losses. The solver's inner loop."""
         self.forward()
         return self.session.loss()
+
+
+def restore(shown: Sequence[Array], before: Sequence[Array]) -> None:
+    """What a second run of a pass computed gives way to what the first one had. Raises NetError
+    where they differ by more than rounding: then inputs or parameters are not the same."""
+    for new, old in zip(shown, before):
+        same = _close(new, old)  # fused kernels may round another way
+        np.copyto(new, old)
+        if not same:
+            raise NetError(
+                Problem(
+                    "the blob was not kept by the last pass, and inputs or parameters have "
+                    "changed since then",
+                    hint="run forward again; from now on this net keeps all of its blobs",
+                )
+            )
 
 
 def _close(new: Array, old: Array) -> bool:

@@ -5,16 +5,17 @@ An engine derives its own from it, takes over the steps it is good at and leaves
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from caffelite.blob import Array
+from caffelite.blob import Array, Shape
 from caffelite.layers.base import Gradients, Layer
 from caffelite.plan.build import Plan
+from caffelite.plan.graph import Version
 from caffelite.plan.params import Param
 from caffelite.run.arena import Arena
 from caffelite.run.memory import Memory
@@ -58,6 +59,8 @@ class Session:
     engine = "numpy"
     lazy_loss = False
     """Is a loss costly to read, so that it should only be read where it is shown?"""
+    whole = False
+    """Are passes run as a whole, layers included whose top shapes depend on values?"""
 
     def __init__(self, setting: Setting, previous: Session | None = None) -> None:
         self.setting = setting
@@ -97,6 +100,17 @@ class Session:
     def runs_on(self, index: int) -> str:
         """The engine that runs this layer: another than the net's own where it has no kernel."""
         return self.engine
+
+    def ready(self) -> None:
+        """The layers are prepared; from here on others may be given arrays."""
+
+    def keep(self, versions: Iterable[Version]) -> None:
+        """Somebody asks for the data of these versions, from now on in every pass."""
+
+    def shapes(self) -> Mapping[Version, Shape]:
+        """Of a session that runs passes as a whole: the shapes of tops that depend on values, as
+        the last pass found them."""
+        return {}
 
     def finish(self) -> None:
         """Wait until all that has been started is done."""

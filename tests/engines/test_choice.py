@@ -89,4 +89,4 @@ def test_an_unknown_engine_is_refused(fast: dict[str, str | None]) -> None:
 
 
 def test_engines_are_found_by_their_folders() -> None:
-    assert list(engines.engines()) == ["numpy", "torch"]
+    assert list(engines.engines()) == ["numpy", "onnxruntime", "torch"]
