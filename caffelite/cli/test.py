@@ -1,30 +1,36 @@
 """Run a net over its data and print the mean of every output.
 
-  caffelite test spiral.net spiral_iter_3000.caffemodel
-  caffelite test spiral.net spiral_iter_3000.caffemodel --iterations 15
+  caffelite test nets/spiral.net spiral_iter_3000.caffemodel
+  caffelite test nets/lenet.net w.caffemodel --iterations 100
+  caffelite test lenet.net w.caffemodel --png lenet_test.png --worst 10
+  caffelite test --model nets/lenet.net --weights w.caffemodel --json
 
-Without --iterations the whole of the data is run once.
+Without --iterations the whole of the data is run once. For a net that tells
+classes apart there are also precision and recall of each class, what is confused
+with what, and the worst mistakes with their files; each sample counts once. The
+means come last. --png draws the classes. In a pipe each batch has its lines, as Caffe prints them.
+Ctrl-C shows what has been found so far.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from typing import TYPE_CHECKING
 
 from caffelite.cli.console import (
     add_device_arguments,
     add_named,
     add_plugin_argument,
-    add_unverified,
     given,
     load_plugins,
     use_device,
 )
-from caffelite.cli.train import show_report
-from caffelite.errors import CaffeliteError, Problem
-from caffelite.net import Net
-from caffelite.schema.common import Phase
-from caffelite.solver.monitor import LineMonitor, Output
-from caffelite.solver.testing import data_size, mean_outputs
+
+if TYPE_CHECKING:
+    from caffelite.net import Net
+    from caffelite.solver.monitor import Output
+    from caffelite.use.classes import Classes, Judged
 
 DEFAULT_ITERATIONS = 50
 
@@ -43,48 +49,138 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"batches to run (default: all of the data, or {DEFAULT_ITERATIONS} "
         "if its size is not known)",
     )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--png", metavar="FILE", help="draw what is confused with what")
+    parser.add_argument(
+        "--worst", metavar="N", type=int, default=5, help="mistakes to show (default: 5)"
+    )
+    parser.add_argument("--labels", metavar="FILE", help="the names of the classes, one a line")
     parser.add_argument("--level", type=int, default=0, help="the net's level")
     parser.add_argument("--stage", default="", help="stages, separated by commas")
     parser.add_argument(
         "--phase", choices=["TRAIN", "TEST"], default="TEST", help="(default: TEST)"
     )
     parser.add_argument("--skip-mismatch", action="store_true", help=argparse.SUPPRESS)
-    add_unverified(parser)
     add_device_arguments(parser)
     add_plugin_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Test; 0."""
+    """Test; 0, or 130 when stopped by Ctrl-C."""
     args.model = given(args, "model", "NET")
     args.weights = given(args, "weights", "WEIGHTS")
     load_plugins(args)
+    from caffelite.cli.stopping import Stopping
+    from caffelite.errors import CaffeliteError, Problem
+    from caffelite.solver.testing import mean_outputs
+    from caffelite.use.classes import Judged
+    from caffelite.use.shown import class_names
+
     use_device(args)
-    stages = [stage for stage in args.stage.split(",") if stage]
-    net = Net(args.model, Phase[args.phase], level=args.level, stages=stages)
-    for path in args.weights.split(","):
-        report = net.copy_from(path.strip(), args.skip_mismatch, verify=not args.unverified)
-        if report.skipped or report.missing or report.mismatched:
-            show_report(LineMonitor(), path, report)
+    net = _net(args)
     count = iterations(net, args.iterations)
     if not net.outputs:
         raise CaffeliteError(Problem(f"{args.model} has no outputs in phase {args.phase}"))
-    outputs, loss = mean_outputs(net, count, _print_batch)
-    if any(net.blob_loss_weights.values()):
+    judged = Judged.of(net, args.worst, bool(args.png))
+    if judged is None and (args.png or args.labels):
+        option = "--png" if args.png else "--labels"
+        raise CaffeliteError(
+            Problem(f"{option}: the net holds no scores of classes against labels")
+        )
+    names = class_names(args.labels, len(judged.confusion)) if judged and args.labels else []
+    with Stopping("stopping after this batch") as stopping:
+        each = _Each(args, judged, count)
+        outputs, loss = mean_outputs(net, count, each, lambda: stopping.asked)
+        each.end()
+    found = judged.result(names) if judged is not None else None
+    shown_loss = loss if any(net.blob_loss_weights.values()) else None
+    if args.json:
+        _print_json(each.done, shown_loss, outputs, found)
+    else:
+        if stopping.asked:
+            print(f"stopped after {each.done} of {count} batches")
+        _print_text(shown_loss, outputs, found)
+    if args.png and found is not None:
+        from caffelite.plot.classes import draw_classes
+        from caffelite.plot.pictures import save_png
+
+        size = save_png(draw_classes(found, net.name or "net"), args.png)
+        print(f"wrote {args.png} ({size})", file=sys.stderr if args.json else sys.stdout)
+    return 130 if stopping.asked else 0
+
+
+def _net(args: argparse.Namespace) -> Net:
+    from caffelite.cli.train import show_report
+    from caffelite.net import Net
+    from caffelite.schema.common import Phase
+    from caffelite.solver.monitor import LineMonitor
+
+    stages = [stage for stage in args.stage.split(",") if stage]
+    net = Net(args.model, Phase[args.phase], level=args.level, stages=stages)
+    for path in args.weights.split(","):
+        report = net.copy_from(path.strip(), skip_mismatch=args.skip_mismatch)
+        if report.skipped or report.missing or report.mismatched:
+            show_report(LineMonitor(), path, report)
+    return net
+
+
+class _Each:
+    """What happens after each batch: it is judged; on a terminal a bar goes on, in a pipe its
+    outputs are printed."""
+
+    def __init__(self, args: argparse.Namespace, judged: Judged | None, count: int) -> None:
+        from caffelite.cli.progress import Bar
+
+        self.judged, self.done = judged, 0
+        self.lines = not args.json and not sys.stdout.isatty()
+        self.bar = Bar("batches", count)
+
+    def __call__(self, batch: int, outputs: list[Output]) -> None:
+        self.done += 1
+        self.bar.advance()
+        if self.judged is not None:
+            self.judged.add_batch()
+        for output in outputs if self.lines else []:
+            for value in output.values.ravel():
+                print(f"Batch {batch}, {output.name} = {value:g}")
+
+    def end(self) -> None:
+        self.bar.stop()
+
+
+def _print_text(loss: float | None, outputs: list[Output], found: Classes | None) -> None:
+    from caffelite.cli.help import columns
+    from caffelite.use import classtext
+
+    if found is not None:
+        print(classtext.text(found, columns() if sys.stdout.isatty() else None), end="\n\n")
+    if loss is not None:
         print(f"Loss: {loss:g}")
     for output in outputs:
         print("\n".join(output.lines()))
-    return 0
 
 
-def _print_batch(batch: int, outputs: list[Output]) -> None:
-    for output in outputs:
-        for value in output.values.ravel():
-            print(f"Batch {batch}, {output.name} = {value:g}")
+def _print_json(
+    batches: int, loss: float | None, outputs: list[Output], found: Classes | None
+) -> None:
+    import json
+
+    from caffelite.use import classtext
+
+    said = {
+        "batches": batches,
+        "loss": loss,
+        "outputs": {o.name: o.values.tolist() for o in outputs},
+        "classes": classtext.plain(found) if found is not None else None,
+    }
+    print(json.dumps(said, indent=2))
 
 
 def iterations(net: Net, asked: int | None) -> int:
     """How many batches: those asked for, or the whole of the data where its size is known."""
+    from caffelite.errors import CaffeliteError, Problem
+    from caffelite.solver.testing import data_size
+
     if asked is not None:
         if asked < 1:
             raise CaffeliteError(Problem(f"--iterations {asked}", expected="1 or more"))

@@ -12,13 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from caffelite.blob import Array
-from caffelite.errors import NetError, Problem, did_you_mean
+from caffelite.errors import NetError, Problem
 from caffelite.layers.base import TakesArrays, show
 from caffelite.layers.input import Input
 from caffelite.net import Net
-from caffelite.plan.graph import Graph, Node, Version, build_graph
+from caffelite.plan.graph import Node, Version, build_graph
 from caffelite.schema.common import BlobShape, Phase
 from caffelite.schema.net import LayerParameter, NetParameter, NetState
+from caffelite.use.scores import find_score
 
 ROWS = 8192
 """Points a forward pass: enough to be fast, few enough for hidden layers to stay small."""
@@ -47,7 +48,7 @@ class Probe:
     def __init__(self, net: Net, blob: str | None = None) -> None:
         self._net = net
         graph = build_graph(_always(net.present()), NetState())
-        self._judge, self._score = _find_score(graph, blob)
+        self._judge, self._score = find_score(graph, blob)
         path = _ancestors(self._score)
         self._data = self._find_data(path)
         self.blob = self._score.name
@@ -225,32 +226,6 @@ def _always(net: NetParameter) -> NetParameter:
     for spec in net.layer:
         spec.include, spec.exclude = [], []
     return net
-
-
-def _find_score(graph: Graph, name: str | None) -> tuple[Node | None, Version]:
-    """The version with the scores, and the layer that holds it against labels, if there is one."""
-    judges = [n for n in graph.nodes if n.cls.compares and n.bottoms[1:]]
-    judges.sort(key=lambda node: not node.cls.loss)  # the last one counts
-    if name is not None:
-        if name not in graph.blobs:
-            known = list(graph.blobs)
-            raise NetError(
-                Problem(
-                    f'no blob "{name}"',
-                    None,
-                    "one of " + ", ".join(known),
-                    did_you_mean(name, known),
-                )
-            )
-        score = graph.blobs[name]
-        judge = next((n for n in judges if n.bottoms[0] is score), None)
-        return judge or (judges[-1] if judges else None), score
-    if judges:
-        losses = [n for n in judges if n.cls.loss]
-        # An accuracy says which scores count, the loss on them what they mean.
-        score = judges[-1].bottoms[0]
-        return next((n for n in losses if n.bottoms[0] is score), judges[-1]), score
-    return None, graph.blobs[graph.outputs[-1]]
 
 
 def _ancestors(score: Version) -> list[Node]:

@@ -43,13 +43,18 @@ def outputs_of(net: Net) -> list[Output]:
 
 
 def mean_outputs(
-    net: Net, count: int, each: Callable[[int, list[Output]], None] | None = None
+    net: Net,
+    count: int,
+    each: Callable[[int, list[Output]], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> tuple[list[Output], float]:
     """Run `count` batches; the mean of every output, and of the loss. `each` is told of every
-    batch: its number and outputs."""
+    batch: its number and outputs. When `stopped` says so there are fewer, but one at least."""
     sums: dict[str, Array] = {}
-    loss = 0.0
+    loss, done = 0.0, 0
     for batch in range(count):
+        if done and stopped():
+            break
         loss += net.forward_loss()
         outputs = outputs_of(net)
         if each is not None:
@@ -57,6 +62,7 @@ def mean_outputs(
         for output in outputs:
             total = sums.setdefault(output.name, np.zeros(output.values.shape))
             sums[output.name] = total + output.values
+        done += 1
     weights = net.blob_loss_weights
-    means = [Output(name, total / count, weights[name]) for name, total in sums.items()]
-    return means, loss / max(1, count)
+    means = [Output(name, total / done, weights[name]) for name, total in sums.items()]
+    return means, loss / max(1, done)
