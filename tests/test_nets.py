@@ -122,6 +122,16 @@ PUBLISHED = [
         + 21 * (2 * 4 * 4 + 16 * 16),
         "3x3 convolutions, scale and shift, scores, bilinear filters",
     ),
+    (
+        "ssd_small",
+        TEST,
+        (),
+        9 * (3 * 16 + 16 * 32 + 32 * 48 + 48 * 48 + 48 * 64 + 3 * 64 * 64)
+        + 2 * (16 + 32 + 2 * 48 + 4 * 64)
+        + 48
+        + 25 * (4 * (9 * 48 + 1) + (6 + 6) * (9 * 64 + 1)),
+        "3x3 convolutions, scale and shift, Normalize's scale, 4 + 21 filters for each box",
+    ),
 ]
 
 
