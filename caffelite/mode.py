@@ -1,8 +1,11 @@
-"""Where to run, in pycaffe's words: what has been asked for, for nets that are made from now on."""
+"""What a program has asked for, in pycaffe's words, for nets that are made from now on: where they
+run, and whether their `Python` layers may."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 
 
 @dataclass
@@ -13,6 +16,10 @@ class Request:
     device: str | None = None
     number: int = 0
     """Of the GPU that `set_mode_gpu` means."""
+    import_layers: Callable[[str], ModuleType] | None = None
+    """Imports the module of a `Python` layer; None: such layers may not run."""
+    locate_errors: bool = False
+    """Is what a `Python` layer raises reported with the layer's place, or does it pass as it is?"""
 
 
 request = Request()

@@ -20,7 +20,7 @@ from caffelite.plan.build import Plan, plan_net
 from caffelite.plan.graph import Version, state_for
 from caffelite.plan.params import Param
 from caffelite.report.summary import Summary, summarise
-from caffelite.run.arena import Arena
+from caffelite.run.arena import Arena, ParamBlob
 from caffelite.run.blobs import blobs_of
 from caffelite.run.executor import Executor
 from caffelite.run.program import DIFF
@@ -321,19 +321,33 @@ class Net:
             return weights.copy_weights(stored, self.params, path=path, skip_mismatch=skip_mismatch)
 
     def share_with(self, other: Net) -> None:
-        """Copy the parameters of the layers that `other` has too."""
-        for name, blobs in self.params.items():
-            for mine, theirs in zip(blobs, other.params.get(name, [])):
-                mine.data[...] = theirs.data
+        """Use the parameters of `other` for the layers that it has too: the values are the same
+        arrays from now on, the gradients stay apart. Raises NetError if shapes differ; nothing is
+        shared then."""
+        pairs = [
+            (name, mine, theirs)
+            for name, blobs in self.params.items()
+            for mine, theirs in zip(blobs, other.params.get(name, []))
+        ]
+        for name, mine, theirs in pairs:
+            if mine.shape != theirs.shape:
+                text = f'layer "{name}": {show(mine.shape)} here, {show(theirs.shape)} there'
+                raise NetError(Problem(f"parameters of other shapes cannot be shared, {text}"))
+        for _, mine, theirs in pairs:
+            if isinstance(mine, ParamBlob) and isinstance(theirs, ParamBlob):
+                mine.lie_in(theirs)
+        self.executor.restart()
 
-    def save(self, path: str, diffs: bool = False) -> None:
-        """Write the parameters (and their gradients): .caffemodel, or HDF5 if it ends in .h5."""
+    def save(self, path: str, diffs: bool = False, hdf5: bool | None = None) -> None:
+        """Write the parameters (and their gradients): .caffemodel, or HDF5 if it ends in .h5 or
+        `hdf5` is true."""
         params = self.params
         weights.write_weights(
             path,
             self.present(),
             {name: [b.data for b in blobs] for name, blobs in params.items()},
             {name: [b.diff for b in blobs] for name, blobs in params.items()} if diffs else None,
+            hdf5,
         )
 
     def present(self) -> NetParameter:

@@ -180,9 +180,11 @@ def write_weights(
     net: NetParameter,
     blobs: Mapping[str, Sequence[Array]],
     diffs: Mapping[str, Sequence[Array]] | None = None,
+    hdf5: bool | None = None,
 ) -> None:
-    """Write a net and its parameters: HDF5 if the path ends in .h5 or .hdf5, which keeps names
-    and values only, or else a .caffemodel, which keeps the layers' definitions too.
+    """Write a net and its parameters: HDF5, which keeps names and values only, or a .caffemodel,
+    which keeps the layers' definitions too. Unless `hdf5` says which, a path that ends in .h5 or
+    .hdf5 means HDF5.
 
     `blobs` and `diffs` are by layer name. The file is replaced as a whole or not at all.
     """
@@ -190,7 +192,7 @@ def write_weights(
     if unknown:
         raise ValueError(f"no such layers in the net: {', '.join(sorted(unknown))}")
     diffs = diffs or {}
-    if os.fspath(path).endswith((".h5", ".hdf5")):
+    if os.fspath(path).endswith((".h5", ".hdf5")) if hdf5 is None else hdf5:
         _write_hdf5(os.fspath(path), net, {"data": blobs, "diff": diffs})
         return
     stored = NetParameter(name=net.name)

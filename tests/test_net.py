@@ -295,10 +295,22 @@ class TestFiles:
         with pytest.raises(CaffeliteError, match="no such file"):
             small().copy_from(str(tmp_path / "none.caffemodel"))
 
-    def test_share_with_copies_by_layer_name(self) -> None:
+    def test_share_with_lets_both_use_one_array_but_own_gradients(self) -> None:
         one, other = small(seed=1), small(seed=2)
         other.share_with(one)
-        np.testing.assert_array_equal(one.params["ip2"][0].data, other.params["ip2"][0].data)
+        np.testing.assert_array_equal(one.forward(x=X)["y"], other.forward(x=X)["y"])
+        one.params["ip2"][0].data[...] += 1
+        np.testing.assert_array_equal(one.forward(x=X)["y"], other.forward(x=X)["y"])
+        one.params["ip2"][0].diff[...] = 3
+        assert not other.params["ip2"][0].diff.any()
+
+    def test_share_with_refuses_other_shapes_and_shares_nothing(self) -> None:
+        other = small(seed=2)
+        narrow = Net(parse_net(TEXT.replace("num_output: 4", "num_output: 5")), TEST, seed=1)
+        before = other.params["ip1"][0].data.copy()
+        with pytest.raises(NetError, match='layer "ip1"'):
+            other.share_with(narrow)
+        np.testing.assert_array_equal(before, other.params["ip1"][0].data)
 
 
 def test_a_loss_has_its_weight_as_gradient() -> None:

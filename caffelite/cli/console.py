@@ -109,6 +109,11 @@ def add_plugin_argument(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a Python file with layers of your own (it is run); may be repeated",
     )
+    parser.add_argument(
+        "--allow-python-layers",
+        action="store_true",
+        help="let layers of the type Python run, classes of modules that the net names",
+    )
 
 
 def add_unverified(parser: argparse.ArgumentParser) -> None:
@@ -122,7 +127,13 @@ def add_unverified(parser: argparse.ArgumentParser) -> None:
 
 
 def load_plugins(args: argparse.Namespace) -> None:
-    """Run the user's own files, which register their layers."""
+    """Run the user's own files, which register their layers; let `Python` layers run if asked."""
+    if args.allow_python_layers:
+        from caffelite import mode
+        from caffelite.pycaffe.hook import import_layers
+
+        mode.request.import_layers, mode.request.locate_errors = import_layers, True
+        sys.path.append(os.getcwd())
     for name in args.plugin:
         path = Path(name)
         if not path.is_file():

@@ -37,9 +37,9 @@ OWN_LAYER = "write it as a layer of your own: @caffelite.register, and --plugin 
 
 def layer_class(spec: LayerParameter) -> type[Layer] | None:
     """The class for `spec.type`, or None. A layer of type "Python" is one of those that stand here
-    for Caffe's Python classes (`Layer.python`), if there is one."""
+    for well-known Python classes (`Layer.python`), if there is one; else it runs the user's."""
     if spec.type == "Python":
-        return _python_class(spec)
+        return _python_class(spec) or registry.get(spec.type)
     return registry.get(spec.type)
 
 
@@ -61,17 +61,6 @@ def find(spec: LayerParameter) -> type[Layer]:
                 spec.span(),
                 'a type, as in type: "InnerProduct"',
                 "`caffelite layers` lists the types",
-            )
-        )
-    if spec.type == "Python":
-        param = spec.get("python_param")
-        raise NetError(
-            Problem(
-                f'layer "{spec.name}" is the Python class "{param.layer}" of "{param.module}", '
-                "which is not built in",
-                spec.span("type"),
-                "one of " + ", ".join(f"{m}.{c}" for x in registry.values() for m, c in x.python),
-                OWN_LAYER,
             )
         )
     fork = TYPES.get(spec.type)

@@ -8,8 +8,8 @@ or, so that `import caffe` means this in a script and in all that it imports:
     hook.install()
 
 `caffelite run SCRIPT` does so for a script that stays as it is. Each name is imported when it is
-first used. Importing this package allows layers of the type "Python", as the program's author has
-decided to run code.
+first used. With `Net` come layers that run code of the user's: a program that uses it has decided
+to.
 """
 
 from __future__ import annotations

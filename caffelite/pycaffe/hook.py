@@ -14,6 +14,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 
+from caffelite import mode
 from caffelite.errors import CaffeliteError, Problem
 
 NAME, HOME = "caffe", "caffelite.pycaffe"
@@ -71,6 +72,18 @@ def install() -> None:
         )
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
+
+
+def import_layers(name: str) -> ModuleType:
+    """The module of a `Python` layer, in which `import caffe` means this."""
+    install()
+    return import_module(name)
+
+
+def allow_layers() -> None:
+    """Let `Python` layers run, as in Caffe: a program that makes its nets by pycaffe's names has
+    decided to."""
+    mode.request.import_layers = import_layers
 
 
 def uninstall() -> None:

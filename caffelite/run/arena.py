@@ -126,17 +126,30 @@ class Arena:
 class ParamBlob(Blob):
     """A parameter: its values and gradient lie in the arena. Passes add to the gradient."""
 
-    __slots__ = ("arena", "where")
+    __slots__ = ("_home", "arena", "where")
 
     def __init__(self, arena: Arena, where: slice, data: Array) -> None:
         super().__init__(data)
         self.arena, self.where = arena, where
+        self._home: ParamBlob | None = None
+
+    @property
+    def home(self) -> ParamBlob:
+        """Where the values lie: here, or at the parameter of another net."""
+        return self._home or self
+
+    def lie_in(self, other: ParamBlob) -> None:
+        """From now on the values are those of another parameter, of as many values; the gradient
+        stays its own. The net must start anew (`Executor.restart`)."""
+        self._home = other.home
+        self._data = self.home._data.reshape(self.shape)
+        self.arena.lenders.add(self.home.arena)
 
     @property
     def data(self) -> Array:
         """The values."""
-        if self.arena.watcher is not None:
-            self.arena.watcher()
+        if self.home.arena.watcher is not None:
+            self.home.arena.watcher()
         return self._data
 
     @data.setter

@@ -19,10 +19,10 @@ class NetBlob(Blob):
 
     __slots__ = ("_name", "_owner")
 
-    def __init__(self, owner: Executor, name: str, fed: bool) -> None:
+    def __init__(self, owner: Executor, name: str, free: bool) -> None:
         self._owner, self._name = owner, name
         self._on_reshape: Callable[[Shape], None] | None = (
-            partial(owner.give_shape, name) if fed else None
+            partial(owner.give_shape, name) if free else None
         )
 
     @property
@@ -52,9 +52,11 @@ class NetBlob(Blob):
         return self._owner.dtype
 
 
-def blobs_of(executor: Executor) -> Mapping[str, Blob]:
-    """All blobs by name, in the order of their first appearance. (The executor does not hold them:
-    a circle would keep a net's memory and files until the garbage collector comes by.)"""
+def blobs_of(executor: Executor, free: bool = False) -> Mapping[str, Blob]:
+    """All blobs by name, in the order of their first appearance. Those that are filled from
+    outside may be reshaped; if `free`, all. (The executor does not hold them: a circle would keep
+    a net's memory and files until the garbage collector comes by.)"""
     graph = executor.plan.graph
     fed = {v.name for n in graph.nodes if n.cls.fed for v in n.tops}
-    return MappingProxyType({name: NetBlob(executor, name, name in fed) for name in graph.blobs})
+    blobs = {name: NetBlob(executor, name, free or name in fed) for name in graph.blobs}
+    return MappingProxyType(blobs)

@@ -6,7 +6,7 @@ running it then costs little more than what the layers do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Union
@@ -33,6 +33,8 @@ MakeSession = Callable[[Setting, Union[Session, None]], Session]
 Part = tuple[str, int, int]
 """A pass: FORWARD or BACKWARD, and the layers at its start and at its end."""
 FORWARD, BACKWARD = "forward", "backward"
+Around = Callable[[Part, Program, Callable[[int], None]], None]
+"""Runs the steps of a pass: given the pass, its program, and what runs a step by its number."""
 
 
 class Executor:
@@ -55,7 +57,9 @@ class Executor:
         self._end = len(self.layers) - 1
         self._dynamic = any(layer.dynamic for layer in self.layers)
         self._given: dict[Version, Shape] = {}
-        self._stale = False
+        self._stale: set[int] = set()  # layers whose shapes may be about to change
+        self._until = self._end  # the last layer of the pass that runs
+        self._around: Around | None = None
         self._ran = False
         self.placement = place(plan)
         self._keeping = Keeping(plan, self.placement)
@@ -63,7 +67,7 @@ class Executor:
         self.session: Session
         """The net on its engine."""
         self._allocate(None)
-        self._prepare(0)
+        self._prepare(plan.graph.nodes)
         self.session.ready()
 
     def _start(self, node: Node, streams: Streams) -> Layer:
@@ -93,38 +97,73 @@ class Executor:
         self._steady: list[Bound] | None = None  # the whole forward pass, if it may just be run
         self._clears: dict[Part, list[Bound]] = {}
 
-    def _prepare(self, start: int) -> None:
+    def _prepare(self, part: Sequence[Node]) -> None:
         shapes = self.plan.shapes
-        for node in self.plan.graph.nodes[start:]:
+        for node in part:
             layer = self.layers[node.index]
             layer.bottom_shapes = [shapes[v] for v in node.bottoms]
             layer.top_shapes = [shapes[v] for v in node.tops]
             layer.prepare()
 
-    def reshape(self, start: int = 0) -> None:
-        """Let the shapes from the layer `start` on follow what was given from outside, as the next
-        forward pass would."""
+    def reshape(self, start: int = 0, end: int | None = None) -> None:
+        """Let the shapes of the layers `start` to `end` follow what was given from outside, as
+        the next forward pass over them would. Those behind `end` follow when they are run."""
+        part = self.plan.graph.nodes[start : self._end + 1 if end is None else end + 1]
         shapes = dict(self.plan.shapes)
-        for node in self.plan.graph.nodes[start:]:
+        for node in part:
             infer_node(node, self.layers[node.index], shapes, self._given)
-        self._stale = False
+        self._stale.difference_update(node.index for node in part)
+        self._moved(shapes)
+        self._prepare(part)
+        self.session.ready()
+
+    def _moved(self, shapes: Mapping[Version, Shape]) -> None:
+        """Memory and a session for blobs of these shapes."""
         self.plan = self.plan.with_shapes(shapes)
         self.placement = place(self.plan)
         self._keeping = self._keeping.moved(self.plan, self.placement)
         self._allocate(self.session)
-        self._prepare(start)
-        self.session.ready()
+
+    def _follow(self, first: int, last: int) -> None:
+        """Reshape what is due of the layers `first` to `last`, which are to be run."""
+        due = [index for index in self._stale if first <= index <= last]
+        if due:
+            self.reshape(min(due), last)
 
     def give_shape(self, name: str, shape: Shape) -> None:
-        """Reshape a blob that is filled from outside. Its array is there at once; what depends on
-        it follows at the next forward pass."""
+        """Reshape a blob. Its array is there at once; what depends on it follows at the next
+        forward pass. A blob that is not filled from outside has the shape that its layer gives it
+        as soon as this layer runs again."""
         array = np.zeros(shape, self.dtype)
-        old = self.session.look(self.placement.shown(name))
+        last = self.plan.graph.blobs[name]
+        if last.first.maker.cls.fed:
+            old = self.session.look(self.placement.shown(name))
+            self._given[last.first] = shape
+        else:
+            self._keep_everything()
+            old = self.session.look(self.placement.shown(name))
+            self._set_shape(last, shape)
         if old.size == array.size:
             array[...] = old.reshape(shape)
-        self._given[self.plan.graph.blobs[name].first] = shape
         self.session.give(self.placement.shown(name), array)
-        self._stale, self._ran, self._steady = True, False, None
+        self._stale.update(range(last.first.maker.index, len(self.layers)))
+        self._ran, self._steady = False, None
+
+    def _set_shape(self, version: Version, shape: Shape) -> None:
+        """Let a blob have this shape for the passes that begin behind the layer that makes it."""
+        shapes = dict(self.plan.shapes)
+        at: Version | None = version
+        while at is not None:
+            shapes[at] = shape
+            at = at.previous
+        self._moved(shapes)
+        self.session.ready()
+
+    def restart(self) -> None:
+        """A session anew, for parameters that lie elsewhere from now on."""
+        self._allocate(None)
+        self._prepare(self.plan.graph.nodes)
+        self.session.ready()
 
     def shape_of(self, name: str) -> Shape:
         """The shape of a blob, with what has been given from outside since the last pass."""
@@ -216,8 +255,7 @@ class Executor:
 
     @no_collection()
     def _compile(self, part: Part) -> list[Bound]:
-        if self._stale:
-            self.reshape()
+        self._follow(min(part[1:]), max(part[1:]))
         if part != (FORWARD, 0, self._end):
             self._keep_everything()
         program = self.program(part)
@@ -246,7 +284,8 @@ class Executor:
             layer.top_shapes = shapes
             changed = dict(self.plan.shapes) | dict(zip(step.node.tops, shapes))
             self.plan = self.plan.with_shapes(changed)
-            self.reshape(step.node.index + 1)
+            self._stale.update(range(step.node.index + 1, len(self.layers)))
+            self.reshape(step.node.index + 1, self._until)
             bound = self.session.bind((step,))[0]
         bound()
 
@@ -258,11 +297,14 @@ class Executor:
             return
         part = (FORWARD, start, self._end if end is None else end)
         if self._stale:
-            self.reshape()
+            self._follow(part[1], part[2])
         steps = self._bound.get(part)
         if steps is None:
             steps = self._compile(part)
-        self._ran = True
+        self._ran, self._until = True, part[2]
+        if self._around is not None:
+            self._around(part, self.program(part), partial(self._run_step, part))
+            return
         if not self._dynamic or self.session.whole:
             for step in steps:
                 step()
@@ -271,8 +313,15 @@ class Executor:
             elif part == (FORWARD, 0, self._end):
                 self._steady = steps
             return
-        for index in range(len(steps)):  # the steps behind may be exchanged underway
-            (self._bound.get(part) or self._compile(part))[index]()
+        for index in range(len(steps)):
+            self._run_step(part, index)
+
+    def _run_step(self, part: Part, index: int) -> None:
+        if self._around is not None and self.session.whole:
+            self.session.bind((self.program(part)[index],))[0]()
+            return
+        # a dynamic layer may have exchanged the steps behind it
+        (self._bound.get(part) or self._compile(part))[index]()
 
     def _take_shapes(self) -> None:
         """The top shapes that the session found while it ran a pass as a whole."""
@@ -291,17 +340,22 @@ class Executor:
             steps = self._compile(part)
         for lender in self.arena.lenders:
             lender.settle()
-        if not self.arena.cleared:
+        if self._around is not None:
+            self.arena.settle()
+            self._around(part, self.program(part), partial(self._run_step, part))
+        elif self.arena.cleared:
+            self.arena.cleared = False
+            with self.overwriting():
+                for step in (*self._clears[part], *steps):
+                    step()
+        else:
             for step in steps:
                 step()
-            return
-        self.arena.cleared = False
-        self._gradients.fresh = True
-        try:
-            for step in (*self._clears[part], *steps):
-                step()
-        finally:
-            self._gradients.fresh = False
+
+    def let_run(self, around: Around | None) -> None:
+        """From now on `around` runs the steps of each pass, which may do more between them."""
+        self._keep_everything()  # it may look at any blob underway
+        self._around, self._steady = around, None
 
     def forward_loss(self) -> float:
         """Run all layers forward; the weighted sum of the losses. The solver's inner loop."""

@@ -88,16 +88,6 @@ class LayerMessage(Message):
             LayerParameter.add_field(field, FieldSpec(number, cls))
 
 
-class PythonParameter(LayerMessage, field="python_param", number=130):
-    """Which Python class Caffe was to run. Read so that such nets can be printed and upgraded;
-    there is no layer type "Python" here."""
-
-    module: str = field(1, "string", doc="the module")
-    layer: str = field(2, "string", doc="the class in it")
-    param_str: str = field(3, "string", doc="text that the class is given")
-    share_in_parallel: bool = field(4, "bool", default=False, doc="of no effect here")
-
-
 class NetParameter(Message):
     """A net: its name and its layers in the order they run."""
 

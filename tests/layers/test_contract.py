@@ -66,7 +66,7 @@ def has_own_test(name: str) -> bool:
     """Has a layer that reads or writes files a test file of its own, which it names?"""
     cls = registry[name]
     path = TESTS.parent / getattr(cls, "tested_in", "")
-    files_only = cls.source or cls.tops[1] == 0
+    files_only = cls.source or cls.tops[1] == 0 or cls.type == "Python"  # or runs code
     return files_only and path.is_file() and f'"{name}"' in path.read_text(encoding="utf-8")
 
 

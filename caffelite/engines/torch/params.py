@@ -96,7 +96,8 @@ class Params:
     def data(self, blob: Blob) -> Tensor:
         """A parameter's values, in its layer's shape."""
         assert isinstance(blob, ParamBlob)
-        return twin_of(blob.arena, self.place).data[blob.where].view(blob._data.shape)
+        home = blob.home
+        return twin_of(home.arena, self.place).data[home.where].view(blob._data.shape)
 
     def diff(self, blob: Blob) -> Tensor:
         """A parameter's gradient, in its layer's shape."""
