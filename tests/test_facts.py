@@ -10,7 +10,7 @@ import caffelite
 from caffelite.layers import registry
 
 PACKAGE = Path(caffelite.__file__).parent
-LAYERS = ("layers/", "engines/", "onnx/", "schema/legacy", "deploy.py")
+LAYERS = ("layers/", "engines/", "onnx/", "pycaffe/", "schema/legacy", "deploy.py")
 """Where layers are at home, or formats in which their names stand, or one becomes another."""
 
 

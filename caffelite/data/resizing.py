@@ -35,19 +35,20 @@ def resize_linear(
     shape = (*image.shape[:axis], height, width, *image.shape[axis + 2 :])
     if _is_two(step_x) and _is_two(step_y):
         return _halved(flat, height, width, inner).reshape(shape)
-    y0, y1, v = _taps(height, rows, step_y)
-    x0, x1, u = _taps(width, columns, step_x)
+    y0, y1, v = taps(height, rows, step_y)
+    x0, x1, u = taps(width, columns, step_x)
     # beyond the left and the right edge one column counts alone; with bytes this rounds otherwise
     # than a mix of the column with itself, which is what happens above and below
     u[(x0 < 0) | (x1 > columns - 1)] = 0
     used, places = np.unique(np.clip([y0, y1], 0, rows - 1), return_inverse=True)
     y0, y1 = places.reshape(2, -1)
-    x0, x1 = (_spread(np.clip(x, 0, columns - 1), inner) for x in (x0, x1))
-    return _mix(flat[:, used], y0, y1, v[:, None], x0, x1, np.repeat(u, inner)).reshape(shape)
+    x0, x1 = (spread(np.clip(x, 0, columns - 1), inner) for x in (x0, x1))
+    return mix(flat[:, used], y0, y1, v[:, None], x0, x1, np.repeat(u, inner)).reshape(shape)
 
 
-def _mix(image: Array, y0: Array, y1: Array, v: Array, x0: Array, x1: Array, u: Array) -> Array:
-    """Columns `x0` and `x1` mixed with part `u` of the second, then rows with part `v`."""
+def mix(image: Array, y0: Array, y1: Array, v: Array, x0: Array, x1: Array, u: Array) -> Array:
+    """Of images (n, rows, columns): columns `x0` and `x1` mixed with part `u` of the second, then
+    rows with part `v`, a column of parts."""
     if image.dtype == np.uint8:
         u0, u1, v0, v1 = (np.rint(w * ONE).astype(np.int32) for w in (1 - u, u, 1 - v, v))
         wide = image.astype(np.int32)
@@ -64,14 +65,15 @@ def _mix(image: Array, y0: Array, y1: Array, v: Array, x0: Array, x1: Array, u: 
     return _as(rows[:, y0] * (1 - v) + rows[:, y1] * v, image.dtype)
 
 
-def _taps(new: int, size: int, step: float) -> tuple[Array, Array, Array]:
+def taps(new: int, size: int, step: float) -> tuple[Array, Array, Array]:
     """For each output place the two input places, which may lie outside, and the second's part."""
     at = ((np.arange(new) + 0.5) * step - 0.5).astype(np.float32)
     first = np.floor(at)
     return first.astype(np.intp), first.astype(np.intp) + 1, at - first
 
 
-def _spread(places: Array, inner: int) -> Array:
+def spread(places: Array, inner: int) -> Array:
+    """Places of pixels as those of their `inner` values each."""
     return (places[:, None] * inner + np.arange(inner)).ravel()
 
 
