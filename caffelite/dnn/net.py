@@ -14,13 +14,13 @@ import caffelite
 from caffelite.blob import Array, Shape
 from caffelite.dnn import settings
 from caffelite.dnn.images import Scalar
+from caffelite.dnn.planning import how_many, with_shapes
 from caffelite.errors import DataError, NetError, Problem, did_you_mean
-from caffelite.layers.base import registry, show
+from caffelite.layers.base import show
 from caffelite.layers.detection_output import DetectionOutput
-from caffelite.layers.input import Input, InputParameter
 from caffelite.plan.graph import Node, Version
 from caffelite.run.program import Forward
-from caffelite.schema.common import BlobShape, Phase
+from caffelite.schema.common import Phase
 from caffelite.schema.net import NetParameter
 from caffelite.weights import copy_weights
 
@@ -62,14 +62,15 @@ class Net:
         self._ids: dict[str, int] = {}
         self._without: set[str] = set()
         self._given: dict[str, Array] = {}
-        self._fits = False
+        self._planned: dict[tuple[tuple[str, Shape], ...], caffelite.Net] = {}
         self._ticks = 0
 
     @classmethod
     def _of(cls, param: NetParameter, stored: Mapping[str, Any] | None, path: str) -> Net:
         """A net with parameters that have been read; None: without, for a look at its layers."""
         net = cls()
-        inner = caffelite.Net(param, phase=Phase.TEST)
+        # it holds the parameters, and never runs: what runs is planned for the inputs' shapes
+        inner = caffelite.Net(param, phase=Phase.TEST, engine="numpy")
         if not inner.inputs:
             raise NetError(
                 Problem(
@@ -330,37 +331,24 @@ class Net:
         self._fit()
 
     def _fit(self) -> None:
-        """Let the net take the shapes of its inputs. The first time it is planned anew for them,
-        so that the engine is the right one for the size."""
+        """Take the net that is planned for the inputs' shapes; a few are kept, for image pyramids
+        and windows of several sizes."""
         shapes = {name: values.shape for name, values in self._given.items()}
-        blobs = self._net.blobs
-        if all(blobs[name].shape == shape for name, shape in shapes.items()):
-            self._fits = True
-        elif not self._fits:
-            self._inner, old = _with_shapes(self._net, shapes), self._net
-            self._nodes = [self._inner.plan.graph.nodes[n.index] for n in self._nodes]
-            self._fits = True
-            del old
-        else:
-            for name, shape in shapes.items():
-                if blobs[name].shape != shape:
-                    blobs[name].reshape(*shape)
-            self._net.reshape()
+        key = tuple(shapes.items())
+        inner = self._planned.pop(key, None)
+        if inner is None:
+            inner = with_shapes(self._net, shapes)
+            while len(self._planned) >= how_many(inner):
+                del self._planned[next(iter(self._planned))]
+        self._planned[key] = inner  # the last one, which is given up last
+        if inner is not self._inner:
+            self._inner = inner
+            self._nodes = [inner.plan.graph.nodes[node.index] for node in self._nodes]
 
     def _fill(self) -> None:
         """Inputs are filled before each pass: in-place layers may have overwritten them."""
         for name, values in self._given.items():
             self._net.blobs[name].data[...] = values
-
-
-def _with_shapes(net: caffelite.Net, shapes: Mapping[str, Shape]) -> caffelite.Net:
-    """The net planned for other inputs, with the same parameters."""
-    param = net.param.copy()
-    for layer in param.layer:
-        if registry.get(layer.type) is Input and all(top in shapes for top in layer.top):
-            extents = [BlobShape(dim=list(shapes[top])) for top in layer.top]
-            layer.input_param = InputParameter(shape=extents)  # type: ignore[attr-defined]
-    return caffelite.Net(param, phase=Phase.TEST, folder=net.folder, share=net)
 
 
 def _matrix(array: Array) -> Array:
