@@ -24,9 +24,9 @@ from caffelite.files import bind_block, is_solver
 from caffelite.filetypes import EMPTY
 from caffelite.schema import legacy
 from caffelite.schema.binary import decode, encode, read_bytes, write_atomically
-from caffelite.schema.message import M
 from caffelite.schema.net import NetParameter
-from caffelite.schema.solver import SolverParameter, SolverState
+from caffelite.schema.solver import SolverParameter
+from caffelite.schema.sorts import net_in, solver_in
 from caffelite.schema.unknown import unknown_fields
 from caffelite.schema.wire import foreign
 from caffelite.text import parse, read_source
@@ -107,7 +107,7 @@ def _read_binary(path: str) -> tuple[Definition, list[str]]:
         raise SnapshotError(
             Problem(f"{path}: {what}", expected="a binary net or solver", hint=text)
         )
-    message: Definition | None = _net(data) or _solver(data)
+    message: Definition | None = net_in(data) or solver_in(data)
     if message is None:
         decode(data, NetParameter, path, "a net")  # bytes that are no message say why
         raise SnapshotError(
@@ -118,27 +118,6 @@ def _read_binary(path: str) -> tuple[Definition, list[str]]:
     unknown = unknown_fields(data, type(message))
     lines = [f"left out, as unknown here (a fork of Caffe's?): {', '.join(unknown)}"]
     return message, lines if unknown else []
-
-
-def _net(data: bytes) -> NetParameter | None:
-    net = _decoded(data, NetParameter)
-    state = _decoded(data, SolverState)
-    if net is None or (state is not None and state.has("iter") and state.has("history")):
-        return None
-    return net if net.has("layer") or net.has("layers") else None
-
-
-def _solver(data: bytes) -> SolverParameter | None:
-    param = _decoded(data, SolverParameter)
-    own = ("net", "net_param", "train_net", "train_net_param", "base_lr", "max_iter")
-    return param if param is not None and any(map(param.has, own)) else None
-
-
-def _decoded(data: bytes, cls: type[M]) -> M | None:
-    try:
-        return decode(data, cls)
-    except SnapshotError:
-        return None
 
 
 def _without_parameters(message: Definition) -> list[str]:
