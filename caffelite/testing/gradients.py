@@ -87,7 +87,7 @@ def compare(
 
     `magnitude` is the size of the terms that f adds up: it tells how far rounding goes."""
     slopes = [
-        _slope(f, x, u, float(np.vdot(gradient, u)), magnitude, tolerance)
+        slope(f, x, u, float(np.vdot(gradient, u)), magnitude, tolerance)
         for u in _directions(x.shape, directions, rng)
     ]
     # a NaN is the worst of all
@@ -103,9 +103,11 @@ def _directions(shape: tuple[int, ...], count: int, rng: np.random.Generator) ->
         yield from np.eye(size).reshape(size, *shape)
 
 
-def _slope(
+def slope(
     f: Callable[[], float], x: Array, u: Array, analytic: float, magnitude: float, tolerance: float
 ) -> Slope:
+    """The slope of `f` at `x` in the direction `u`, beside what the gradient says of it; see
+    `compare`."""
     at = x.copy()
 
     def f_at(step: float) -> float:
