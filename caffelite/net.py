@@ -19,6 +19,7 @@ from caffelite.layers.base import Context, Layer, TakesArrays, show
 from caffelite.plan.build import Plan, plan_net
 from caffelite.plan.graph import Version, state_for
 from caffelite.plan.params import Param
+from caffelite.protobufs import is_protobuf, net_from_protobuf
 from caffelite.report.summary import Summary, summarise
 from caffelite.run.arena import Arena, ParamBlob
 from caffelite.run.blobs import blobs_of
@@ -33,11 +34,11 @@ class Net:
     """A net of one phase: `Net("f.net", caffelite.TEST)`, or with weights
     `Net("f.net", "w.caffemodel", caffelite.TEST)`.
 
-    `source` is a path or a NetParameter. `blobs[name]` is the last version of a blob, `params[
-    layer]` the layer's parameters. The seed sets all chance; without one it comes from the
-    system. `engine` and `device` say what computes (`caffelite.engines`). `plan` is a plan that
-    has been made of this very message, and is not made again. Errors: NetError, with every mistake
-    of the file.
+    `source` is a path or a NetParameter, caffelite's or protobuf's. `blobs[name]` is the last
+    version of a blob, `params[layer]` the layer's parameters. The seed sets all chance; without
+    one it comes from the system. `engine` and `device` say what computes (`caffelite.engines`).
+    `plan` is a plan that has been made of this very message, and is not made again. Errors:
+    NetError, with every mistake of the file.
     """
 
     def __init__(
@@ -69,6 +70,8 @@ class Net:
             # a message that was read as text is up to date; one that was built may be old
             old = ("layers" in source.specs and source.has("layers")) or source.has("input")
             self.param, self.folder = modern_net(source, "net") if old else source, folder or ""
+        elif is_protobuf(source):
+            self.param, self.folder = net_from_protobuf(source), folder or ""
         else:
             self.param = load_net(source)
             self.folder = folder or os.path.dirname(os.fspath(source))

@@ -24,6 +24,7 @@ WAY: list[tuple[str, ...]] = [
     ("data",),
     ("layers",),
     ("files",),
+    ("protobufs",),
     ("plan",),
     ("deploy",),
     ("report", "draw"),

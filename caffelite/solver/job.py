@@ -19,6 +19,7 @@ from caffelite.net import Net
 from caffelite.paths import find_path
 from caffelite.plan.build import Plan, plan_net
 from caffelite.plan.graph import state_for
+from caffelite.protobufs import from_protobuf, is_protobuf
 from caffelite.schema.common import Phase
 from caffelite.schema.legacy import upgrade_solver
 from caffelite.schema.net import NetParameter, NetState
@@ -133,8 +134,10 @@ def load_job(
     dtype: Any = np.float32,
     whole: bool = False,
 ) -> Job:
-    """As `plan_job`, from a file or a message. The mistakes of the text are raised together with
-    those of the job."""
+    """As `plan_job`, from a file or a message, caffelite's or protobuf's. The mistakes of the text
+    are raised together with those of the job."""
+    if is_protobuf(source):
+        source = from_protobuf(source, SolverParameter)
     if isinstance(source, SolverParameter):
         return plan_job(source, path, rule, dtype, whole)
     problems: list[Problem] = []

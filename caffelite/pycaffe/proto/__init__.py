@@ -1,0 +1,1 @@
+"""`caffe.proto`: where scripts find `caffe_pb2`."""
