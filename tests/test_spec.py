@@ -35,7 +35,7 @@ def test_the_net_reads_as_its_text() -> None:
     net = lenet_like().to_proto("tiny")
     assert parse_net(str(net)) == net
     assert [layer.name for layer in net.layer] == [
-        "data", "label", "conv1", "pool1", "relu1", "autoblob1", "score", "loss",
+        "data", "label", "conv1", "pool1", "relu1", "Dropout1", "score", "loss",
     ]  # fmt: skip
     relu = net.layer[4]
     assert (relu.bottom, relu.top) == (["pool1"], ["pool1"])

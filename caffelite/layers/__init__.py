@@ -21,3 +21,8 @@ def __getattr__(name: str) -> Factory:
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
+
+
+def __dir__() -> list[str]:
+    """The types of layers, as `L` offers them."""
+    return sorted(registry)
