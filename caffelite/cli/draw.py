@@ -21,11 +21,10 @@ import sys
 from pathlib import Path
 
 from caffelite.cli.nets import add_state_arguments, open_net
-from caffelite.errors import CaffeliteError, Problem
+from caffelite.draw.render import FORMATS, format_of, render
 
 GROUP = "look"
 ORDER = 3
-FORMATS = {".svg": "svg", ".png": "png", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Draw; 0."""
     target = args.output or f"{Path(args.net).stem}.svg"
-    form = args.format or ("svg" if target == "-" else _format(target))
+    hint = "or --format, which takes any name"
+    form = args.format or ("svg" if target == "-" else format_of(Path(target).suffix, target, hint))
     data = picture(args, form)
     if target == "-":
         sys.stdout.flush()
@@ -57,19 +57,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _format(target: str) -> str:
-    suffix = Path(target).suffix.lower()
-    if suffix not in FORMATS:
-        raise CaffeliteError(
-            Problem(
-                f'"{target}" does not end like a picture',
-                expected="a name that ends in " + ", ".join(FORMATS),
-                hint="or --format, which takes any name",
-            )
-        )
-    return FORMATS[suffix]
-
-
 def picture(args: argparse.Namespace, form: str) -> bytes:
     """The net of the arguments in a format."""
     net, states, folder = open_net(args, args.net)
@@ -77,21 +64,4 @@ def picture(args: argparse.Namespace, form: str) -> bytes:
 
     with_data = [state for state in states if has_data(net, state)]
     drawn = diagram(net, with_data or states[:1], folder)
-    if form == "dot":
-        from caffelite.draw.languages import dot
-
-        return dot(drawn).encode()
-    if form == "mermaid":
-        from caffelite.draw.languages import mermaid
-
-        return mermaid(drawn).encode()
-    from caffelite.draw.scene import compose
-
-    scene = compose(drawn, wrap=not args.no_wrap)
-    if form == "svg":
-        from caffelite.draw.svg import svg
-
-        return svg(scene).encode()
-    from caffelite.draw.png import png
-
-    return png(scene)
+    return render(drawn, form, wrap=not args.no_wrap)

@@ -6,10 +6,11 @@ from caffelite.draw.diagram import Box, Diagram
 from caffelite.draw.kinds import COLOURS
 
 
-def dot(diagram: Diagram) -> str:
-    """For `dot -Tsvg`."""
+def dot(diagram: Diagram, rankdir: str = "TB") -> str:
+    """For `dot -Tsvg`. `rankdir` is the way the net runs: TB from top to bottom, BT, LR, RL."""
     lines = [
         f"digraph {_dot_text(diagram.name)} {{",
+        *([f"  rankdir={rankdir};"] if rankdir != "TB" else []),
         '  node [shape=box, style="filled,rounded", fontname="Helvetica", fontsize=11];',
         '  edge [fontname="Helvetica", fontsize=9];',
     ]
