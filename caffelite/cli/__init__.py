@@ -9,6 +9,7 @@ into its `run`.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit status: 0 when all is well, 1 after a mistake in a file, 2 after
     one in the command line (both explained on stderr), 130 after Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
-    _survive_any_encoding()
+    _survive_any_output()
     try:
         status = _dispatch(words)
         if sys.stdout is not None:
@@ -90,8 +91,11 @@ def _say(text: str) -> None:
         print(text, file=sys.stderr)
 
 
-def _survive_any_encoding() -> None:
-    """A letter that the terminal's encoding lacks is shown escaped."""
+def _survive_any_output() -> None:
+    """Outputs that were closed take everything and show nothing; a letter that the terminal's
+    encoding lacks is shown escaped."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         encoding = (getattr(stream, "encoding", "") or "utf-8").lower().replace("-", "")
         if encoding != "utf8" and hasattr(stream, "reconfigure"):

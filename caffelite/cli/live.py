@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -19,8 +20,8 @@ class LiveMonitor(LineMonitor):
 
     interval = 1
 
-    def __init__(self, param: SolverParameter) -> None:
-        self.console = Console(highlight=False, soft_wrap=True)
+    def __init__(self, param: SolverParameter, file: TextIO | None = None) -> None:
+        self.console = Console(highlight=False, soft_wrap=True, file=file)
         super().__init__(write=self._line)
         self.last = param.max_iter
         self.iteration, self.loss, self.rate = -1, float("nan"), 0.0

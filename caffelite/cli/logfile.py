@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import math
-import sys
-from typing import Any, TextIO, cast
+import os
+from io import FileIO
+from typing import Any
 
 import numpy as np
 
 from caffelite import snapshot
+from caffelite.cli.enduring import say
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver.base import Solver
 from caffelite.solver.monitor import Monitor, Output
+
+MAX_LINE = 1 << 20
+"""Where the end of the last line is looked for."""
 
 
 def log_path(param: SolverParameter, solver_path: str) -> str:
@@ -28,19 +35,22 @@ class LogMonitor(Monitor):
     resumed run's lines are added to what is there."""
 
     def __init__(self, path: str, max_iter: int = 0, resumed: bool = False) -> None:
-        self.path, self._mode = path, "a" if resumed else "w"
+        self.path, self._resumed = path, resumed
         self.interval = max(1, max_iter // 200) if path else 0
         self._shown = -1
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
+        self._warned = False
 
     def start(self, solver: Solver) -> None:
         """Open the file and write what the run is."""
         if not self.path:
             return
         try:
-            self._file = cast(TextIO, open(self.path, self._mode, encoding="utf-8"))  # noqa: SIM115
+            if self._resumed:
+                _cut_half_a_line(self.path)
+            self._file = FileIO(self.path, "ab", opener=None if self._resumed else _open_empty)
         except OSError as error:
-            print(f"no log is written: {self.path}: {error.strerror}", file=sys.stderr)
+            say(f"no log is written: {self.path}: {error.strerror}")
             return
         self._write(
             event="start",
@@ -54,13 +64,24 @@ class LogMonitor(Monitor):
 
     def __exit__(self, *failure: object) -> None:
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):
+                self._file.close()
             self._file = None
 
     def _write(self, **record: Any) -> None:
-        if self._file is not None:
-            self._file.write(json.dumps(record) + "\n")
-            self._file.flush()
+        """Add a line. A full disk costs the line, never the run, and leaves no half of it."""
+        if self._file is None:
+            return
+        line = (json.dumps(record) + "\n").encode()
+        try:
+            end = os.fstat(self._file.fileno()).st_size
+            if self._file.write(line) != len(line):
+                self._file.truncate(end)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            if not self._warned:
+                say(f"the log cannot be written: {self.path}: {error.strerror}; the run goes on")
+            self._warned = True
 
     def on_display(self, iteration: int, loss: float, rate: float, outputs: list[Output]) -> None:
         self._write(event="train", iteration=iteration, loss=loss, lr=rate, outputs=_plain(outputs))
@@ -75,6 +96,22 @@ class LogMonitor(Monitor):
 
     def on_snapshot(self, model: str, state: str) -> None:
         self._write(event="snapshot", model=model, state=state)
+
+
+def _open_empty(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_TRUNC, 0o666)
+
+
+def _cut_half_a_line(path: str) -> None:
+    """Remove a line without an end, which a killed run has left."""
+    if not os.path.isfile(path):
+        return
+    with open(path, "r+b") as file:
+        start = max(0, file.seek(0, os.SEEK_END) - MAX_LINE)
+        file.seek(start)
+        end = file.read(MAX_LINE)
+        if end and not end.endswith(b"\n"):
+            file.truncate(start + end.rfind(b"\n") + 1)
 
 
 def _plain(outputs: list[Output]) -> dict[str, Any]:

@@ -4,7 +4,8 @@
   caffelite train spiral.solver --snapshot spiral_iter_1000.solverstate
   caffelite train finetune.solver --weights bvlc_reference.caffemodel
 
-Ctrl-C finishes the iteration, takes a snapshot and says how to go on.
+Ctrl-C finishes the iteration, takes a snapshot and says how to go on; an error that ends the run
+takes one too, where the disk allows.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import signal
 import sys
 import time
 from types import FrameType
+from typing import TextIO, cast
 
 import numpy as np
 
@@ -27,13 +29,15 @@ from caffelite.cli.console import (
     load_plugins,
     use_device,
 )
+from caffelite.cli.enduring import Enduring, say
 from caffelite.cli.live import LiveMonitor
 from caffelite.cli.logfile import LogMonitor, Several, log_path
 from caffelite.errors import CaffeliteError, Problem
 from caffelite.files import parse_message
 from caffelite.schema.solver import SolverParameter
 from caffelite.snapshot import missing_folder, writes
-from caffelite.solver import LineMonitor, Monitor, Solver, get_solver, load_job
+from caffelite.solver import Job, LineMonitor, Monitor, Solver, get_solver, load_job
+from caffelite.solver.claim import claimed
 from caffelite.text import read_source
 from caffelite.weights import Report
 
@@ -86,8 +90,14 @@ def run(args: argparse.Namespace) -> int:
     param = job.param
     log_file = args.log or log_path(param, args.solver)
     log = LogMonitor(log_file, param.max_iter, resumed=bool(args.snapshot))
-    screen = LiveMonitor(param) if sys.stdout.isatty() else LineMonitor(file=sys.stdout)
+    out = cast(TextIO, Enduring(sys.stdout))
+    screen = LiveMonitor(param, out) if out.isatty() else LineMonitor(file=out)
     use_device(args)
+    with claimed(param, args.solver):
+        return _train(args, job, screen, log)
+
+
+def _train(args: argparse.Namespace, job: Job, screen: LineMonitor, log: LogMonitor) -> int:
     solver = get_solver(job, Several([screen, log]))
     for path in (args.weights or "").split(","):
         if path:
@@ -183,7 +193,7 @@ class Interrupts:
         if isinstance(self.screen, LiveMonitor):
             self.screen.on_note(text)
         else:  # not on stdout: the signal may have come while a line was written there
-            print(text, file=sys.stderr, flush=True)
+            say(text)
 
     def _snap(self, number: int, frame: FrameType | None) -> None:
         self.solver.snapshot_requested = True

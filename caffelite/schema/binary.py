@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Union
 import numpy as np
 
 from caffelite.errors import SnapshotError, did_you_mean
-from caffelite.reading import plain_file
+from caffelite.reading import plain_file, shown
 from caffelite.schema.common import BlobProto, BlobShape
 from caffelite.schema.stored import StoredArray
 from caffelite.schema.wire import MAX_BYTES, decode, decode_file, encode, too_large
@@ -142,8 +142,9 @@ def replacing(path: PathLike) -> Iterator[Path]:
         os.replace(part, target)
         if os.name == "posix":
             _flush_to_disk(target.parent)  # the new name too
-    except OSError as error:
-        raise SnapshotError(f"{path}: cannot be written: {error.strerror or error}") from None
+    except (OSError, RuntimeError) as error:  # HDF5's library raises either
+        reason = shown(getattr(error, "strerror", None) or error)
+        raise SnapshotError(f"{path}: cannot be written: {reason}") from None
     finally:
         with contextlib.suppress(OSError):
             part.unlink()

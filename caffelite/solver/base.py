@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections import deque
@@ -12,13 +13,13 @@ import numpy as np
 
 from caffelite import mode, snapshot
 from caffelite.blob import Array
-from caffelite.errors import SolverError
+from caffelite.errors import SnapshotError, SolverError
 from caffelite.net import Net
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver import lengths, resume
 from caffelite.solver.diagnosis import diagnose
 from caffelite.solver.job import Job, load_job
-from caffelite.solver.monitor import LineMonitor, Monitor
+from caffelite.solver.monitor import LineMonitor, Monitor, Output
 from caffelite.solver.rules import RULES, Rule, find_rule
 from caffelite.solver.stopping import Watch
 from caffelite.solver.testing import mean_outputs, outputs_of
@@ -51,6 +52,10 @@ def solver_class(param: SolverParameter) -> type[Solver]:
         return SOLVERS[param.type]
     find_rule(param)
     return Solver
+
+
+class _Left(Exception):
+    """A test was left before its end."""
 
 
 class Solver:
@@ -100,6 +105,9 @@ class Solver:
         """Set it (from a signal handler, say) and `step` returns after the current iteration."""
         self.snapshot_requested = False
         """Set it and `step` takes a snapshot after the current iteration."""
+        self._saved = -1
+        """The iteration of the last snapshot."""
+        self._updating = self._on_schedule = False
         self._rate_at = job.rate
         self._callbacks: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
         self._losses: deque[float] = deque(maxlen=max(1, param.average_loss))
@@ -140,14 +148,15 @@ class Solver:
         self._losses.clear()
         while self.iter < stop and not self.stop_requested:
             if timetable.tests(self.iter):
-                self._test_on_schedule()
+                if not self._test_on_schedule():
+                    break
                 if self.watch is not None and self.watch.exhausted:
                     self.monitor.on_note(self.watch.verdict())
                     break
             self._iterate(timetable)
             if self.snapshot_requested or timetable.saves(self.iter):
                 self.snapshot_requested = False
-                self.snapshot()
+                self._snapshot_underway()
 
     def _iterate(self, timetable: Timetable) -> None:
         """One iteration: gradients, what is to be shown of them, the update."""
@@ -157,8 +166,10 @@ class Solver:
         self._tell(self._read(self._gradients()), timetable)
         for _, gradient_ready in self._callbacks:
             gradient_ready()
+        self._updating = True
         self.apply_update()
         self.iter += 1
+        self._updating = False
 
     def _gradients(self) -> SupportsFloat:
         """Sum the gradients of `iter_size` batches; the mean of their losses. An engine's loss may
@@ -193,17 +204,28 @@ class Solver:
         return sum(self._losses) / len(self._losses)
 
     def solve(self, resume: str | None = None) -> None:
-        """Train up to `max_iter`, with the tests and snapshots that the solver file asks for."""
+        """Train up to `max_iter`, with the tests and snapshots that the solver file asks for.
+
+        An error that ends the run takes a snapshot first, if the parameters are whole and the disk
+        allows. The batch in which it came is then passed over by a run that goes on."""
         if resume:
             self.restore(resume)
         param = self.param
         if not param.has("max_iter"):
             raise SolverError(lengths.no_end(param))
-        self.step(max(0, param.max_iter - self.iter))
+        first = self.iter
+        try:
+            self.step(max(0, param.max_iter - self.iter))
+        except Exception:
+            if self.iter > first and (param.snapshot or param.snapshot_after_train):
+                self._rescue()
+            raise
         if self.stop_requested:
             return
         timetable = Timetable(param)
-        if param.snapshot_after_train and not timetable.saves(self.iter):
+        if param.snapshot_after_train and not (
+            timetable.saves(self.iter) and self._saved == self.iter
+        ):
             self.snapshot()
         if timetable.displays(self.iter):
             self._losses.append(float(self.net.forward_loss()))
@@ -222,32 +244,73 @@ class Solver:
 
     def test(self, index: int = 0) -> dict[str, Array]:
         """Run one test net over its batches; the mean of every output."""
-        outputs, loss = mean_outputs(self.test_nets[index], self.test_iter[index])
+        each = self._leave_if_asked if self._on_schedule else None
+        outputs, loss = mean_outputs(self.test_nets[index], self.test_iter[index], each)
         shown = loss if self.param.test_compute_loss else None
         self.monitor.on_test(self.iter, index, shown, outputs)
         return {output.name: output.values for output in outputs}
 
-    def _test_on_schedule(self) -> None:
-        results = self.test_all()
+    def _test_on_schedule(self) -> bool:
+        """Test, and watch the results. False if `stop_requested` was set underway: then the test
+        was left, and all is as if it had not begun."""
+        before = resume.run_state(self)
+        self._on_schedule = True
+        try:
+            results = self.test_all()
+        except _Left:
+            resume.put_back(self, before)
+            return False
+        finally:
+            self._on_schedule = False
         watch = self.watch
         if watch is None:
-            return
+            return True
         value = float(results[watch.net][watch.output].item())
         if watch.observe(self.iter, value) and self.param.keep_best:
-            path = snapshot.best_path(self.param, self.path)
+            self._keep_best(f"the best {watch.output} so far, {value:g}")
+        return True
+
+    def _keep_best(self, what: str) -> None:
+        path = snapshot.best_path(self.param, self.path)
+        try:
             self.net.save(path)
-            self.monitor.on_note(f"the best {watch.output} so far, {value:g}, is kept in {path}")
+        except SnapshotError as error:
+            self.monitor.on_note(f"{what}, is not kept: {error}; the run goes on")
+        else:
+            self.monitor.on_note(f"{what}, is kept in {path}")
+
+    def _leave_if_asked(self, batch: int, outputs: list[Output]) -> None:
+        if self.stop_requested:
+            raise _Left
 
     # Snapshots.
 
     def snapshot(self) -> str:
         """Write the parameters and the state of the run; the path of the .solverstate."""
         model, path = resume.write(self)
+        self._saved = self.iter
         self.monitor.on_snapshot(model, path)
         return path
+
+    def _snapshot_underway(self) -> None:
+        """A snapshot that cannot be written does not end the run: the next one may be."""
+        try:
+            self.snapshot()
+        except SnapshotError as error:
+            self.monitor.on_note(f"no snapshot at iteration {self.iter}: {error}; the run goes on")
+
+    def _rescue(self) -> None:
+        """Before an error ends the run: keep what was learned since the last snapshot."""
+        whole = not self._updating and bool(np.isfinite(self.net.arena.data).all())
+        if not whole or self._saved == self.iter:
+            return
+        with contextlib.suppress(SnapshotError, MemoryError):
+            self.monitor.on_note(f"an error at iteration {self.iter}; what was learned is kept:")
+            self.snapshot()
 
     def restore(self, path: str, verify: bool = True) -> None:
         """Go on from a .solverstate. Raises SnapshotError if it is not one of this net's, is
         damaged, or does not belong to the parameters beside it (`verify=False` goes on all the
         same); the solver is then as it was."""
         resume.read(self, path, verify)
+        self._saved = self.iter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,7 +72,8 @@ class LineMonitor(Monitor):
         self.write = write or self._print
 
     def _print(self, line: str) -> None:
-        print(line, file=self._file or sys.stderr, flush=True)
+        with contextlib.suppress(OSError, ValueError):  # a closed pipe must not end the run
+            print(line, file=self._file or sys.stderr, flush=True)
 
     def on_display(self, iteration: int, loss: float, rate: float, outputs: list[Output]) -> None:
         self.write(f"Iteration {iteration}, loss = {loss:g}, lr = {rate:g}")
