@@ -40,8 +40,8 @@ class Span:
     def excerpt(self) -> str:
         """The line with a caret below, tabs and control characters made visible as spaces."""
         line = self.source.lines[self.line - 1] if self.line <= len(self.source.lines) else ""
-        line = "".join(c if c.isprintable() else " " for c in line)
         shown, col = _window(line, self.col - 1)
+        shown = "".join(c if c.isprintable() else " " for c in shown)
         number = f"{self.line:>5} | "
         width = max(1, min(self.width, len(shown) - col))
         return f"{number}{shown}\n{' ' * (len(number) - 2)}| {' ' * col}^{'~' * (width - 1)}"
@@ -79,6 +79,9 @@ class Problem:
 
 class CaffeliteError(Exception):
     """Something the user can mend. `problems` lists every mistake that was found."""
+
+    over_limit = False
+    """Was something larger than a bound of `caffelite.reading`?"""
 
     def __init__(self, *problems: Problem | str) -> None:
         self.problems = [p if isinstance(p, Problem) else Problem(p) for p in problems]

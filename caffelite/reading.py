@@ -27,12 +27,15 @@ LIMITS: dict[str, int] = {
     "pixels": 50_000_000,
     "unpacked": 512 << 20,
     "text": 1 << 30,
+    "definition": 2 << 20,
+    "fields": 500_000,
     "columns": 1_000_000,
     "objects": 100_000,
 }
 """What is refused unless the bound is raised: an image of more pixels; a compressed or sparse
-file, or a record, that becomes more bytes, and more than 10 times its own; a longer text file, in
-bytes; a table of more columns; a file of more groups and data sets, layers or arrays."""
+file, or a record, that becomes more bytes, and more than 10 times its own; a longer text file of
+data, in bytes; a longer text of a net or a solver; a binary file of more fields; a table of more
+columns; a file of more groups and data sets, layers or arrays."""
 
 MAX_AXES = 32
 """As in Caffe."""
@@ -94,9 +97,9 @@ def check_unpacked(
 def _over(
     name: str, found: int, bound: int, what: str, error: type[CaffeliteError]
 ) -> CaffeliteError:
-    unit = "bytes" if name in ("unpacked", "text") else name
+    unit = "bytes" if name in ("unpacked", "text", "definition") else name
     found_text = f"{found:,}" if found < 10**18 else f"{float(min(found, 10**300)):.3g}"
-    return error(
+    raised = error(
         Problem(
             f"{what} has {found_text} {unit}",
             expected=f"at most {bound:,}",
@@ -104,6 +107,8 @@ def _over(
             f"environment, or caffelite.reading.set_limits({name}={found}) in Python",
         )
     )
+    raised.over_limit = True
+    return raised
 
 
 def shown(text: object, most: int = 200) -> str:

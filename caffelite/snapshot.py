@@ -156,8 +156,9 @@ def _read_state(path: str) -> RunState:
         data = read_bytes(path)
         try:
             message = decode(data, SolverState, path, "a solver's state (.solverstate)")
-        except SnapshotError:
-            _refuse_model(path)
+        except SnapshotError as error:
+            if not error.over_limit:
+                _refuse_model(path)
             raise
         state = RunState(
             message.iter,
@@ -243,9 +244,15 @@ def _number(file: Reader, name: str) -> int:
     return int(file.read(data)[0])
 
 
+def _whole_number(digits: str) -> int:
+    if len(digits) > 100:  # a seed may have more than 64 bits; reading 10 MB of digits takes hours
+        raise ValueError
+    return int(digits)
+
+
 def _run_state(path: str, text: str | None) -> dict[str, Any]:
     try:
-        found = json.loads(text or "{}")
+        found = json.loads(text or "{}", parse_int=_whole_number)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):

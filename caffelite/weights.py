@@ -108,8 +108,9 @@ def weights_in(file: BinaryIO, name: str) -> dict[str, Sequence[InFile]]:
     """As `open_weights`, from an open .caffemodel, which errors call `name`."""
     try:
         stored = decode_file(file, _Weights, name, "a file of parameters (.caffemodel)")
-    except SnapshotError:
-        _refuse_solver_state(file, name)
+    except SnapshotError as error:
+        if not error.over_limit:
+            _refuse_solver_state(file, name)
         raise
     found: dict[str, Sequence[InFile]] = {}
     layers: list[Any] = [layer.layer if layer.has("layer") else layer for layer in stored.layers]

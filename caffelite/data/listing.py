@@ -39,7 +39,7 @@ def read_labelled(path: str) -> tuple[Source, list[tuple[str, int, int]]]:
     """Lines "PATH LABEL", the path up to the last blank: (path, label, line from 0) each."""
     source = read_list(path)
     entries = []
-    problems = []
+    problems: list[Problem] = []
     for number, line in enumerate(source.lines):
         if not line.strip():
             continue
@@ -49,6 +49,8 @@ def read_labelled(path: str) -> tuple[Source, list[tuple[str, int, int]]]:
                 raise ValueError
             entries.append((name, whole_number(label), number))
         except ValueError:
+            if len(problems) == 10:
+                break
             problems.append(
                 Problem(
                     "this line is not a path and a label",
@@ -57,7 +59,7 @@ def read_labelled(path: str) -> tuple[Source, list[tuple[str, int, int]]]:
                 )
             )
     if problems:
-        raise DataError(*problems[:10])
+        raise DataError(*problems)
     return source, entries
 
 

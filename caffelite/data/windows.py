@@ -89,9 +89,9 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
 
 def _float(word: str, what: str) -> float:
     try:
-        if not _NUMBER.fullmatch(word):
+        if not _NUMBER.fullmatch(word[:400]) or not math.isfinite(number := float(word)):
             raise ValueError
-        return float(word)
+        return number
     except ValueError:
         raise ValueError(f'"{shown(word, 40)}" where {what} was expected') from None
 

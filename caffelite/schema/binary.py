@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Union
 import numpy as np
 
 from caffelite.errors import SnapshotError, did_you_mean
-from caffelite.reading import plain_file, shown
+from caffelite.reading import MAX_AXES, plain_file, shown, size_of
 from caffelite.schema.common import BlobProto, BlobShape
 from caffelite.schema.stored import StoredArray
 from caffelite.schema.wire import MAX_BYTES, decode, decode_file, encode, too_large
@@ -55,6 +55,10 @@ def stored_array_of(blob: BlobProto) -> np.ndarray | StoredArray:
     if not isinstance(array, StoredArray):
         array = np.asarray(array, np.float32 if blob.has("data") else np.float64)
     shape = _shape_of(blob)
+    if len(shape) > MAX_AXES:
+        raise SnapshotError(
+            f"a stored blob has {len(shape)} axes; there are at most {MAX_AXES}, as in Caffe"
+        )
     if any(n < 0 for n in shape) or math.prod(shape) != array.size:
         raise SnapshotError(
             f"a stored blob of shape {shape} holds {array.size} values; is the file damaged?"
@@ -99,10 +103,9 @@ def write_blob(path: PathLike, array: np.ndarray) -> None:
 def read_bytes(path: PathLike) -> bytes:
     """All of a file. Raises SnapshotError saying why it cannot be read."""
     with open_binary(path) as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise too_large(os.fspath(path))
-    return data
+        if size_of(file) > MAX_BYTES:
+            raise too_large(os.fspath(path))
+        return file.read(MAX_BYTES)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from caffelite.errors import SnapshotError
+from caffelite.reading import check_limit, limit
+from caffelite.schema.counting import objects_in
 from caffelite.schema.message import FieldSpec, Message
 
 FLOATS: dict[Any, np.dtype] = {"float": np.dtype("<f4"), "double": np.dtype("<f8")}
@@ -33,22 +35,23 @@ def is_array(spec: FieldSpec) -> bool:
     return spec.packed and spec.type in FLOATS
 
 
-def outline(file: BinaryIO, size: int, cls: type[Message]) -> bytes | None:
+def outline(file: BinaryIO, size: int, cls: type[Message], name: str = "the data") -> bytes | None:
     """The outline of a message that is all of a file of `size` bytes. Fields that are not declared
-    are left out.
+    are left out. Raises SnapshotError, which calls the file `name`, if there are more fields than
+    `caffelite.reading` allows.
 
     None where the bytes must be read as a whole: they are damaged, or old writers stored the values
     of an array one by one."""
     file.seek(0)
     try:
-        return bytes(_Walk(file).message(cls, size, 0))
+        return bytes(_Walk(file, name).message(cls, size, 0))
     except _Irregular:
         return None
 
 
-def outline_of(data: bytes, cls: type[Message]) -> bytes | None:
+def outline_of(data: bytes, cls: type[Message], name: str = "the data") -> bytes | None:
     """The outline of a message in memory."""
-    return outline(io.BytesIO(data), len(data), cls)
+    return outline(io.BytesIO(data), len(data), cls, name)
 
 
 def placed(spec: FieldSpec, found: list[bytes], take: Take) -> Any:
@@ -77,8 +80,9 @@ class _Irregular(Exception):
 
 
 class _Walk:
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file, self._name = file, name
+        self._count, self._most = 0, limit("fields")
         self._at = 0
         self._specs: dict[type[Message], dict[int, FieldSpec]] = {}
 
@@ -91,6 +95,7 @@ class _Walk:
             specs = self._specs[cls] = {spec.number: spec for spec in cls.specs.values()}
         out = bytearray()
         while self._at < end:
+            self._counted(1)
             tag, number = self._varint()
             kind, spec = number & 7, specs.get(number >> 3)
             if not number >> 3:
@@ -123,7 +128,13 @@ class _Walk:
             if spec is not None:
                 out += tag + varint_bytes(_PLACE.size) + _PLACE.pack(start, size)
         else:
+            self._counted(objects_in(spec, size))
             out += tag + size_bytes + self._read(size)
+
+    def _counted(self, objects: int) -> None:
+        self._count += objects
+        if self._count > self._most:
+            check_limit("fields", self._count, f"{self._name}: it", SnapshotError)
 
     def _read(self, size: int) -> bytes:
         data = self._file.read(size) if size >= 0 else b""

@@ -24,6 +24,7 @@ import numpy as np
 from caffelite.errors import Problem, SnapshotError
 from caffelite.filetypes import EMPTY, PROTOBUF, TEXT, type_of, varint
 from caffelite.reading import size_of
+from caffelite.schema.counting import check_fields
 from caffelite.schema.message import FieldSpec, Message
 from caffelite.schema.outline import (
     FLOATS,
@@ -77,11 +78,12 @@ def decode(data: bytes, cls: type[M], name: str = "", what: str = "") -> M:
     name, what = name or "the data", what or f"a {cls.__name__}"
     if len(data) > MAX_BYTES:
         raise too_large(name)
-    outlined = outline_of(data, cls) if len(data) > LARGE else None
+    outlined = outline_of(data, cls, name) if len(data) > LARGE else None
     if outlined is not None:
         views = partial(_view, data)
         if (message := _read_outline(outlined, cls, views)) is not None:
             return message
+    check_fields(data, cls, name)
     for packed in (True, False):
         codec = _codec(cls, packed)
         proto = codec.new(cls)
@@ -107,7 +109,7 @@ def decode_file(file: BinaryIO, cls: type[M], name: str, what: str = "") -> M:
     size = size_of(file)
     if size > MAX_BYTES:
         raise too_large(name)
-    outlined = outline(file, size, cls)
+    outlined = outline(file, size, cls, name)
     if outlined is not None:
         stored = partial(_stored, file)
         if (message := _read_outline(outlined, cls, stored)) is not None:

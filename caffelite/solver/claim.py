@@ -22,7 +22,7 @@ from caffelite.schema.solver import SolverParameter
 def claimed(param: SolverParameter, solver_path: str) -> Iterator[None]:
     """Claim the snapshots' names for one run, and remove what killed runs have left half written.
     Raises SolverError if another run has them."""
-    if not (param.snapshot or param.snapshot_after_train or param.keep_best):
+    if not snapshot.writes(param):
         yield
         return
     start, _ = snapshot.prefix(param, solver_path)

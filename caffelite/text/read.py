@@ -7,6 +7,7 @@ from pathlib import Path
 
 from caffelite.errors import ParseError, Problem, Source, Span, did_you_mean
 from caffelite.filetypes import EMPTY, FOLDER, TEXT, UTF16, type_of, type_of_folder
+from caffelite.reading import check_limit, check_plain, limit
 from caffelite.text.parse import normalised
 
 _GIVE_TEXT = "give a text definition here (.net, .solver, .prototxt)"
@@ -19,8 +20,8 @@ def read_source(path: str | os.PathLike[str]) -> Source:
     """
     name = os.fspath(path)
     try:
-        data = Path(name).read_bytes()
-    except OSError as error:
+        data = _read(name)
+    except (OSError, ValueError) as error:
         raise _refused(name, *_why_unreadable(Path(name), error)) from None
     kind = type_of(data, name)
     if kind is UTF16:
@@ -37,12 +38,26 @@ def read_source(path: str | os.PathLike[str]) -> Source:
     return source
 
 
+def _read(name: str) -> bytes:
+    """All of a file. A pipe is read if it was given to this process, /dev/stdin or what a shell
+    makes of <(...); any other, as a device, may have no end."""
+    most, given = limit("definition"), name.startswith(("/dev/fd/", "/dev/stdin"))
+    if not given and os.path.exists(name) and not os.path.isdir(name):
+        check_plain(name, ParseError)
+    with open(name, "rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        size = len(data) if given else max(len(data), os.path.getsize(name))
+        check_limit("definition", size, f'"{name}"', ParseError)
+    return data
+
+
 def _refused(name: str, message: str, hint: str | None) -> ParseError:
     return ParseError(Problem(f"{name}: {message}", hint=hint))
 
 
-def _why_unreadable(path: Path, error: OSError) -> tuple[str, str | None]:
-    if path.is_dir():
+def _why_unreadable(path: Path, error: Exception) -> tuple[str, str | None]:
+    if os.path.isdir(path):
         kind = type_of_folder(path)
         wanted = "a file" if kind is FOLDER else "a text definition"
         return f"this is {kind.name}, not {wanted}", _GIVE_TEXT
@@ -52,7 +67,7 @@ def _why_unreadable(path: Path, error: OSError) -> tuple[str, str | None]:
         except OSError:
             return "no such file", f"there is no folder {path.parent} either"
         return "no such file", did_you_mean(path.name, near)
-    return f"cannot be read: {error.strerror or error}", None
+    return f"cannot be read: {getattr(error, 'strerror', None) or error}", None
 
 
 def _not_utf8(name: str, data: bytes, at: int) -> ParseError:

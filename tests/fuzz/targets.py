@@ -37,14 +37,16 @@ def make_targets(folder: Path) -> dict[str, Target]:
     make_files(folder)
     text = (folder / "t.csv").read_bytes()
     targets = {
-        "lmdb": Target("db/data.mdb", _contents(folder / "db/data.mdb"), _layer("Data")),
+        "lmdb": Target("db/data.mdb", _contents(folder / "db/data.mdb"), read_layer("Data")),
         "csv": Target("t.csv", [text, b"a,b,c\n1,2,3\n4,5,6\n", b'"a",1\n"b",2\n'], _csv),
-        "idx": Target("labels", [_idx(np.arange(12)), _idx(np.ones((12, 2)))], _layer("IdxData")),
-        "idx.gz": Target("images.gz", _contents(folder / "images.gz"), _layer("IdxData")),
-        "npz": Target("a.npz", _npz(), _layer("NumpyData")),
-        "hdf5": Target("0.h5", _hdf5(folder), _layer("HDF5Data")),
-        "list": Target("img.txt", _contents(folder / "img.txt"), _layer("ImageData")),
-        "windows": Target("w.txt", _contents(folder / "w.txt"), _layer("WindowData")),
+        "idx": Target(
+            "labels", [_idx(np.arange(12)), _idx(np.ones((12, 2)))], read_layer("IdxData")
+        ),
+        "idx.gz": Target("images.gz", _contents(folder / "images.gz"), read_layer("IdxData")),
+        "npz": Target("a.npz", _npz(), read_layer("NumpyData")),
+        "hdf5": Target("0.h5", _hdf5(folder), read_layer("HDF5Data")),
+        "list": Target("img.txt", _contents(folder / "img.txt"), read_layer("ImageData")),
+        "windows": Target("w.txt", _contents(folder / "w.txt"), read_layer("WindowData")),
         "image": Target("image", _images(), lambda at: read_image(at / "image", None)),
         "mean": Target("mean", [encode(blob_proto(np.ones((3, 4))))], _mean),
     }
@@ -88,7 +90,7 @@ def _mean(folder: Path) -> object:
     return read_blob(folder / "mean")
 
 
-def _layer(kind: str) -> Callable[[Path], object]:
+def read_layer(kind: str) -> Callable[[Path], object]:
     """Three batches of the layer."""
 
     def read(folder: Path) -> object:
@@ -99,7 +101,7 @@ def _layer(kind: str) -> Callable[[Path], object]:
 
 
 def _csv(folder: Path) -> object:
-    return _layer("CsvData")(folder)
+    return read_layer("CsvData")(folder)
 
 
 def _idx(values: np.ndarray) -> bytes:
