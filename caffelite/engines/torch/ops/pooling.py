@@ -50,7 +50,11 @@ class Pooling(Op):
             if self.whole:
                 return (torch.mean(x, (2, 3), keepdim=True),)
             return (aten.avg_pool2d(x, *self.setting),)
-        y, self.indices = aten.max_pool2d_with_indices(x, *self.setting)
+        y, found = spare[0], self.indices
+        if y is None or found is None or not y.is_contiguous(memory_format=torch.channels_last):
+            y, self.indices = aten.max_pool2d_with_indices(x, *self.setting)
+        else:  # the same memory in each pass
+            aten.max_pool2d_with_indices.out(x, *self.setting, out=y, indices=found)
         if len(self.shapes[1]) > 1:
             return (y, self.indices.to(self.dtype))
         return (y,)
@@ -73,7 +77,11 @@ class Pooling(Op):
             return (aten.avg_pool2d_backward(dy, self.blank, *self.setting),)
         if self.indices is None:
             self.indices = torch.zeros_like(dy, dtype=torch.int64)
-        return (aten.max_pool2d_with_indices_backward(dy, self.blank, *self.setting, self.indices),)
+        run, given = aten.max_pool2d_with_indices_backward, (dy, self.blank, *self.setting)
+        dx = spare[0]
+        if dx is None or not dx.is_contiguous(memory_format=torch.channels_last):
+            return (run(*given, self.indices),)
+        return (run.grad_input(*given, self.indices, grad_input=dx),)
 
 
 def rounds_alike(spatial: Shape, window: Window, out: Shape, ceil: bool) -> bool:
