@@ -18,6 +18,7 @@ ENOUGH_OUTPUTS = 64
 """From here on each copied value takes part in so many products that the copy does not matter."""
 SMALL_TAPS = 9
 FEW_CHANNELS = 4
+"""From here down a filter sees so little at a place that the copy is worth it."""
 CACHE = 1 << 22
 """Bytes that the columns of one go may take."""
 
@@ -25,15 +26,15 @@ CACHE = 1 << 22
 class ColumnProduct:
     """∂L/∂W = ∂L/∂yᵀ · X, with X the columns of x.
 
-    Few channels are copied channel by channel, (channels, taps, places), in runs along the width;
-    many are copied together, (places, taps, channels), in runs along the channels."""
+    A single channel is copied tap by tap, (taps, places), in runs along the width;
+    several are copied place by place, (places, taps, channels), in runs along the channels."""
 
     def __init__(
         self, batch: tuple[int, ...], out: tuple[int, ...], window: Window, dtype: torch.dtype
     ) -> None:
         self.window, self.batch, self.out = window, batch, out
         n, channels, *spatial = batch
-        self.planar = channels <= FEW_CHANNELS
+        self.planar = channels == 1
         sizes = [size + 2 * p for size, p in zip(spatial, window.pad)]
         order = (n, channels, *sizes) if self.planar else (n, *sizes, channels)
         self.padded = torch.zeros(order if any(window.pad) else 0, dtype=dtype)
