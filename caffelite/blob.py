@@ -54,6 +54,11 @@ class Blob:
     def diff(self, values: object) -> None:
         self._refuse("diff")
 
+    @property
+    def raw_diff(self) -> Array:
+        """The memory of `diff`, whose content may be out of date: to be written into."""
+        return self.diff
+
     def _refuse(self, name: str) -> NoReturn:
         raise AttributeError(
             f"a blob's array cannot be replaced: write into it, {name}[...] = values"

@@ -83,11 +83,12 @@ class Convolution(ConvolvingLayer):
     def moved(self, spatial: Shape) -> Shape:
         return self.window.output_shape(spatial)
 
-    def forward(self, bottom: Arrays, top: Arrays) -> None:
+    def forward(self, bottom: Arrays, top: Arrays, relu: bool = False) -> None:
+        """`relu`: what is below 0 becomes 0."""
         weights = self.params[0].data
         for x, y in zip(bottom, top):
             self.kernels.conv_forward(
-                self.batch(x), weights, self.bias, self.batch(y), self.window, self.group
+                self.batch(x), weights, self.bias, self.batch(y), self.window, self.group, relu=relu
             )
 
     def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:

@@ -67,38 +67,37 @@ class InnerProduct(FullyConnected):
         super().setup(bottom)
 
     def prepare(self) -> None:
-        self._rows, self._columns = self.matrices
+        self.rows, self.columns = self.matrices
         weight = self.params[0].data
-        self._weight = weight.T if self.transposed else weight
-        self._weight_t = self._weight.T
-        self._bias: Array | None = self.params[1].data if self.param.bias_term else None
-        self._large = self.kernels.is_large(self._rows[0], weight.size)
-        self._dot = self.kernels.product if self._large else np.dot
-        self._weight_step = None if self._large else np.empty_like(weight)
+        self.weight: Array = weight.T if self.transposed else weight
+        self.bias: Array | None = self.params[1].data if self.param.bias_term else None
+        self.large = self.kernels.is_large(self.rows[0], weight.size)
+        self._dot = self.kernels.product if self.large else np.dot
+        self._weight_step = None if self.large else np.empty_like(weight)
         self._bias_step = np.empty(self.param.num_output, self.dtype)
-        self._ones = np.ones(self._rows[0], self.dtype)
+        self.ones = np.ones(self.rows[0], self.dtype)
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
-        x, y = matrix(bottom[0], self._rows), matrix(top[0], self._columns)
-        self._dot(x, self._weight_t, y)
-        if self._bias is not None:
-            np.add(y, self._bias, y)
+        x, y = matrix(bottom[0], self.rows), matrix(top[0], self.columns)
+        self._dot(x, self.weight.T, y)
+        if self.bias is not None:
+            np.add(y, self.bias, y)
 
     def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:
         x, dy, dx = (
-            matrix(bottom[0], self._rows),
-            matrix(top_diff[0], self._columns),
+            matrix(bottom[0], self.rows),
+            matrix(top_diff[0], self.columns),
             bottom_diff[0],
         )
         fresh = self.gradients.fresh
         if self.learns[0]:
             factors = (x.T, dy) if self.transposed else (dy.T, x)
             self._add(*factors, self.params[0].diff, self._weight_step, fresh)
-        if self._bias is not None and self.learns[1]:
+        if self.bias is not None and self.learns[1]:
             # Σ over samples; BLAS is faster at it than a sum
-            self._add(self._ones, dy, self.params[1].diff, self._bias_step, fresh)
+            self._add(self.ones, dy, self.params[1].diff, self._bias_step, fresh)
         if dx is not None:
-            self._dot(dy, self._weight, matrix(dx, self._rows))
+            self._dot(dy, self.weight, matrix(dx, self.rows))
 
     def _add(self, a: Array, b: Array, diff: Array, step: Array | None, fresh: bool) -> None:
         """diff ← a·b if fresh, else diff ← diff + a·b."""

@@ -59,33 +59,33 @@ class ReLU(Layer):
 
     def prepare(self) -> None:
         shape = self.bottom_shapes[0]
-        self._positive = np.empty(shape, bool)
+        self.positive = np.empty(shape, bool)
         # NumPy compares with an array much faster than with a number; one sample's worth of
         # zeros will do where the batch is large.
-        self._zero = np.zeros(shape if math.prod(shape) <= 16384 else shape[1:], self.dtype)
+        self.zero = np.zeros(shape if math.prod(shape) <= 16384 else shape[1:], self.dtype)
         self._slope = np.array(self.slope, self.dtype)
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         (x,), (y,) = bottom, top
         if self.slope == 0:
-            np.maximum(x, self._zero, out=y)
+            np.maximum(x, self.zero, out=y)
         else:
             np.copyto(y, x)
-            np.greater(x, self._zero, self._positive)
+            np.greater(x, self.zero, self.positive)
             self._lower(y)
 
     def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:
         (dy,), (dx,) = top_diff, bottom_diff
         if dx is None:
             return
-        np.greater(bottom[0] if self.slope < 0 else top[0], self._zero, self._positive)
+        np.greater(bottom[0] if self.slope < 0 else top[0], self.zero, self.positive)
         if self.slope == 0:
-            np.multiply(dy, self._positive, dx)
+            np.multiply(dy, self.positive, dx)
         else:
             np.copyto(dx, dy)
             self._lower(dx)
 
     def _lower(self, array: Array) -> None:
         """Multiply by the slope where x is not positive."""
-        factor = np.where(self._positive, self.dtype.type(1), self._slope)
+        factor = np.where(self.positive, self.dtype.type(1), self._slope)
         np.multiply(array, factor, array)

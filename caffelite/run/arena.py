@@ -164,13 +164,17 @@ class ParamBlob(Blob):
             arena.watcher()
         if arena.cleared:
             arena.settle()
-        if self._diff is None:
-            self._diff = arena.raw_diff[self.where].reshape(self.shape)
-        return self._diff
+        return self.raw_diff
 
     @diff.setter
     def diff(self, values: object) -> None:
         self._refuse("diff")
+
+    @property
+    def raw_diff(self) -> Array:
+        if self._diff is None:
+            self._diff = self.arena.raw_diff[self.where].reshape(self.shape)
+        return self._diff
 
 
 def _lent(plan: Plan, share: Lender | None) -> dict[Param, Blob]:

@@ -26,7 +26,7 @@ from caffelite.run.memory import Memory
 from caffelite.run.passes import backward_program, forward_program, not_overwritten
 from caffelite.run.placement import place
 from caffelite.run.program import DATA, Forward, Program, Step, Value
-from caffelite.run.session import Bound, Session, Setting
+from caffelite.run.session import Bound, Session, Setting, flat
 from caffelite.streams import Streams
 
 MakeSession = Callable[[Setting, Union[Session, None]], Session]
@@ -93,9 +93,8 @@ class Executor:
 
     def _forget(self) -> None:
         """Passes are compiled anew when they are next run."""
-        self._bound: dict[Part, list[Bound]] = {}
+        self._bound: dict[tuple[Part, bool], list[Bound]] = {}
         self._steady: list[Bound] | None = None  # the whole forward pass, if it may just be run
-        self._clears: dict[Part, list[Bound]] = {}
 
     def _prepare(self, part: Sequence[Node]) -> None:
         shapes = self.plan.shapes
@@ -234,14 +233,14 @@ class Executor:
         return backward_program(self.plan, start, end)
 
     def steps(self, direction: str) -> Sequence[tuple[Step, Bound]]:
-        """The steps of a whole pass beside what runs them, for those who measure them."""
+        """The steps of a whole pass beside what runs them, for those who measure them (a backward
+        pass that writes gradients anew: all within `overwriting`)."""
         part = (FORWARD, 0, self._end) if direction == FORWARD else (BACKWARD, self._end, 0)
-        if self._stale:
-            self.reshape()
-        program = self.program(part)
+        self._ready(part)
+        program, fresh = self.program(part), self._gradients.fresh
         if self.session.whole:  # each step by itself, so that there is something to measure
-            return [(step, self.session.bind((step,))[0]) for step in program]
-        return list(zip(program, self._compile(part)))
+            return [(step, self.session.bind((step,), fresh)[0]) for step in program]
+        return list(zip(program, self.session.bind(program, fresh)))
 
     @contextmanager
     def overwriting(self) -> Iterator[None]:
@@ -253,20 +252,26 @@ class Executor:
         finally:
             self._gradients.fresh = False
 
-    @no_collection()
-    def _compile(self, part: Part) -> list[Bound]:
+    def _ready(self, part: Part) -> None:
         self._follow(min(part[1:]), max(part[1:]))
         if part != (FORWARD, 0, self._end):
             self._keep_everything()
+
+    @no_collection()
+    def _compile(self, part: Part, fresh: bool = False) -> list[Bound]:
+        """The calls that run a part, kept. `fresh`: a backward pass after which the parameters'
+        gradients are its own alone."""
+        self._ready(part)
         program = self.program(part)
         if self._dynamic and part[0] == FORWARD and not self.session.whole:
             steps = [self._bind_dynamic(step) for step in program]
         else:
-            steps = self.session.bind(program)
-        if part[0] == BACKWARD:
-            params = not_overwritten(self.plan, program)
-            self._clears[part] = [self.session.clear(params)] if params else []
-        self._bound[part] = steps
+            steps = self.session.bind(program, fresh)
+            if self._around is None:
+                steps = flat(steps)
+        if fresh and (params := not_overwritten(self.plan, program)):
+            steps = [*flat([self.session.clear(params)]), *steps]
+        self._bound[part, fresh] = steps
         return steps
 
     def _bind_dynamic(self, step: Step) -> Bound:
@@ -298,7 +303,7 @@ class Executor:
         part = (FORWARD, start, self._end if end is None else end)
         if self._stale:
             self._follow(part[1], part[2])
-        steps = self._bound.get(part)
+        steps = self._bound.get((part, False))
         if steps is None:
             steps = self._compile(part)
         self._ran, self._until = True, part[2]
@@ -321,7 +326,7 @@ class Executor:
             self.session.bind((self.program(part)[index],))[0]()
             return
         # a dynamic layer may have exchanged the steps behind it
-        (self._bound.get(part) or self._compile(part))[index]()
+        (self._bound.get((part, False)) or self._compile(part))[index]()
 
     def _take_shapes(self) -> None:
         """The top shapes that the session found while it ran a pass as a whole."""
@@ -335,18 +340,19 @@ class Executor:
     def backward(self, start: int | None = None, end: int = 0) -> None:
         """Run the layers `start` down to `end` backward."""
         part = (BACKWARD, self._end if start is None else start, end)
-        steps = self._bound.get(part)
-        if steps is None:
-            steps = self._compile(part)
         for lender in self.arena.lenders:
             lender.settle()
+        fresh = self.arena.cleared and self._around is None
+        steps = self._bound.get((part, fresh))
+        if steps is None:
+            steps = self._compile(part, fresh)
         if self._around is not None:
             self.arena.settle()
             self._around(part, self.program(part), partial(self._run_step, part))
-        elif self.arena.cleared:
+        elif fresh:
             self.arena.cleared = False
             with self.overwriting():
-                for step in (*self._clears[part], *steps):
+                for step in steps:
                     step()
         else:
             for step in steps:
@@ -355,7 +361,8 @@ class Executor:
     def let_run(self, around: Around | None) -> None:
         """From now on `around` runs the steps of each pass, which may do more between them."""
         self._keep_everything()  # it may look at any blob underway
-        self._around, self._steady = around, None
+        self._around = around
+        self._forget()
 
     def forward_loss(self) -> float:
         """Run all layers forward; the weighted sum of the losses. The solver's inner loop."""

@@ -25,6 +25,22 @@ Bound = Callable[[], Any]
 """A step with its arrays: calling it runs it."""
 
 
+class Several(tuple[Bound, ...]):
+    """A step that is several calls, one after the other."""
+
+    def __call__(self) -> None:
+        for call in self:
+            call()
+
+
+def flat(steps: Iterable[Bound]) -> list[Bound]:
+    """The single calls of these steps."""
+    calls: list[Bound] = []
+    for step in steps:
+        calls.extend(flat(step) if isinstance(step, Several) else [step])
+    return calls
+
+
 @dataclass(frozen=True, eq=False)
 class Setting:
     """What a session works with: a plan, the running copies of its layers, their memory."""
@@ -70,8 +86,9 @@ class Session:
         for version in weights:
             self.memory.array(Value(version, DIFF))
 
-    def bind(self, program: Program) -> list[Bound]:
-        """The program's steps as a flat list, to be called in order."""
+    def bind(self, program: Program, fresh: bool = False) -> list[Bound]:
+        """What runs each of the program's steps. `fresh`: the parameters' gradients that a backward
+        pass computes are written, not added to; `gradients.fresh` is set while it runs, too."""
         return [self.bind_step(step) for step in program]
 
     def bind_step(self, step: object) -> Bound:
@@ -128,7 +145,7 @@ class Session:
         arena = self.setting.arena
         where = dict(zip(arena.params, arena.slices))
         parts = [arena.raw_diff[where[p]] for p in params if p in where]
-        return partial(_run_all, [partial(part.fill, 0) for part in parts])
+        return Several(partial(part.fill, 0) for part in parts)
 
     def vectors(self) -> Vectors:
         """What an update of the parameters computes with."""
@@ -141,8 +158,3 @@ class Session:
         for array, weight in self._losses:
             loss += weight * (array.item() if array.ndim == 0 else float(array.sum()))
         return loss
-
-
-def _run_all(steps: list[Bound]) -> None:
-    for step in steps:
-        step()

@@ -1,10 +1,9 @@
-"""The engine `numpy`: the layers' own methods, always there."""
+"""The engine `numpy`: the layers' own methods, some of them fused or flattened; always there."""
 
 from __future__ import annotations
 
 from caffelite.engines.base import Engine
 from caffelite.run.executor import MakeSession
-from caffelite.run.session import Session
 
 
 def _always() -> None:
@@ -14,7 +13,9 @@ def _always() -> None:
 def _start(device: str) -> MakeSession:
     if device != "cpu":
         raise RuntimeError("NumPy runs on the CPU")
-    return Session
+    from caffelite.engines.numpy.session import NumpySession
+
+    return NumpySession
 
 
 ENGINE = Engine(

@@ -102,7 +102,7 @@ class RuntimeSession(Session):
 
     # Programs.
 
-    def bind(self, program: Program) -> list[Bound]:
+    def bind(self, program: Program, fresh: bool = False) -> list[Bound]:
         if any(isinstance(step, Backward) for step in program):
             raise NetError(
                 Problem(

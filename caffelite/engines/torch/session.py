@@ -112,7 +112,7 @@ class TorchSession(Session):
 
     # Programs.
 
-    def bind(self, program: Program) -> list[Bound]:
+    def bind(self, program: Program, fresh: bool = False) -> list[Bound]:
         self._written = set()
         fused = fuse(program, self)
         ends = self._ends(program)

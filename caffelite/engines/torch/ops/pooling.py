@@ -52,11 +52,12 @@ class Pooling(Op):
             return (aten.avg_pool2d(x, *self.setting),)
         y, found = spare[0], self.indices
         if y is None or found is None or not y.is_contiguous(memory_format=torch.channels_last):
-            y, self.indices = aten.max_pool2d_with_indices(x, *self.setting)
+            y, found = aten.max_pool2d_with_indices(x, *self.setting)
+            self.indices = found
         else:  # the same memory in each pass
             aten.max_pool2d_with_indices.out(x, *self.setting, out=y, indices=found)
         if len(self.shapes[1]) > 1:
-            return (y, self.indices.to(self.dtype))
+            return (y, found.to(self.dtype))
         return (y,)
 
     def backward(

@@ -1,0 +1,70 @@
+"""NumpySession: steps as the flat calls of NumPy that they come to, neighbours fused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, cast
+
+from caffelite.engines.numpy import flattening
+from caffelite.layers.convolution import Convolution
+from caffelite.layers.relu import ReLU
+from caffelite.run.program import Backward, Forward, Program, Step
+from caffelite.run.session import Bound, Session, Several
+
+
+class NumpySession(Session):
+    """The layers' own methods; where a layer has an entry in `flattening`, its calls without the
+    method around them, which is what a small net spends its time on."""
+
+    def bind(self, program: Program, fresh: bool = False) -> list[Bound]:
+        bound: list[Bound] = []
+        for at, step in enumerate(program):
+            if len(bound) > at:
+                continue  # done by the step before
+            fused = self._convolution_and_relu(program[at : at + 2])
+            bound += fused or [self._flat(step, fresh) or self.bind_step(step)]
+        return bound
+
+    def _flat(self, step: Step, fresh: bool) -> Bound | None:
+        if not isinstance(step, (Forward, Backward)):
+            return None
+        layer = self.layers[step.node.index]
+        method = layer.forward if isinstance(step, Forward) else layer.backward
+        calls_of = flattening.entries.get(original(method))
+        if calls_of is None:
+            return None
+        if isinstance(step, Forward):
+            calls = calls_of(layer, self._arrays(step.bottoms), self._arrays(step.tops))
+        else:
+            # a layer that shares parameters with another adds to the gradients of all of them
+            write = fresh and layer.gradients is self.setting.gradients
+            dx = None if step.bottom_diffs[0] is None else self.memory.array(step.bottom_diffs[0])
+            ends = (self._arrays(v) for v in (step.tops, step.top_diffs, step.bottoms))
+            calls = calls_of(layer, *ends, dx, write)
+        return None if calls is None else Several(calls)
+
+    def _convolution_and_relu(self, pair: Sequence[Step]) -> list[Bound] | None:
+        """A Convolution and the ReLU in place behind it: nobody sees what lies between."""
+        if len(pair) < 2:
+            return None
+        first, second = pair
+        if not isinstance(first, Forward) or not isinstance(second, Forward):
+            return None
+        if second.bottoms != first.tops or len(first.tops) != 1:
+            return None
+        convolution, relu = (self.layers[step.node.index] for step in (first, second))
+        if not isinstance(relu, ReLU) or original(relu.forward) is not ReLU.forward or relu.slope:
+            return None
+        if original(convolution.forward) is not Convolution.forward:
+            return None
+        bottom, (y,) = self._arrays(first.bottoms), self._arrays(first.tops)
+        if y is not self.memory.array(second.tops[0]):
+            return None
+        run = partial(Convolution.forward, cast(Convolution, convolution), bottom, [y], relu=True)
+        return [run, Several()]
+
+
+def original(method: Callable[..., Any]) -> object:
+    """The function of a method as its class has it; None where this object has another instead."""
+    return getattr(method, "__func__", None)
