@@ -69,6 +69,7 @@ def _dispatch(words: list[str]) -> int:
     module = command.load()
     parser = CommandParser(command, module.__doc__ or "")
     module.add_arguments(parser)
+    parser.passes_on = getattr(module, "PASSES_ON", False)
     try:
         args = parser.parse_args(words[1:])
     except SystemExit as stop:

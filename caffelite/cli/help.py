@@ -29,7 +29,6 @@ EXAMPLES = [
 ]
 
 OTHER_WORDS = {
-    "run": "train",
     "fit": "train",
     "learn": "train",
     "eval": "test",
@@ -113,6 +112,10 @@ class Formatter(argparse.HelpFormatter):
 class CommandParser(argparse.ArgumentParser):
     """The arguments of one command. A mistake ends with status 2 and names what comes closest."""
 
+    passes_on = False
+    """Are the words after the first argument, whatever they are, for somebody else? Then they go
+    into `args`."""
+
     def __init__(self, command: Command, doc: str) -> None:
         super().__init__(
             prog=f"caffelite {command.name}",
@@ -129,6 +132,9 @@ class CommandParser(argparse.ArgumentParser):
 
     def parse_args(self, args: Any = (), namespace: Any = None) -> Any:
         """As usual, but an unknown option is met with the one that is meant."""
+        if self.passes_on:
+            own = next((i for i, word in enumerate(args, 1) if word[:1] != "-"), len(args))
+            args, rest = args[:own], list(args[own:])
         words = list(map(self._modern, args))
         for word in words[: words.index("--") if "--" in words else None]:
             known = word.split("=")[0] in self._option_string_actions
@@ -137,6 +143,8 @@ class CommandParser(argparse.ArgumentParser):
         found, unknown = self.parse_known_args(words, namespace)
         if unknown:
             self.error(self._unknown(unknown[0]))
+        if self.passes_on:
+            found.args = rest
         return found
 
     def _modern(self, word: str) -> str:
