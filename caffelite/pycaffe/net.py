@@ -12,7 +12,7 @@ import numpy as np
 
 from caffelite import weights as parameters
 from caffelite.blob import Array, Blob
-from caffelite.errors import NetError, Problem, did_you_mean
+from caffelite.errors import NetError, Problem, SnapshotError, did_you_mean
 from caffelite.layers.base import show
 from caffelite.net import Net as CoreNet
 from caffelite.pycaffe import batches, glog
@@ -22,6 +22,7 @@ from caffelite.pycaffe.names import Named
 from caffelite.pycaffe.vectors import BlobVec, DtypeVec, IntVec, LayerVec, RawBlobVec, StringVec
 from caffelite.pycaffe.vectors import shown as shown_layer
 from caffelite.run.blobs import blobs_of
+from caffelite.seal import verify_file
 
 
 class Net:
@@ -305,13 +306,18 @@ class Net:
 
     def copy_from(self, path: str | os.PathLike[str]) -> None:
         """Take parameters from a .caffemodel or HDF5 file by layer name. If no name fits, nothing
-        changes and the log says so."""
+        changes and the log says so; it says too if a file of ours has been written anew since, as
+        scripts do through `caffe_pb2`."""
         name = os.fspath(path)
-        stored = parameters.read_weights(name)
-        if self.params and not set(stored) & set(self.params):
-            glog.write(f"{name}: no layer of the net is in this file", glog.WARNING)
-            return
-        parameters.copy_weights(stored, self.core.params, path=name)
+        try:
+            verify_file(name)
+        except SnapshotError as error:
+            glog.write(error.problems[0].message, glog.WARNING)
+        with parameters.open_weights(name, verify=False) as stored:
+            if self.params and not set(stored) & set(self.params):
+                glog.write(f"{name}: no layer of the net is in this file", glog.WARNING)
+                return
+            parameters.copy_weights(stored, self.core.params, path=name)
 
     def share_with(self, other: Net) -> None:
         """Use the parameters of `other` for the layers that it has too: the same arrays."""

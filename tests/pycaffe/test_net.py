@@ -202,6 +202,18 @@ def test_nothing_in_common_is_a_warning_other_shapes_an_error(
         caffe.Net(tmp_path / "wide", tmp_path / "w", caffe.TEST)
 
 
+def test_a_file_that_a_script_has_changed_is_taken_with_a_warning(
+    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net, file = caffe.Net(path, caffe.TEST), tmp_path / "w.caffemodel"
+    net.params["conv"][1].data[...] = 2
+    net.save(file)
+    file.write_bytes(file.read_bytes().replace(np.float32(2).tobytes(), np.float32(3).tobytes()))
+    net.copy_from(file)
+    assert (net.params["conv"][1].data == 3).all()
+    assert capsys.readouterr().err.startswith("W")
+
+
 def test_what_was_handed_out_outlives_the_net(path: str) -> None:
     net = caffe.Net(path, caffe.TRAIN)
     blobs = [*net.blobs.values(), *(b for v in net.params.values() for b in v)]
