@@ -21,12 +21,6 @@ from caffelite.plan.graph import included, state_for
 from caffelite.schema.common import BlobShape, Phase, TransformationParameter
 from caffelite.schema.net import LayerParameter, NetParameter, NetState
 
-PREDICTIONS = {
-    "SoftmaxWithLoss": "Softmax",
-    "InfogainLoss": "Softmax",
-    "SigmoidCrossEntropyLoss": "Sigmoid",
-}
-"""What a loss does to its first bottom before it compares: that is what the net is used for."""
 ONLY_WATCHED = ("Accuracy", "Silence", "HDF5Output")
 """Types that compute nothing which a user of the net needs."""
 
@@ -138,7 +132,7 @@ class _Deploy:
                 unread[index, i] = True
         roots: list[int] = []
         for index, (spec, cls) in enumerate(zip(self.layers, self.classes)):
-            if spec.type in PREDICTIONS:
+            if cls.prediction:
                 roots.append(index)
             elif cls.loss:
                 # a loss that makes nothing of its bottoms: what is compared is what is used
@@ -209,7 +203,7 @@ class _Deploy:
 
     def _prediction(self, spec: LayerParameter) -> LayerParameter:
         """What a loss makes of its first bottom, as a layer."""
-        kind = PREDICTIONS[spec.type]
+        kind = find(spec).prediction
         taken = {t for x in [*self.layers, *self.done.net.layer] for t in x.top}
         second = spec.top[1] if len(spec.top) > 1 else ""  # SoftmaxWithLoss: the probabilities
         name = second or ("prob" if "prob" not in taken else f"{spec.name}_prob")

@@ -41,10 +41,16 @@ class Span:
         """The line with a caret below, tabs and control characters made visible as spaces."""
         line = self.source.lines[self.line - 1] if self.line <= len(self.source.lines) else ""
         shown, col = _window(line, self.col - 1)
-        shown = "".join(c if c.isprintable() else " " for c in shown)
+        shown = printable(shown)
         number = f"{self.line:>5} | "
         width = max(1, min(self.width, len(shown) - col))
         return f"{number}{shown}\n{' ' * (len(number) - 2)}| {' ' * col}^{'~' * (width - 1)}"
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: what would move its cursor, or ring its bell, is a space. Line breaks
+    stay."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
 def _window(line: str, at: int, width: int = 66) -> tuple[str, int]:
@@ -65,6 +71,8 @@ class Problem:
     span: Span | None = None
     expected: str | None = None
     hint: str | None = None
+    absent: bool = False
+    """Is it only that data is not here? Then the text may be right."""
 
     def __str__(self) -> str:
         lines = [f"{self.span}: {self.message}" if self.span else self.message]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 
 from caffelite.errors import Problem, SchemaError, Source
 from caffelite.layers import registry  # layers bring their messages
@@ -17,6 +18,8 @@ from caffelite.schema.solver import SolverParameter
 from caffelite.text import Block, Field, Scalar, parse, read_source
 
 log = logging.getLogger("caffelite")
+doubt_log = logging.getLogger("caffelite.doubts")
+"""Where doubts go while a net is read; commands that show them as warnings silence it."""
 
 
 def parse_message(source: Source, cls: type[M], problems: list[Problem] | None = None) -> M:
@@ -83,15 +86,15 @@ def modern_net(net: NetParameter, name: str) -> NetParameter:
     net, done = legacy.upgrade_net(net)
     for line in done:
         log.info("%s: %s", name, line)
-    for problem in [*doubts(net), *forks.unfollowed(net)]:
-        log.warning("%s", problem)
+    for _, problem in doubts(net):
+        doubt_log.warning("%s", replace(problem, message=f"warning: {problem.message}"))
     return net
 
 
-def doubts(net: NetParameter) -> list[Problem]:
-    """What a net may say, but hardly means: messages that a layer does not read, and two layers
-    of one name."""
-    found: list[Problem] = []
+def doubts(net: NetParameter) -> list[tuple[str, Problem]]:
+    """What a net may say, but hardly means, with the name of the warning: messages that a layer
+    does not read, fields that have moved, two layers of one name."""
+    found: list[tuple[str, Problem]] = []
     names: dict[str, LayerParameter] = {}
     for layer in net.layer:
         cls = layer_class(layer)
@@ -99,26 +102,21 @@ def doubts(net: NetParameter) -> list[Problem]:
             own = spec.message_type is not None and issubclass(spec.message_type, LayerMessage)
             if cls and own and spec.name not in cls.messages():
                 reads = ", ".join(cls.messages()) or "no message of its own"
-                found.append(
-                    Problem(
-                        f'warning: layer "{layer.name}" ({layer.type}) does not use {spec.name}',
-                        layer.span(spec.name),
-                        reads,
-                    )
-                )
-        found += _moved_fields(layer)
+                message = f'layer "{layer.name}" ({layer.type}) does not use {spec.name}'
+                found.append(("unused-message", Problem(message, layer.span(spec.name), reads)))
+        found += [("moved-field", problem) for problem in _moved_fields(layer)]
         other = names.get(layer.name) if layer.name else None
         if other is not None and not (_has_rules(layer) or _has_rules(other)):
             where = other.span("name")
-            found.append(
-                Problem(
-                    f'warning: there are two layers "{layer.name}"',
-                    layer.span("name"),
-                    "a name of its own for each: parameters are saved and copied by layer name",
-                    f"the first is on line {where.line}" if where else None,
-                )
+            problem = Problem(
+                f'there are two layers "{layer.name}"',
+                layer.span("name"),
+                "a name of its own for each: parameters are saved and copied by layer name",
+                f"the first is on line {where.line}" if where else None,
             )
+            found.append(("same-name", problem))
         names.setdefault(layer.name, layer)
+    found += [("fork-field", problem) for problem in forks.unfollowed(net)]
     return found
 
 
@@ -134,7 +132,7 @@ def _moved_fields(layer: LayerParameter) -> list[Problem]:
             if moved and (home.name, spec.name) != ("window_data_param", "scale"):
                 found.append(
                     Problem(
-                        f'warning: layer "{layer.name}": {spec.name} in {home.name} has no effect',
+                        f'layer "{layer.name}": {spec.name} in {home.name} has no effect',
                         message.span(spec.name),
                         f"transform_param {{ {spec.name}: ... }}",
                     )
@@ -156,7 +154,7 @@ def load_solver(
     for line in done:
         log.info("%s: %s", path, line)
     for problem in forks.unfollowed(param):
-        log.warning("%s", problem)
+        doubt_log.warning("%s", replace(problem, message=f"warning: {problem.message}"))
     return param
 
 

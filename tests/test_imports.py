@@ -37,6 +37,7 @@ WAY: list[tuple[str, ...]] = [
     ("snapshot",),
     ("parallel",),
     ("solver",),
+    ("judge",),
     ("",),  # caffelite itself: the public names
     ("use",),
     ("pycaffe", "dnn"),

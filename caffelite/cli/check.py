@@ -1,7 +1,24 @@
 """Find every mistake in net and solver files: syntax, names and types, wiring, shapes, in all
-phases and stages at once. Nothing is run.
+phases and stages at once; and warn of what is legal, and hardly meant. Nothing is run.
 
   caffelite check nets/spiral.net solvers/spiral.solver
+  caffelite check lenet.net --no-data
+  caffelite check lenet.solver --strict --allow no-scale,test-size
+  caffelite check lenet.net --json
+
+Data that is not here is no mistake: what depends on its shape is then left open. --no-data looks
+for none.
+
+A warning has a name in brackets. --allow NAME leaves it out, and so does a comment in the file,
+"# allow: NAME", beside or above its line or its layer, or above the first field for the whole
+file. --strict counts warnings and missing data as mistakes. --names lists all warnings.
+
+--json prints one object, for editors: {"ok": true, "files": [{"file", "says", "mistakes",
+"warnings", "absent"}]}. A mistake is {"file", "line", "column", "width", "message", "expected",
+"hint"}, null where there is none; lines and columns count from 1. A warning has "name", "reason"
+and "remedy" in place of the last two.
+
+The exit status is 1 if there is a mistake, else 0.
 """
 
 from __future__ import annotations
@@ -10,17 +27,11 @@ import argparse
 import os
 
 from caffelite.cli.console import add_plugin_argument, complain, load_plugins
-from caffelite.errors import CaffeliteError, Problem
-from caffelite.files import bind_block, is_solver, modern_net
-from caffelite.layers.base import Context, layer_class
-from caffelite.plan.build import Plan, plan_net
-from caffelite.plan.graph import included, state_for
-from caffelite.schema.common import Phase
-from caffelite.schema.net import NetParameter, NetState
-from caffelite.schema.solver import SolverParameter
-from caffelite.solver.job import plan_job
-from caffelite.solver.mistakes import joined
-from caffelite.text import parse, read_source
+from caffelite.cli.help import UsageError
+from caffelite.cli.warnings import add_allow_argument, allowed_names, warn
+from caffelite.errors import CaffeliteError, Problem, Span
+from caffelite.judge import NAMES, Doubt
+from caffelite.judge.check import Report, check_file
 
 GROUP = "look"
 ORDER = 1
@@ -28,100 +39,145 @@ ORDER = 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `caffelite check`."""
-    parser.add_argument("files", metavar="FILE", nargs="+", help="net or solver files")
+    parser.add_argument("files", metavar="FILE", nargs="*", help="net or solver files")
+    parser.add_argument("--strict", action="store_true", help="warnings are mistakes")
+    parser.add_argument("--no-data", action="store_true", help="look for no files of data")
+    add_allow_argument(parser)
+    parser.add_argument("--json", action="store_true", help="what was found, for programs")
+    parser.add_argument("--names", action="store_true", help="list all warnings")
     add_plugin_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Check all files; 1 if there is a mistake in any."""
+    if args.names:
+        width = max(map(len, NAMES))
+        for name in sorted(NAMES):
+            print(f"{name:<{width}}  {NAMES[name]}")
+        return 0
+    if not args.files:
+        hint = "`caffelite check --help` shows how it is used"
+        raise UsageError(Problem("caffelite check: FILE is missing", hint=hint))
+    allow = allowed_names(args)
     load_plugins(args)
-    problems: list[Problem] = []
-    for name in args.files:
-        found, lines = check_file(name)
-        if found:
-            problems += found
-            print(f"{name}: {len(found)} mistake{'s' if len(found) > 1 else ''}")
-        else:
-            print(f"{name}: {lines[0]}" if len(lines) == 1 else f"{name}:")
-            for line in lines if len(lines) > 1 else []:
-                print(f"    {line}")
-    if problems:
-        complain(CaffeliteError(*problems))
-    return 1 if problems else 0
+    once = _Once()
+    reports = [once.only_new(check_file(n, not args.no_data, allow)) for n in args.files]
+    wrong = any(r.mistakes or (args.strict and (r.warnings or r.absent)) for r, _ in reports)
+    if args.json:
+        _print_json([report for report, _ in reports], not wrong)
+        return int(wrong)
+    for report, known in reports:
+        _print(report, known)
+    shown = [report for report, _ in reports]
+    mistakes = [problem for report in shown for problem in report.mistakes]
+    warnings = [doubt for report in shown for doubt in report.warnings]
+    absent = [problem for report in shown for problem in report.absent]
+    if args.strict:
+        mistakes += [d.problem("") for d in warnings] + absent
+    else:
+        warn(warnings)
+        if absent and not args.no_data:
+            _print_absent(absent)
+    if mistakes:
+        complain(CaffeliteError(*mistakes))
+    return int(wrong)
 
 
-def check_file(name: str) -> tuple[list[Problem], list[str]]:
-    """All problems of a file, and if there are none what it says, phase by phase."""
-    folder = os.path.dirname(name)
-    problems: list[Problem] = []
-    try:
-        block = parse(read_source(name))
-        if is_solver(block):
-            found, lines = check_solver(bind_block(block, SolverParameter, problems), name)
-        else:
-            net = modern_net(bind_block(block, NetParameter, problems), name)
-            found, lines = check_net(net, folder)
-    except CaffeliteError as error:
-        found, lines = error.problems, []
-    return joined(problems, found), lines
+class _Once:
+    """What has been reported: a net's mistakes are those of its solver too, and are said once."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[object, ...]] = set()
+
+    def only_new(self, report: Report) -> tuple[Report, int]:
+        """What is new in a report, and how many of its mistakes are not."""
+        before = len(report.mistakes)
+        report.mistakes = [p for p in report.mistakes if self._is_new(p.span, p.message)]
+        report.warnings = [d for d in report.warnings if self._is_new(d.span, d.message)]
+        report.absent = [p for p in report.absent if self._is_new(p.span, p.message)]
+        return report, before - len(report.mistakes)
+
+    def _is_new(self, span: Span | None, message: str) -> bool:
+        place = (os.path.realpath(span.source.name), span.line, span.col) if span else ()
+        key = (*place, message)
+        new = key not in self._seen
+        self._seen.add(key)
+        return new
 
 
-def check_net(net: NetParameter, folder: str) -> tuple[list[Problem], list[str]]:
-    """Check a net in both phases, with none and with all of the stages that its rules name."""
-    states = []
-    stages = _stages(net)
-    for phase in Phase:
-        states.append(state_for(net, phase))
-        if stages:
-            states.append(state_for(net, phase, stages=stages))
-    possible = [state for state in states if _has_source(net, state)] or states[:1]
-    problems: dict[str, Problem] = {}
-    lines = []
-    for state in possible:
-        found, line = _check_state(net, state, folder)
-        problems.update({str(problem): problem for problem in found})
-        lines.append(line)
-    skipped = [s.phase.name for s in states if s not in possible]
-    if skipped and not problems:
-        lines.append(f"phase {' and '.join(dict.fromkeys(skipped))}: no data layer, not checked")
-    return list(problems.values()), lines
+def _print(report: Report, known: int) -> None:
+    counts = [
+        f"{count} {what}{'s' if count > 1 else ''}"
+        for count, what in ((len(report.mistakes), "mistake"), (len(report.warnings), "warning"))
+        if count
+    ]
+    if known and not report.mistakes:
+        counts.insert(
+            0, f"{known} mistake{'s, which are' if known > 1 else ', which is'} said already"
+        )
+    found = ", ".join(counts)
+    if report.mistakes or known:
+        print(f"{report.file}: {found}")
+    elif len(report.says) == 1 and not found:
+        print(f"{report.file}: {report.says[0]}")
+    else:
+        print(f"{report.file}: {found}".rstrip())
+        for line in report.says:
+            print(f"    {line}")
 
 
-def _stages(net: NetParameter) -> list[str]:
-    rules = [rule for layer in net.layer for rule in (*layer.include, *layer.exclude)]
-    return sorted({name for rule in rules for name in rule.stage})
+def _print_absent(absent: list[Problem]) -> None:
+    """Data that is not here, each path once, with the first place that names it."""
+    lines: dict[str, str] = {}
+    for problem in absent:
+        said = problem.message + (f"; {problem.hint}" if problem.hint else "")
+        lines.setdefault(said, f"    {problem.span}: {said}")
+    print("data that is not here, so that shapes which depend on it are not checked:")
+    for line in lines.values():
+        print(line)
 
 
-def _has_source(net: NetParameter, state: NetState) -> bool:
-    """Does any layer make data in this state? A file may be meant for one phase alone."""
-    kinds = [layer_class(layer) for layer in net.layer if included(layer, state)]
-    return any(kind is None or kind.bottoms[0] == 0 for kind in kinds)
+def _print_json(reports: list[Report], right: bool) -> None:
+    import json
+
+    files = [
+        {
+            "file": report.file,
+            "says": report.says,
+            "mistakes": [_mistake(problem) for problem in report.mistakes],
+            "warnings": [_warning(doubt) for doubt in report.warnings],
+            "absent": [_mistake(problem) for problem in report.absent],
+        }
+        for report in reports
+    ]
+    print(json.dumps({"ok": right, "files": files}, indent=2))
 
 
-def _check_state(net: NetParameter, state: NetState, folder: str) -> tuple[list[Problem], str]:
-    try:
-        plan = plan_net(net, state, Context(state.phase, folder=folder))
-    except CaffeliteError as error:
-        return error.problems, ""
-    return [], _line(plan, state)
+def _place(span: Span | None) -> dict[str, object]:
+    if span is None:
+        return dict.fromkeys(("file", "line", "column", "width"))
+    return {
+        "file": span.source.name,
+        "line": span.line,
+        "column": span.col,
+        "width": span.width,
+    }
 
 
-def _line(plan: Plan, state: NetState) -> str:
-    stages = f" ({', '.join(state.stage)})" if state.stage else ""
-    line = f"{state.phase.name}{stages}: {len(plan.layers)} layers, {plan.count:,} parameters"
-    return f"{line}, outputs {', '.join(plan.graph.outputs) or 'none'}"
+def _mistake(problem: Problem) -> dict[str, object]:
+    about = {
+        "message": problem.message,
+        "expected": problem.expected,
+        "hint": problem.hint,
+    }
+    return _place(problem.span) | about
 
 
-def check_solver(param: SolverParameter, name: str) -> tuple[list[Problem], list[str]]:
-    """Check a solver, and the nets that it names in the states it builds them for."""
-    try:
-        job = plan_job(param, name, looks=True)
-    except CaffeliteError as error:
-        return error.problems, []
-    length = f"{param.max_epoch:,} epochs" if param.max_epoch else f"{param.max_iter:,} iterations"
-    if not (param.has("max_epoch") or param.has("max_iter")):
-        length = "no max_iter (a program that steps needs none; `caffelite train` needs one)"
-    lines = [f"{job.rule.name}, {length}, lr {param.base_lr:g} {param.lr_policy}"]
-    for net in (job.train, *job.tests):
-        lines.append(_line(net.plan, net.state))
-    return [], [*lines, *job.notes]
+def _warning(doubt: Doubt) -> dict[str, object]:
+    about = {
+        "name": doubt.name,
+        "message": doubt.message,
+        "reason": doubt.reason,
+        "remedy": doubt.remedy,
+    }
+    return _place(doubt.span) | about

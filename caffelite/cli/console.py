@@ -7,6 +7,7 @@ import argparse
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,24 +42,37 @@ def add_named(parser: argparse.ArgumentParser, name: str, metavar: str, text: st
     parser.add_argument(f"--{name}", metavar=metavar, help="the same, as Caffe spells it")
 
 
-def complain(error: CaffeliteError) -> None:
-    """All problems on stderr, in colour on a terminal."""
-    if not sys.stderr.isatty():
-        print(error, file=sys.stderr)
-    else:
-        from rich.console import Console
-        from rich.text import Text
+MOST_SHOWN = 100
+"""Mistakes that are printed; of the rest their number is."""
 
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
-        for i, problem in enumerate(error.problems):
-            first, *rest = str(problem).split("\n")
-            console.print(Text(("\n" if i else "") + first, style="bold red"))
-            for line in rest:
-                caret = line.lstrip(" |").startswith("^")
-                console.print(Text(line, style="red" if caret else ""))
+
+def complain(error: CaffeliteError) -> None:
+    """The problems on stderr, in colour on a terminal."""
     count = len(error.problems)
-    if count > 1:
+    show(error.problems[:MOST_SHOWN], "bold red", "red")
+    if count > MOST_SHOWN:
+        print(f"\n{count:,} mistakes, {MOST_SHOWN} of them shown", file=sys.stderr)
+    elif count > 1:
         print(f"\n{count} mistakes", file=sys.stderr)
+
+
+def show(problems: Sequence[Problem | str], first_style: str, caret_style: str) -> None:
+    """Problems with an empty line between them."""
+    if not problems:
+        return
+    if not sys.stderr.isatty():
+        print("\n\n".join(map(str, problems)), file=sys.stderr)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for i, problem in enumerate(problems):
+        first, *rest = str(problem).split("\n")
+        console.print(Text(("\n" if i else "") + first, style=first_style))
+        for line in rest:
+            caret = line.lstrip(" |").startswith("^")
+            console.print(Text(line, style=caret_style if caret else ""))
 
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:

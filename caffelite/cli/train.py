@@ -32,8 +32,11 @@ from caffelite.cli.console import (
 from caffelite.cli.enduring import Enduring, say
 from caffelite.cli.live import LiveMonitor
 from caffelite.cli.logfile import LogMonitor, Several, log_path
+from caffelite.cli.warnings import add_allow_argument, allowed_names, warn
 from caffelite.errors import CaffeliteError, Problem
 from caffelite.files import parse_message
+from caffelite.judge import Start, judge_job
+from caffelite.judge.check import doubts_as_warnings
 from caffelite.schema.solver import SolverParameter
 from caffelite.snapshot import missing_folder, writes
 from caffelite.solver import Job, LineMonitor, Monitor, Solver, get_solver, load_job
@@ -70,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="make the folder of snapshot_prefix if it is not there",
     )
+    add_allow_argument(parser)
     add_device_arguments(parser)
     add_plugin_argument(parser)
 
@@ -86,7 +90,11 @@ def run(args: argparse.Namespace) -> int:
             )
         )
     offer_folder(args.solver, args.make_folder)
-    job = load_job(args.solver, whole=True)
+    allow = allowed_names(args)
+    with doubts_as_warnings():
+        job = load_job(args.solver, whole=True)
+    starts = job.weights or args.weights or args.snapshot
+    warn(judge_job(job, Start.WEIGHTS if starts else Start.FILLERS, allow))
     param = job.param
     log_file = args.log or log_path(param, args.solver)
     log = LogMonitor(log_file, param.max_iter, resumed=bool(args.snapshot))

@@ -28,6 +28,11 @@ class HDF5File:
     def rows(self) -> int:
         return self.shapes[0][0]
 
+    def column(self, index: int) -> Array:
+        """One data set alone."""
+        with open_hdf5(self.path, DataError) as file:
+            return np.asarray(file.read(_find(file, self.names[index])))
+
     def load(self, dtype: np.dtype) -> list[Array]:
         """All the data sets. Raises DataError if they have changed."""
         with open_hdf5(self.path, DataError) as file:

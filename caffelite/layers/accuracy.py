@@ -34,6 +34,7 @@ class Accuracy(Layer):
     Source: https://caffe.berkeleyvision.org/tutorial/layers/accuracy.html
     """
 
+    labels_are_classes = True
     compares = True
     bottoms = (2, 2)
     tops = (1, 2)

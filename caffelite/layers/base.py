@@ -68,6 +68,7 @@ class Context:
     dtype: Any = np.float32
     prefix: str = ""  # of the names of this net's random streams: "train/", "test0/"
     folder: str = ""  # of the net's file: where relative paths are looked for second
+    data: bool = True  # may files of data be looked for?
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,22 @@ class Layer:
     """Of a layer that compares: is a score right when it is the label itself, 0 or 1?"""
     gives_probability: ClassVar[bool] = False
     """Are the top's values probabilities?"""
+    prediction: ClassVar[str] = ""
+    """Of a loss: the type of layer that it applies to bottom 0 before it compares, if any."""
+    reads_probability: ClassVar[bool] = False
+    """Of a loss: must bottom 0 be probabilities?"""
+    labels_are_classes: ClassVar[bool] = False
+    """Of a layer that compares: are the labels, bottom 1, numbers of classes?"""
+    rectifies: ClassVar[bool] = False
+    """Do negative values become 0, or small?"""
+    standardizes: ClassVar[bool] = False
+    """Does every channel get mean 0 and variance 1, with no learned scale and shift?"""
+    rescales: ClassVar[bool] = False
+    """Does every channel get a learned scale?"""
+    rearranges: ClassVar[bool] = False
+    """Are the top's values the bottom's, in another shape or order?"""
+    pixels: ClassVar[bool] = False
+    """Of a source: are the values bytes, 0 to 255, unless transform_param scales them?"""
     higher_is_better: ClassVar[bool | None] = None
     """Of a top that says how good a net is: is a higher value better? None: it says no such thing,
     or the objective says it."""

@@ -45,6 +45,7 @@ class BatchNorm(Layer):
     Source: Ioffe & Szegedy 2015; https://caffe.berkeleyvision.org/tutorial/layers/batchnorm.html
     """
 
+    standardizes = True
     in_place = True
     backward_reads: tuple[str, ...] = ("top",)
     param: BatchNormParameter = param_of(BatchNormParameter)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from functools import partial
+import math
 
+import numpy as np
+
+from caffelite.blob import Array
 from caffelite.data.arrays import ArrayFeed
 from caffelite.data.feed import Order
 from caffelite.data.table import open_table
 from caffelite.layers.base import Shapes, param_of, register
-from caffelite.layers.source import FeedLayer
+from caffelite.layers.source import MOST_LABELS, FeedLayer, Labels
 from caffelite.schema.message import field, repeated
 from caffelite.schema.net import LayerMessage
+
+MOST_CLASSES = 100
+"""A column of more different numbers is hardly a label."""
 
 
 class CsvDataParameter(LayerMessage, field="csv_data_param", number=20013):
@@ -79,6 +85,25 @@ class CsvData(FeedLayer):
         return f"{self._table.path}, row {index}"
 
     def make_feed(self) -> ArrayFeed:
-        load = partial(self._table.read, self._label, list(self.param.classes))
         shuffle, path = self.param.shuffle, self._table.path
-        return ArrayFeed(path, load, self._shapes, shuffle, self.stream(), self.transformer())
+        return ArrayFeed(path, self._load, self._shapes, shuffle, self.stream(), self.transformer())
+
+    def label_values(self) -> Labels | None:
+        if self._label is None or math.prod(self._shapes[0]) > MOST_LABELS:
+            return None
+        return Labels(self._load()[1])
+
+    def other_label(self) -> str | None:
+        first = self._load()[0][:, 0]
+        if self.param.has("label") or not self._label:
+            return None
+        found = np.unique(first)
+        if found[0] not in (0, 1) or len(found) > MOST_CLASSES or (found % 1).any():
+            return None
+        return (
+            f"column 0 holds whole numbers from {found[0]:g} to {found[-1]:g}: if it is the label, "
+            'write label: "0"'
+        )
+
+    def _load(self) -> list[Array]:
+        return self._table.read(self._label, list(self.param.classes))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from caffelite.data.datums import DatumFeed, first_shape
+import numpy as np
+
+from caffelite.data.datums import DatumFeed, first_shape, read_datum
 from caffelite.data.feed import Order
 from caffelite.data.imagefiles import Reading
 from caffelite.data.lmdbs import LEVELDB_ADVICE, open_database, record_name
 from caffelite.layers.base import Shapes, param_of, register
-from caffelite.layers.source import FeedLayer
+from caffelite.layers.source import FeedLayer, Labels
 from caffelite.schema.data import DB, DataParameter
+
+LOOKED_AT = 200
+"""Records whose labels are looked at before a run."""
 
 
 @register
@@ -26,6 +31,7 @@ class Data(FeedLayer):
     Source: https://caffe.berkeleyvision.org/tutorial/layers/data.html
     """
 
+    pixels = True
     tested_in = "tests/data/test_data_lmdb.py"
     place = ("data_param", "source")
     param: DataParameter = param_of(DataParameter)
@@ -63,6 +69,12 @@ class Data(FeedLayer):
     def make_feed(self) -> DatumFeed:
         skip, transformer = self.skip(), self.transformer()
         return DatumFeed(open_database(self._path), transformer, self._record, self._color(), skip)
+
+    def label_values(self) -> Labels | None:
+        with open_database(self._path) as database:
+            records, _ = database.take(None, min(database.count, LOOKED_AT))
+            datums = [read_datum(database, *record)[0] for record in records]
+        return Labels(np.array([datum.label for datum in datums]), whole=False)
 
     def _color(self) -> bool | None:
         if self.transform.force_color and self.transform.force_gray:

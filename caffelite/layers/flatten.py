@@ -44,6 +44,7 @@ class Flatten(SameValues):
     Source: https://caffe.berkeleyvision.org/tutorial/layers/flatten.html
     """
 
+    rearranges = True
     param: FlattenParameter = param_of(FlattenParameter)
     cases = (
         Case(

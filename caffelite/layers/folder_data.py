@@ -40,6 +40,7 @@ class FolderData(FeedLayer):
     Source: an extension of caffelite.
     """
 
+    pixels = True
     extension = "caffelite's own; folder_data_param = 20014"
     reads_images = True
     tested_in = "tests/data/test_images.py"

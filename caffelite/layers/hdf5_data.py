@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
+
+import numpy as np
 
 from caffelite.data.hdf5 import HDF5Feed, HDF5File, check_files, describe
 from caffelite.data.listing import Roots, line_of, read_list
 from caffelite.errors import DataError, Problem
 from caffelite.layers.base import ANY, Shapes, param_of, register
-from caffelite.layers.source import FeedLayer
+from caffelite.layers.source import MOST_LABELS, FeedLayer, Labels
 from caffelite.reading import shown
 from caffelite.schema.data import HDF5DataParameter
 
@@ -43,6 +46,15 @@ class HDF5Data(FeedLayer):
 
     def make_feed(self) -> HDF5Feed:
         return HDF5Feed(self._files, self.param.shuffle, self.dtype, self.stream())
+
+    def label_values(self) -> Labels | None:
+        parts, rows = [], 0
+        for file in self._files:
+            rows += file.rows
+            if len(file.names) < 2 or math.prod(file.shapes[1]) > MOST_LABELS - rows:
+                return None
+            parts.append(file.column(1).ravel())
+        return Labels(np.concatenate(parts))
 
     def _describe(self, path: str) -> tuple[HDF5File, ...]:
         source = read_list(path)

@@ -38,6 +38,7 @@ class HingeLoss(LossLayer):
     Source: https://caffe.berkeleyvision.org/tutorial/layers/hingeloss.html
     """
 
+    labels_are_classes = True
     backward_reads = ()
     param: HingeLossParameter = param_of(HingeLossParameter)
     cases = (

@@ -11,7 +11,7 @@ from caffelite.data.idx import read_header, read_idx
 from caffelite.data.imagefiles import Reading
 from caffelite.errors import DataError
 from caffelite.layers.base import Shapes, param_of, register
-from caffelite.layers.source import FeedLayer
+from caffelite.layers.source import MOST_LABELS, FeedLayer, Labels
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
 
@@ -39,6 +39,7 @@ class IdxData(FeedLayer):
     Source: http://yann.lecun.com/exdb/mnist (the format); the layer is an extension of caffelite.
     """
 
+    pixels = True
     extension = "caffelite's own; idx_data_param = 20012"
     tested_in = "tests/data/test_array_layers.py"
     place = ("idx_data_param", "images")
@@ -81,6 +82,12 @@ class IdxData(FeedLayer):
         shapes: list[Shape] = [(count, *self._sample), (count,)][: 1 if self._labels is None else 2]
         load = partial(_load, self._images, self._labels, first, count, len(self._sample))
         return ArrayFeed(self._images, load, shapes, shuffle, self.stream(), self.transformer())
+
+    def label_values(self) -> Labels | None:
+        count = self.epoch_size or 0
+        if self._labels is None or count > MOST_LABELS:
+            return None
+        return Labels(read_idx(self._labels, self.param.first, count))
 
     def _range(self, entries: int) -> int:
         """How many entries are used."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
+
 from caffelite.data.feed import Order
 from caffelite.data.imagefiles import ImageFeed, Reading, check_count
 from caffelite.data.listing import Labelled, Roots
 from caffelite.layers.base import Shapes, param_of, register
-from caffelite.layers.source import FeedLayer
+from caffelite.layers.source import FeedLayer, Labels
 from caffelite.schema.data import ImageDataParameter
 
 
@@ -27,6 +29,7 @@ class ImageData(FeedLayer):
     """
 
     reads_images = True
+    pixels = True
     tested_in = "tests/data/test_images.py"
     place = ("image_data_param", "source")
     param: ImageDataParameter = param_of(ImageDataParameter)
@@ -68,3 +71,7 @@ class ImageData(FeedLayer):
         return ImageFeed(
             files, self.reading, self._image, transformer, shuffle, self.stream(), self.skip()
         )
+
+    def label_values(self) -> Labels | None:
+        files = self._list()
+        return Labels(np.array([files[i][1] for i in range(len(files))]))

@@ -43,6 +43,8 @@ class InfogainLoss(LossLayer):
     Source: Caffe's infogain_loss_layer.
     """
 
+    prediction = "Softmax"
+    labels_are_classes = True
     bottoms = (2, 3)
     tops = (0, 2)
     backward_reads = ()

@@ -27,6 +27,7 @@ class MultinomialLogisticLoss(LossLayer):
     Source: Caffe's multinomial_logistic_loss_layer.
     """
 
+    reads_probability = labels_are_classes = True
     backward_reads = ()
     cases = (
         Case(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 from caffelite.data.arrays import ArrayFeed
@@ -9,7 +10,7 @@ from caffelite.data.feed import Order
 from caffelite.data.npy import read_arrays, read_shapes
 from caffelite.errors import DataError, Problem, did_you_mean
 from caffelite.layers.base import ANY, Shapes, param_of, register
-from caffelite.layers.source import FeedLayer
+from caffelite.layers.source import MOST_LABELS, FeedLayer, Labels
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
 
@@ -71,6 +72,11 @@ class NumpyData(FeedLayer):
         load = partial(read_arrays, self._path, self._names)
         shuffle, path = self.param.shuffle, self._path
         return ArrayFeed(path, load, self._shapes, shuffle, self.stream(), self.transformer())
+
+    def label_values(self) -> Labels | None:
+        if len(self._names) < 2 or math.prod(self._shapes[1]) > MOST_LABELS:
+            return None
+        return Labels(read_arrays(self._path, self._names[1:2])[0])
 
     def _name(self, index: int, top: str, stored: list[str], path: str) -> str:
         """The array for a top."""

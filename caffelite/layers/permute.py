@@ -28,6 +28,7 @@ class Permute(Layer):
     Source: the SSD fork of Caffe; Liu et al. 2016, "SSD: Single Shot MultiBox Detector".
     """
 
+    rearranges = True
     backward_reads = ()
     extension = "SSD fork, permute_param 202"
     param: PermuteParameter = param_of(PermuteParameter)

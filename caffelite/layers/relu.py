@@ -30,6 +30,7 @@ class ReLU(Layer):
     Source: Nair & Hinton 2010; https://caffe.berkeleyvision.org/tutorial/layers/relu.html
     """
 
+    rectifies = True
     in_place = True
     backward_reads = ("top",)
     param: ReLUParameter = param_of(ReLUParameter)

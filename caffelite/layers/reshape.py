@@ -36,6 +36,7 @@ class Reshape(SameValues):
     Source: https://caffe.berkeleyvision.org/tutorial/layers/reshape.html
     """
 
+    rearranges = True
     param: ReshapeParameter = param_of(ReshapeParameter)
     cases = (
         Case(

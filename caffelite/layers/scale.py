@@ -42,6 +42,7 @@ class Scale(Layer):
     Source: https://caffe.berkeleyvision.org/tutorial/layers/scale.html
     """
 
+    rescales = True
     bottoms = (1, 2)
     backward_reads = ("bottom",)
     param: ScaleParameter = param_of(ScaleParameter)

@@ -29,6 +29,7 @@ class SigmoidCrossEntropyLoss(LossLayer):
     Source: https://caffe.berkeleyvision.org/tutorial/layers/sigmoidcrossentropyloss.html
     """
 
+    prediction = "Sigmoid"
     backward_reads = ("bottom",)
     loss_param: LossParameter = param_of(LossParameter, "loss_param")
     cases = (

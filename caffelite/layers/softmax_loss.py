@@ -32,6 +32,8 @@ class SoftmaxWithLoss(LossLayer):
     Source: https://caffe.berkeleyvision.org/tutorial/layers/softmaxwithloss.html
     """
 
+    prediction = "Softmax"
+    labels_are_classes = True
     tops = (0, 2)
     backward_reads = ("bottom",)
     param: SoftmaxParameter = param_of(SoftmaxParameter)

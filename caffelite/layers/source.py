@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from caffelite.blob import Shape
+from caffelite.blob import Array, Shape
 from caffelite.data.feed import Feed, Order
 from caffelite.data.imagefiles import Reading
 from caffelite.data.prefetch import Prefetch
@@ -22,8 +23,18 @@ from caffelite.schema.common import TransformationParameter
 
 MOST_SKIPPED = 100
 """Times the samples that there are, in rand_skip."""
+MOST_LABELS = 2_000_000
+"""More are not looked at before a run."""
 MOST_AHEAD = 256
 """Batches that may be made ahead: all are in memory."""
+
+
+class Labels(NamedTuple):
+    """Labels that a source holds."""
+
+    values: Array
+    whole: bool = True
+    """All of them, or some of the first?"""
 
 
 class SourceLayer(Layer):
@@ -74,6 +85,15 @@ class SourceLayer(Layer):
         """What people call the sample of this number: its file, if it has one of its own."""
         return f"sample {index}"
 
+    def label_values(self) -> Labels | None:
+        """The labels of the second top, to be looked at before a run; None: not known, or too
+        many to read for that."""
+        return None
+
+    def other_label(self) -> str | None:
+        """What else in the source looks like the label, as advice."""
+        return None
+
     def stream(self, part: str = "") -> np.random.Generator:
         """A generator of this layer's own, whose state belongs in `state()`. From `open` on."""
         return self.streams.fresh(self.context.prefix + self.name + part)
@@ -89,7 +109,10 @@ class SourceLayer(Layer):
         given = self.spec.get(field).get(name)
         if not given:
             self.fail(f"has no {name}", field, name, expected=f"a {what}")
-        return find_path(given, self.context.folder, span_of(self.spec, field, name), what)
+        span = span_of(self.spec, field, name)
+        if not self.context.data:
+            raise DataError(Problem(f'the {what} "{given}" is left out', span, absent=True))
+        return find_path(given, self.context.folder, span, what, data=True)
 
     @contextmanager
     def placed(self, *path: str) -> Iterator[None]:
@@ -103,12 +126,7 @@ class SourceLayer(Layer):
         mine = f'layer "{self.name}" ({self.type}): '
         if problem.span is not None or problem.message.startswith(mine):
             return problem
-        return Problem(
-            mine + problem.message,
-            span_of(self.spec, *path),
-            problem.expected,
-            problem.hint,
-        )
+        return replace(problem, message=mine + problem.message, span=span_of(self.spec, *path))
 
 
 class FeedLayer(SourceLayer):
@@ -117,6 +135,8 @@ class FeedLayer(SourceLayer):
     transform: TransformationParameter = param_of(TransformationParameter, "transform_param")
     place: ClassVar[tuple[str, str]] = ("", "source")
     """The field that names the source: where errors of the data point."""
+    _count: int | None = None
+    _tops: tuple[Shape, ...] = ()
 
     def use(self, count: int | None, samples: Shapes, prefetch: int = 4) -> None:
         """Note that there are `count` samples, and the shapes of one `sample` in each top. Batches

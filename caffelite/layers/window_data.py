@@ -39,6 +39,7 @@ class WindowData(FeedLayer):
     Source: Caffe's window_data_layer; Girshick et al., https://arxiv.org/abs/1311.2524
     """
 
+    pixels = True
     tested_in = "tests/data/test_windows.py"
     place = ("window_data_param", "source")
     param: WindowDataParameter = param_of(WindowDataParameter)

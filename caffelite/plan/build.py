@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 
@@ -41,6 +41,9 @@ class Plan:
     loss_weights: Mapping[Version, float]
     needs: tuple[Need, ...]
     """For each layer what its backward pass computes."""
+    absent: Mapping[int, Sequence[Problem]] = field(default_factory=dict)
+    """Of sources, by index, whose data is not here: what is missing. Their shapes are assumed, and
+    the plan cannot be run."""
 
     @property
     def count(self) -> int:
@@ -81,6 +84,10 @@ class Plan:
         return self.layers[node.index].multiply_adds(bottom, top)
 
 
+StandIn = Callable[[Node], "Sequence[Shape] | None"]
+"""The shapes to assume for the tops of a source whose data is not here; None: not known."""
+
+
 @no_collection()
 def plan_net(net: NetParameter, state: NetState, context: Context) -> Plan:
     """Wire a net and plan it. Raises NetError with every mistake, of wiring and of shapes."""
@@ -94,11 +101,13 @@ def build_plan(
     context: Context,
     force_backward: bool = False,
     wiring: Iterable[Problem] = (),
+    stand_in: StandIn | None = None,
 ) -> Plan:
     """Make the layers, infer all shapes, share parameters, find who needs gradients. Raises
     NetError with every mistake, those of the `wiring` too; a layer behind a mistake is not
-    judged."""
+    judged. With a `stand_in` data that is not here is no mistake."""
     problems = list(wiring)
+    absent: dict[int, list[Problem]] = {}
     layers: list[Layer] = []
     shapes: dict[Version, Shape] = {}
     weights: dict[Version, float] = {}
@@ -115,7 +124,13 @@ def build_plan(
             weights.update(_loss_weights(node, layer))
             sharing.add(layer)
         except CaffeliteError as error:
-            problems.extend(error.problems)
+            assumed = stand_in(node) if stand_in and _only_absent(error) else None
+            if assumed is None:
+                problems.extend(error.problems)
+            else:
+                absent[node.index] = error.problems
+                shapes.update(zip(node.tops, assumed))
+                sharing.add(layer)
     if problems:
         raise NetError(*problems)
     uses = sharing.uses()
@@ -131,7 +146,12 @@ def build_plan(
         uses,
         MappingProxyType(weights),
         needs,
+        MappingProxyType(absent),
     )
+
+
+def _only_absent(error: CaffeliteError) -> bool:
+    return all(problem.absent for problem in error.problems)
 
 
 def _loss_weights(node: Node, layer: Layer) -> dict[Version, float]:

@@ -37,13 +37,9 @@ class Version:
     previous: Version | None = None
     """The version that the maker read under the same name."""
 
-    @property
-    def first(self) -> Version:
+    def __post_init__(self) -> None:
+        self.first: Version = self if self.previous is None else self.previous.first
         """The version at the start of the chain of layers that rewrite this one."""
-        version = self
-        while version.previous is not None:
-            version = version.previous
-        return version
 
 
 @dataclass(eq=False)

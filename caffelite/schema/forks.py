@@ -202,7 +202,7 @@ def unfollowed(message: Message) -> list[Problem]:
     if not parts:
         return []
     text = "; ".join(parts)
-    return [Problem(f"warning: fields that change no result here are not followed: {text}", first)]
+    return [Problem(f"fields that change no result here are not followed: {text}", first)]
 
 
 _TYPES = {

@@ -19,6 +19,7 @@ from caffelite.net import Net
 from caffelite.paths import find_path
 from caffelite.plan.build import Plan, plan_net
 from caffelite.plan.graph import state_for
+from caffelite.plan.outline import outline_net
 from caffelite.protobufs import from_protobuf, is_protobuf
 from caffelite.schema.common import Phase
 from caffelite.schema.legacy import upgrade_solver
@@ -33,6 +34,9 @@ from caffelite.solver.sources import Reader, Source, test_sources, train_source
 from caffelite.solver.stopping import Watched, find_watched
 from caffelite.solver.testing import DataSize, data_size
 from caffelite.streams import Streams
+
+ASSUMED = DataSize("", 10_000, 100)
+"""The size of data that is not here, for a job that is only looked at."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class NetJob:
     @property
     def data(self) -> DataSize | None:
         """The size of its data, where that is known."""
-        return data_size(self.plan)
+        return ASSUMED if self.plan.absent else data_size(self.plan)
 
     def net(
         self,
@@ -116,15 +120,17 @@ def plan_job(
     dtype: Any = np.float32,
     whole: bool = False,
     looks: bool = False,
+    data: bool = True,
 ) -> Job:
     """Check a solver and plan its nets; nothing is run or allocated.
 
     `path` names the solver file: relative paths are looked for from its folder too. `rule` is used
     whatever the solver's `type` says. `whole`: the run is to go to its end, so it must have one.
-    `looks`: nothing is to be run, so a folder of snapshots that is not there yet is only noted.
-    Raises CaffeliteError with every mistake in the solver and its nets."""
+    `looks`: nothing is to be run, so that a folder of snapshots and data that are not there yet are
+    only noted; without `data` no files of data are looked for. Raises CaffeliteError with every
+    mistake in the solver and its nets."""
     param, _ = upgrade_solver(param)
-    return _Planner(param, path, rule, dtype).job(whole, looks)
+    return _Planner(param, path, rule, dtype, looks, data).job(whole, looks)
 
 
 def load_job(
@@ -156,8 +162,16 @@ class _Planner:
     """Where a job comes together, and the mistakes on the way."""
 
     def __init__(
-        self, param: SolverParameter, path: str, rule: type[Rule] | None, dtype: Any
+        self,
+        param: SolverParameter,
+        path: str,
+        rule: type[Rule] | None,
+        dtype: Any,
+        outline: bool,
+        data: bool,
     ) -> None:
+        self.plan = outline_net if outline else plan_net
+        self.data = data
         self.param, self.path, self.rule, self.dtype = param, path, rule, np.dtype(dtype)
         self.folder = os.path.dirname(path)
         self.reader = Reader(self.folder)
@@ -182,8 +196,9 @@ class _Planner:
         assert train is not None and self.rule is not None
         planned = tuple(test for test in tests if test is not None)
         notes = field_notes(param, self.rule)
-        notes += lengths.epoch_notes(param, counted, train.data)
-        notes += lengths.test_notes(param, [test.data for test in planned], test_iter)
+        if not any(net.plan.absent for net in (train, *planned)):
+            notes += lengths.epoch_notes(param, counted, train.data)
+            notes += lengths.test_notes(param, [test.data for test in planned], test_iter)
         return Job(
             counted,
             self.path,
@@ -250,7 +265,8 @@ class _Planner:
         with self.mistakes:
             net, folder = self.reader.read(*source)
             state = state_for(net, phase, asked.level, list(asked.stage))
-            plan = plan_net(net, state, Context(phase, self.dtype, prefix=prefix, folder=folder))
+            context = Context(phase, self.dtype, prefix, folder, self.data)
+            plan = self.plan(net, state, context)
             if watched:
                 with self.mistakes:
                     self.watched = find_watched(self.param, plan)

@@ -68,20 +68,13 @@ def epoch_notes(
 def test_notes(
     param: SolverParameter, data: Sequence[DataSize | None], counts: Sequence[int]
 ) -> list[str]:
-    """How long the tests are where that was counted, and what they leave out, as lines to show."""
+    """How long the tests are where that was counted, as lines to show."""
     lines = []
     for i, (size, count) in enumerate(zip(data, counts)):
-        if size is None:
-            continue
-        if not param.test_iter:
+        if size is not None and not param.test_iter:
             line = f"test net #{i}: test_iter is {count:,}, all {size.size:,} samples of its data"
             twice = count * size.batch - size.size
             if twice:
                 line += f", {twice} of them twice: the last batch is filled up"
             lines.append(line)
-        elif 0 < count * size.batch < size.size:
-            lines.append(
-                f"test net #{i}: test_iter: {count:,} covers {count * size.batch:,} of the "
-                f"{size.size:,} samples; leave test_iter out for all"
-            )
     return lines

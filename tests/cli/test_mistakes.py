@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from caffelite.cli import main
-from caffelite.cli.check import check_file
 from caffelite.errors import CaffeliteError
+from caffelite.judge.check import check_file
 
 NETS = Path(__file__).parents[2] / "nets"
 _CASES = Path(__file__).with_name("mistakes.txt").read_text(encoding="utf-8")
@@ -137,7 +137,8 @@ def test_any_mutant_is_right_or_explained(seed: int) -> None:
             else:
                 tokens[i] = tokens[j] if change == "copy" else chance.choice(STRAY)
         Path("mutant.net").write_text(" ".join(tokens))
-        problems, lines = check_file("mutant.net")
-        assert problems or lines
+        report = check_file("mutant.net")
+        problems = report.mistakes
+        assert problems or report.says
         if problems:
             assert str(CaffeliteError(*problems)).startswith("mutant.net:")

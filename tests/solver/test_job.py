@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from caffelite import NesterovSolver, SGDSolver, get_solver
-from caffelite.cli.check import check_file
 from caffelite.errors import CaffeliteError, SolverError
+from caffelite.judge.check import check_file
 from caffelite.schema.common import Phase
 from caffelite.schema.solver import SolverParameter, SolverType
 from caffelite.solver import Monitor, Solver, load_job, plan_job, register_solver
@@ -51,7 +51,7 @@ def test_check_and_solver_find_the_same(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path, text, net)
-    found, _ = check_file(path)
+    found = check_file(path).mistakes
     with pytest.raises(CaffeliteError) as caught:
         get_solver(path, Monitor())
     assert list(map(str, found)) == list(map(str, caught.value.problems))
@@ -182,7 +182,7 @@ def test_another_loop_around_a_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             super().apply_update()
 
     path = write(tmp_path, GOOD + 'type: "Twice" momentum: 0.5', LINE)
-    assert check_file(path)[0] == []
+    assert check_file(path).mistakes == []
     solver = get_solver(path, Monitor())
     assert isinstance(solver, Twice)
     weight = solver.net.params["ip"][0].data

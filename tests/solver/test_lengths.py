@@ -76,15 +76,3 @@ def test_a_test_is_of_the_whole_set(tmp_path: Path, batch: int, count: int) -> N
 def test_a_test_of_data_without_end_needs_test_iter(tmp_path: Path) -> None:
     with pytest.raises(SolverError, match="the test net's data has no known size"):
         make(tmp_path, BASE + "test_interval: 5", LINE)
-
-
-@pytest.mark.parametrize("count, said", [(14, True), (15, False), (16, False)])
-def test_a_test_of_part_of_the_data_is_said(tmp_path: Path, count: int, said: bool) -> None:
-    monitor = Notes()
-    text = BASE + f"max_iter: 1 test_interval: 1 test_iter: {count}"
-    make(tmp_path, text, spiral("batch_size: 20"), monitor=monitor)
-    notes = [note for note in monitor.notes if "covers" in note]
-    expected = (
-        "test net #0: test_iter: 14 covers 280 of the 300 samples; leave test_iter out for all"
-    )
-    assert notes == ([expected] if said else [])

@@ -1,0 +1,61 @@
+"""What stands in front of a loss."""
+
+from __future__ import annotations
+
+from caffelite.judge.doubt import Doubt
+from caffelite.judge.reading import at_type, called, has_weights, origin
+from caffelite.judge.rules import Found, of_plan
+from caffelite.plan.build import Plan
+
+
+@of_plan("softmax-twice", "a layer that gives probabilities, before a loss that makes them itself")
+def softmax_twice(plan: Plan) -> Found:
+    """SoftmaxWithLoss and its relatives take scores."""
+    for node in plan.graph.nodes:
+        if not node.cls.prediction or not node.bottoms:
+            continue
+        maker = origin(node.bottoms[0]).maker
+        if maker.cls.gives_probability and maker.bottoms:
+            yield Doubt(
+                f"{called(maker)} comes before {called(node)}, which applies "
+                f"{node.cls.prediction} itself",
+                at_type(maker),
+                "it takes scores: of probabilities its gradient is small, and it cannot reach 0",
+                f'give the loss the scores, bottom: "{maker.bottoms[0].name}"',
+            )
+
+
+@of_plan("relu-before-loss", "a ReLU between the last layer with weights and a loss")
+def relu_before_loss(plan: Plan) -> Found:
+    """A score below 0 is as good as one above it."""
+    for node in plan.graph.nodes:
+        if not node.cls.prediction or not node.bottoms:
+            continue
+        maker = origin(node.bottoms[0]).maker
+        if not maker.cls.rectifies or not maker.bottoms:
+            continue
+        scores = origin(maker.bottoms[0]).maker
+        if has_weights(plan, scores):
+            yield Doubt(
+                f"{called(maker)} cuts off the negative scores of {called(scores)} before "
+                f"{called(node)}",
+                at_type(maker),
+                "where a score is cut off no gradient comes back, and that class stops learning",
+                f'remove layer "{maker.spec.name}"; a loss takes scores of either sign',
+            )
+
+
+@of_plan("scores-as-probabilities", "a loss of probabilities that is given plain scores")
+def scores_as_probabilities(plan: Plan) -> Found:
+    """The logarithm of a score is no loss."""
+    for node in plan.graph.nodes:
+        if not node.cls.reads_probability or not node.bottoms:
+            continue
+        maker = origin(node.bottoms[0]).maker
+        if has_weights(plan, maker):
+            yield Doubt(
+                f"{called(node)} takes probabilities, and gets the scores of {called(maker)}",
+                at_type(node),
+                "it is the logarithm of what it is given: scores may be negative or above 1",
+                "put a Softmax between them, or use SoftmaxWithLoss",
+            )

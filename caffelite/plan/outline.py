@@ -1,0 +1,112 @@
+"""Planning a net whose data is not here, as far as its text alone tells.
+
+The shapes behind a data layer depend on the data. Where it is not here several shapes of a sample
+are tried: one that fits is taken, and if none fits, a mistake is what is said of all of them that
+come so far. What depends on the data's real shape is left open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from caffelite.blob import Shape
+from caffelite.collecting import no_collection
+from caffelite.errors import CaffeliteError, NetError, Problem
+from caffelite.layers.base import Context, layer_class
+from caffelite.plan.build import Plan, build_plan
+from caffelite.plan.graph import Graph, Node, build_graph
+from caffelite.schema.message import Message
+from caffelite.schema.net import LayerParameter, NetParameter, NetState
+
+SAMPLES: tuple[Shape, ...] = ((1, 28, 28), (3, 32, 32), (3, 227, 227), (1, 64, 64), (10,), (2,))
+"""Shapes to try where the text says nothing of the data's."""
+LARGE = 1000
+"""Nets of more layers are tried with fewer shapes."""
+
+
+@no_collection()
+def outline_net(net: NetParameter, state: NetState, context: Context) -> Plan:
+    """As `plan_net`; data that is not here is no mistake, and is listed in the plan's `absent`.
+    Raises NetError with every mistake that is certain."""
+    wiring: list[Problem] = []
+    graph = build_graph(net, state, wiring)
+    tried: list[list[Problem]] = []
+    samples = SAMPLES[: 2 if len(graph.nodes) > LARGE else None]
+    for sample in samples:
+        try:
+            return build_plan(graph, context, net.force_backward, wiring, partial(assumed, sample))
+        except CaffeliteError as error:
+            tried.append(error.problems)
+            if not any(node.cls.source and _batch(node.spec) for node in graph.nodes):
+                break  # no data of which another shape could be assumed
+    certain = _certain(tried)
+    if not certain:  # every shape fails in its own way: the data decides
+        return build_plan(_sources_only(net, state), context, False, (), partial(assumed, ()))
+    raise NetError(*certain)
+
+
+def assumed(sample: Shape, node: Node) -> Sequence[Shape] | None:
+    """The tops of a source, for one shape of a sample where its text does not say another."""
+    batch = _batch(node.spec)
+    if not batch or not node.cls.source:
+        return None
+    shape = _said(node.spec, sample)
+    return [(batch, *shape), *[(batch,)] * (len(node.tops) - 1)]
+
+
+def _said(spec: LayerParameter, sample: Shape) -> Shape:
+    """What crop_size, or new_height and new_width, say of a sample."""
+    channels = 3 if len(sample) < 3 else sample[0]
+    for message in _messages(spec):
+        height, width = _number(message, "new_height"), _number(message, "new_width")
+        if height and width:
+            sample = (channels, height, width)
+        side = _number(message, "crop_size")
+        if side:
+            return (channels, side, side)
+    return sample
+
+
+def _batch(spec: LayerParameter) -> int:
+    """The batch_size that a source's message gives, if it has one."""
+    return next((n for m in _messages(spec) if (n := _number(m, "batch_size"))), 0)
+
+
+def _messages(spec: LayerParameter) -> Iterator[Message]:
+    found = [value for _, value in spec.set_fields() if isinstance(value, Message)]
+    return iter(sorted(found, key=lambda m: "crop_size" in m.specs and "mirror" in m.specs))
+
+
+def _number(message: Message, name: str) -> int:
+    return int(message.get(name)) if name in message.specs and message.has(name) else 0
+
+
+def _certain(tried: Sequence[Sequence[Problem]]) -> list[Problem]:
+    """What is wrong whatever the data: said of all shapes, or of two and of all that come so
+    far."""
+    texts = [{str(problem) for problem in problems} for problems in tried]
+    firsts = [min((_line(problem) for problem in problems), default=0) for problems in tried]
+    found: dict[str, Problem] = {}
+    for problem in (problem for problems in tried for problem in problems):
+        text = str(problem)
+        if text in found:
+            continue
+        count = sum(text in other for other in texts)
+        # behind another mistake it may not have been looked for
+        hidden = sum(
+            text not in other and first < _line(problem) for other, first in zip(texts, firsts)
+        )
+        if count + hidden == len(tried) and (count > 1 or len(tried) == 1):
+            found[text] = problem
+    return list(found.values())
+
+
+def _line(problem: Problem) -> int:
+    return problem.span.line if problem.span else 0
+
+
+def _sources_only(net: NetParameter, state: NetState) -> Graph:
+    """The graph of the layers that make data."""
+    sources = [spec for spec in net.layer if (cls := layer_class(spec)) and cls.source]
+    return build_graph(NetParameter(name=net.name, layer=sources), state)
