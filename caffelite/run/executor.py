@@ -240,7 +240,7 @@ class Executor:
         program, fresh = self.program(part), self._gradients.fresh
         if self.session.whole:  # each step by itself, so that there is something to measure
             return [(step, self.session.bind((step,), fresh)[0]) for step in program]
-        return list(zip(program, self.session.bind(program, fresh)))
+        return list(zip(program, self._bind(part, program, fresh)))
 
     @contextmanager
     def overwriting(self) -> Iterator[None]:
@@ -263,16 +263,18 @@ class Executor:
         gradients are its own alone."""
         self._ready(part)
         program = self.program(part)
-        if self._dynamic and part[0] == FORWARD and not self.session.whole:
-            steps = [self._bind_dynamic(step) for step in program]
-        else:
-            steps = self.session.bind(program, fresh)
-            if self._around is None:
-                steps = flat(steps)
+        steps = self._bind(part, program, fresh)
+        if self._around is None and not (self._dynamic and part[0] == FORWARD):
+            steps = flat(steps)  # else they are counted as the program's
         if fresh and (params := not_overwritten(self.plan, program)):
             steps = [*flat([self.session.clear(params)]), *steps]
         self._bound[part, fresh] = steps
         return steps
+
+    def _bind(self, part: Part, program: Program, fresh: bool) -> list[Bound]:
+        if self._dynamic and part[0] == FORWARD and not self.session.whole:
+            return [self._bind_dynamic(step) for step in program]
+        return self.session.bind(program, fresh)
 
     def _bind_dynamic(self, step: Step) -> Bound:
         bound = self.session.bind((step,))[0]
