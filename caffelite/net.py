@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from caffelite import weights
+from caffelite import weights as parameters
 from caffelite.blob import Array, Blob
 from caffelite.engines import Choice, choose
 from caffelite.errors import NetError, Problem, did_you_mean
@@ -35,10 +35,12 @@ class Net:
     `Net("f.net", "w.caffemodel", caffelite.TEST)`.
 
     `source` is a path or a NetParameter, caffelite's or protobuf's. `blobs[name]` is the last
-    version of a blob, `params[layer]` the layer's parameters. The seed sets all chance; without
-    one it comes from the system. `engine` and `device` say what computes (`caffelite.engines`).
-    `plan` is a plan that has been made of this very message, and is not made again. Errors:
-    NetError, with every mistake of the file.
+    version of a blob, `params[layer]` the layer's parameters. `weights` is a path, or parameters by
+    layer name (`weights.open_weights`); without, those that the message holds count. What is in
+    none of them is filled; `strict=False` accepts weights that fit no layer. The seed sets all
+    chance; without one it comes from the system. `engine` and `device` say what computes
+    (`caffelite.engines`). `plan` is a plan that has been made of this very message, and is not made
+    again. Errors: NetError, with every mistake of the file.
     """
 
     def __init__(
@@ -46,7 +48,8 @@ class Net:
         source: str | os.PathLike[str] | NetParameter,
         *args: Any,
         phase: Phase | int | None = None,
-        weights: str | None = None,
+        weights: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+        strict: bool = True,
         level: int = 0,
         stages: Iterable[str] | None = None,
         dtype: Any = np.float32,
@@ -87,8 +90,9 @@ class Net:
             plan = plan_net(self.param, self.state, context)
         self.arena = Arena(plan, kind, share.params if share else None)
         """All parameters, and all their gradients, each in one array."""
-        given = self._take_weights(weights, plan) if weights else ()
-        self.arena.fill(self.streams, given)
+        self.taken: parameters.Report | None = self._take(weights, plan, strict)
+        """What became of the parameters in `weights`, or in the message itself."""
+        self.arena.fill(self.streams, self._taken_params(plan))
         self.engine: Choice = choose(plan, engine, device)
         """The engine that runs the net, and why it is this one."""
         self.executor = Executor(plan, self.arena, self.streams, self.engine.make_session)
@@ -97,13 +101,22 @@ class Net:
         self.blobs: Mapping[str, Blob] = blobs_of(self.executor)
         """The last version of each blob, in the order of their first appearance."""
 
-    def _take_weights(self, path: str, plan: Plan) -> set[Param]:
-        """Copy parameters from a file before any is filled: which ones."""
+    def _take(self, source: Any, plan: Plan, strict: bool) -> parameters.Report | None:
+        """Copy parameters before any is filled."""
         nodes, blobs = plan.graph.nodes, self.arena.blobs
         params = {n.spec.name: blobs[n.index] for n in nodes if blobs[n.index]}
-        with weights.open_weights(path) as stored:
-            copied = set(weights.copy_weights(stored, params, path=path).copied)
-        return {u.param for n in nodes if n.spec.name in copied for u in plan.uses[n.index]}
+        if isinstance(source, (str, os.PathLike)):
+            with parameters.open_weights(source) as stored:
+                return parameters.copy_weights(stored, params, strict=strict)
+        if source is not None:
+            return parameters.copy_weights(source, params, strict=strict)
+        held = parameters.weights_of(self.param, "the net's message")
+        return parameters.copy_weights(held, params, strict=False) if held else None
+
+    def _taken_params(self, plan: Plan) -> set[Param]:
+        copied = set(self.taken.copied) if self.taken is not None else set()
+        nodes = [node for node in plan.graph.nodes if node.spec.name in copied]
+        return {use.param for node in nodes for use in plan.uses[node.index]}
 
     # What pycaffe calls things.
 
@@ -316,12 +329,15 @@ class Net:
         )
 
     def copy_from(
-        self, path: str, skip_mismatch: bool = False, verify: bool = True
-    ) -> weights.Report:
+        self, path: str, skip_mismatch: bool = False, verify: bool = True, strict: bool = True
+    ) -> parameters.Report:
         """Take parameters from a .caffemodel or .h5 by layer name. `verify=False` takes them too if
-        the file is not as caffelite wrote it."""
-        with weights.open_weights(path, verify) as stored:
-            return weights.copy_weights(stored, self.params, path=path, skip_mismatch=skip_mismatch)
+        the file is not as caffelite wrote it; `strict=False` accepts a file that has no layer of
+        the net."""
+        with parameters.open_weights(path, verify) as stored:
+            return parameters.copy_weights(
+                stored, self.params, path=path, skip_mismatch=skip_mismatch, strict=strict
+            )
 
     def share_with(self, other: Net) -> None:
         """Use the parameters of `other` for the layers that it has too: the values are the same
@@ -345,7 +361,7 @@ class Net:
         """Write the parameters (and their gradients): .caffemodel, or HDF5 if it ends in .h5 or
         `hdf5` is true."""
         params = self.params
-        weights.write_weights(
+        parameters.write_weights(
             path,
             self.present(),
             {name: [b.data for b in blobs] for name, blobs in params.items()},

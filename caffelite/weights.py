@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Union
 
 import numpy as np
@@ -18,6 +16,7 @@ from caffelite.filetypes import EMPTY, HDF5, type_by_start
 from caffelite.hdf5 import open_hdf5
 from caffelite.optional import need
 from caffelite.reading import shown, size_of
+from caffelite.report.copied import Report as Report
 from caffelite.schema.binary import (
     blob_proto,
     decode_file,
@@ -40,6 +39,13 @@ Stored = list[Union[Array, None]]
 HDF5 files hold a shared parameter once)."""
 InFile = Union[Array, StoredArray, None]
 """One of them; a StoredArray is still to be read."""
+
+
+class Opened(dict[str, Sequence[InFile]]):
+    """Layer name → its parameters, and the path that errors name."""
+
+    path: str = ""
+
 
 MOST_PARAMS = 1000
 """Parameters of one layer, in a file."""
@@ -88,9 +94,7 @@ def read_weights(path: str | os.PathLike[str], verify: bool = True) -> dict[str,
 
 
 @contextmanager
-def open_weights(
-    path: str | os.PathLike[str], verify: bool = True
-) -> Iterator[dict[str, Sequence[InFile]]]:
+def open_weights(path: str | os.PathLike[str], verify: bool = True) -> Iterator[Opened]:
     """As `read_weights`, but a .caffemodel's values stay in the file, which is open in the `with`
     block, until `copy_weights` reads them into a net."""
     name = os.fspath(path)
@@ -99,12 +103,14 @@ def open_weights(
             verify_open(file, name)
             file.seek(0)
         if type_by_start(file.read(20)) is HDF5:
-            yield dict(_read_hdf5(name))
+            opened = Opened(_read_hdf5(name))
+            opened.path = name
+            yield opened
             return
         yield weights_in(file, name)
 
 
-def weights_in(file: BinaryIO, name: str) -> dict[str, Sequence[InFile]]:
+def weights_in(file: BinaryIO, name: str) -> Opened:
     """As `open_weights`, from an open .caffemodel, which errors call `name`."""
     try:
         stored = decode_file(file, _Weights, name, "a file of parameters (.caffemodel)")
@@ -112,7 +118,8 @@ def weights_in(file: BinaryIO, name: str) -> dict[str, Sequence[InFile]]:
         if not error.over_limit:
             _refuse_solver_state(file, name)
         raise
-    found: dict[str, Sequence[InFile]] = {}
+    found = Opened()
+    found.path = name
     layers: list[Any] = [layer.layer if layer.has("layer") else layer for layer in stored.layers]
     for layer in [*layers, *stored.layer]:
         if layer.has("blobs"):
@@ -123,6 +130,12 @@ def weights_in(file: BinaryIO, name: str) -> dict[str, Sequence[InFile]]:
             + ("there are no parameters in this file" if size_of(file) else f"this is {EMPTY.name}")
         )
     return found
+
+
+def weights_of(net: NetParameter, name: str) -> dict[str, Sequence[InFile]]:
+    """The parameters that a net's message holds itself; `name` is what errors call it."""
+    held = {layer.name: layer.blobs for layer in net.layer if layer.has("blobs")}
+    return {layer: [_array(blob, layer, name) for blob in blobs] for layer, blobs in held.items()}
 
 
 def _array(blob: BlobProto, layer: str, path: str) -> InFile:
@@ -223,57 +236,20 @@ def _write_hdf5(
         seal_file(part)
 
 
-@dataclass
-class Report:
-    """What `copy_weights` did, by layer name."""
-
-    path: str = ""
-    copied: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    """In the file, not in the net."""
-    missing: list[str] = field(default_factory=list)
-    """In the net, not in the file: these keep their values."""
-    mismatched: dict[str, str] = field(default_factory=dict)
-    """In both, but of different shapes: which. These keep their values too."""
-
-    def __str__(self) -> str:
-        """A table: what became of the layers, how many, which."""
-        rows = [
-            ("copied", "", self.copied),
-            ("skipped", "only in the file", self.skipped),
-            ("missing", "only in the net, left as they are", self.missing),
-        ]
-        lines = []
-        for word, note, names in rows:
-            if names or word == "copied":
-                text = ", ".join(names) + (f" ({note})" if note else "")
-                lines += _row(word, str(len(names)), text)
-        for i, (name, why) in enumerate(self.mismatched.items()):
-            head = ("", "") if i else ("mismatched", str(len(self.mismatched)))
-            lines += _row(*head, f"{name}: {why}")
-        return "\n".join(lines)
-
-
-def _row(word: str, count: str, text: str, width: int = 76) -> list[str]:
-    head = f"{word:<10} {count:>4}  "
-    lines = textwrap.wrap(text, width - len(head), break_on_hyphens=False) or [""]
-    rest = [" " * len(head) + line for line in lines[1:]]
-    return [(head + lines[0]).rstrip(), *rest]
-
-
 def copy_weights(
     source: Mapping[str, Sequence[InFile]],
     target: Mapping[str, Sequence[Blob]],
     *,
     path: str = "",
     skip_mismatch: bool = False,
+    strict: bool = True,
 ) -> Report:
     """Copy parameters into the layers of the same name, all or (after an error) none.
 
     Raises SnapshotError if shapes do not fit, unless `skip_mismatch` leaves those layers as they
-    are, and if nothing would be copied. `path` is named in the error.
+    are, and if nothing would be copied, unless not `strict`. `path` is named in the error.
     """
-    report = Report(path)
+    report = Report(path or getattr(source, "path", ""))
     copies: list[tuple[Blob, Array | StoredArray]] = []
     absent: dict[str, list[Blob]] = {}
     for name, blobs in target.items():
@@ -301,7 +277,7 @@ def copy_weights(
     report.skipped = [name for name in source if name not in target]
     if report.mismatched and not skip_mismatch:
         raise SnapshotError(*_mismatch_problems(report))
-    if not report.copied and (report.missing or report.mismatched):
+    if strict and not report.copied and (report.missing or report.mismatched):
         raise _nothing_copied(report, source)
     for blob, array in copies:
         if isinstance(array, StoredArray):

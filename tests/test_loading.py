@@ -11,6 +11,9 @@ import pytest
 from caffelite import TEST, Net
 from caffelite.errors import SnapshotError
 from caffelite.files import parse_net
+from caffelite.schema.binary import decode
+from caffelite.schema.net import NetParameter
+from caffelite.weights import open_weights
 
 NET = """
 layer { name: "data" type: "Input" top: "x" input_param { shape { dim: 2 dim: 1000 } } }
@@ -80,3 +83,25 @@ def test_a_float64_net_takes_float32_values(path: str) -> None:
 def test_a_file_that_does_not_fit_is_refused(path: str) -> None:
     with pytest.raises(SnapshotError, match=r"2000, 1000.*in the file"):
         net(path, text=NET.replace("num_output: 2000", "num_output: 20"))
+
+
+def test_parameters_that_are_open_already_or_none_that_fits(path: str) -> None:
+    with open_weights(path) as stored:
+        made = net(weights=stored)
+    assert made.taken is not None and made.taken.copied == ["big", "head"]
+    assert made.taken.path == path
+    other = NET.replace('"head"', '"h2"').replace('"big"', '"b2"')
+    with pytest.raises(SnapshotError, match=r"^.*w\.caffemodel: nothing was copied"):
+        net(path, text=other)
+    lenient = net(path, text=other, strict=False)
+    assert lenient.taken is not None and lenient.taken.missing == ["b2", "h2"]
+    assert np.array_equal(lenient.arena.data, net(text=other).arena.data)
+    assert lenient.copy_from(path, strict=False).copied == []
+
+
+def test_a_message_with_parameters_starts_from_them(path: str) -> None:
+    message = decode(Path(path).read_bytes(), NetParameter)
+    made = Net(message, TEST, seed=1)
+    assert np.array_equal(made.arena.data, net(path).arena.data)
+    assert made.taken is not None and made.taken.copied == ["big", "head"]
+    assert net().taken is None

@@ -22,7 +22,6 @@ from caffelite.plan.graph import Node, Version
 from caffelite.run.program import Forward
 from caffelite.schema.common import Phase
 from caffelite.schema.net import NetParameter
-from caffelite.weights import copy_weights
 
 
 class Layer:
@@ -66,11 +65,11 @@ class Net:
         self._ticks = 0
 
     @classmethod
-    def _of(cls, param: NetParameter, stored: Mapping[str, Any] | None, path: str) -> Net:
+    def _of(cls, param: NetParameter, stored: Mapping[str, Any] | None) -> Net:
         """A net with parameters that have been read; None: without, for a look at its layers."""
         net = cls()
         # it holds the parameters, and never runs: what runs is planned for the inputs' shapes
-        inner = caffelite.Net(param, phase=Phase.TEST, engine="numpy")
+        inner = caffelite.Net(param, phase=Phase.TEST, engine="numpy", weights=stored)
         if not inner.inputs:
             raise NetError(
                 Problem(
@@ -85,10 +84,7 @@ class Net:
             name, again = node.spec.name, seen[node.spec.name]
             seen[name] += 1
             net._ids[f"{name}_{again}" if again else name] = number
-        net._without = set(inner.params)
-        if stored is not None:
-            report = copy_weights(stored, inner.params, path=path)
-            net._without = set(report.missing)
+        net._without = set(inner.params if inner.taken is None else inner.taken.missing)
         return net
 
     @property

@@ -37,12 +37,12 @@ def readNetFromCaffe(
     else:
         param = parse_net(_bytes(text).decode("utf-8", "replace"), "<bufferProto>")
     if model is None or (_is_path(model) and not os.fspath(model)):
-        return Net._of(param, None, "")
+        return Net._of(param, None)
     if _is_path(model):
         with open_weights(model) as stored:
-            return Net._of(param, stored, os.fspath(model))
+            return Net._of(param, stored)
     name = "<bufferModel>"
-    return Net._of(param, weights_in(io.BytesIO(_bytes(model)), name), name)
+    return Net._of(param, weights_in(io.BytesIO(_bytes(model)), name))
 
 
 def readNet(

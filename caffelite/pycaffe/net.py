@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -53,16 +54,17 @@ class Net:
         given |= {"weights": weights} | dict(zip(names, args))
         if given["phase"] is None:
             raise TypeError("Net needs a phase: caffe.TRAIN or caffe.TEST")
-        self._wrap(
-            CoreNet(
+        with _opened(given["weights"]) as stored:
+            core = CoreNet(
                 net_source(network_file),
                 phase=given["phase"],
                 level=int(given["level"]),
                 stages=list(given["stages"] or []),
+                weights=stored,
+                strict=False,
             )
-        )
-        if given["weights"] is not None:
-            self.copy_from(given["weights"])
+        self._wrap(core)
+        _warn_of_nothing(core.taken)
 
     @classmethod
     def of(cls, core: CoreNet) -> Net:
@@ -308,16 +310,8 @@ class Net:
         """Take parameters from a .caffemodel or HDF5 file by layer name. If no name fits, nothing
         changes and the log says so; it says too if a file of ours has been written anew since, as
         scripts do through `caffe_pb2`."""
-        name = os.fspath(path)
-        try:
-            verify_file(name)
-        except SnapshotError as error:
-            glog.write(error.problems[0].message, glog.WARNING)
-        with parameters.open_weights(name, verify=False) as stored:
-            if self.params and not set(stored) & set(self.params):
-                glog.write(f"{name}: no layer of the net is in this file", glog.WARNING)
-                return
-            parameters.copy_weights(stored, self.core.params, path=name)
+        with _opened(path) as stored:
+            _warn_of_nothing(parameters.copy_weights(stored, self.core.params, strict=False))
 
     def share_with(self, other: Net) -> None:
         """Use the parameters of `other` for the layers that it has too: the same arrays."""
@@ -366,3 +360,22 @@ class Net:
 
     def __repr__(self) -> str:
         return repr(self.core)
+
+
+@contextmanager
+def _opened(path: Any) -> Iterator[Any]:
+    """The parameters in a file, which may have been changed; None without a file."""
+    if path is None:
+        yield None
+        return
+    try:
+        verify_file(os.fspath(path))
+    except SnapshotError as error:
+        glog.write(error.problems[0].message, glog.WARNING)
+    with parameters.open_weights(path, verify=False) as stored:
+        yield stored
+
+
+def _warn_of_nothing(report: parameters.Report | None) -> None:
+    if report is not None and report.missing and not report.copied:
+        glog.write(f"{report.path}: no layer of the net is in this file", glog.WARNING)
