@@ -39,19 +39,22 @@ def run(args: argparse.Namespace) -> int:
 
     for package in ("onnx", "onnxruntime"):
         require(package)
-    from caffelite.onnx.importing import import_model, verify_import
+    from caffelite.onnx.importing import import_model, verify_batches
     from caffelite.onnx.verify import check
     from caffelite.schema.common import Phase
 
     imported = import_model(args.model, shapes_of(args.shape))
     net = imported.fill(Net(imported.net, Phase.TEST, seed=0))
-    report = verify_import(imported, net, seed=args.seed, tolerance=args.tolerance)
-    print(report)
-    check([report], "the net")
+    reports, batch = verify_batches(imported, net, seed=args.seed, tolerance=args.tolerance)
+    table = "\n\n".join(map(str, reports))
+    print(table)
+    check(reports, "the net")
+    for note in [*imported.notes, batch]:
+        print(f"{args.output}: {note}")
     weights = f"{os.path.splitext(args.output)[0]}.caffemodel"
     net.save(weights)
     write_atomically(args.output, str(imported.net).encode("utf-8", "surrogateescape"))
-    write_atomically(f"{args.output}.verify.txt", f"{report}\n".encode())
+    write_atomically(f"{args.output}.verify.txt", f"{table}\n".encode())
     print(f"{args.output}: {len(net.layers)} layers; {weights}: {net.parameter_count} parameters")
     return 0
 

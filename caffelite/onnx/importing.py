@@ -37,6 +37,10 @@ class Imported:
     """The inputs' shapes."""
     model: Any
     """The model with every tensor as an output."""
+    kinds: dict[str, tuple[int, int]]
+    """Each input's type, and below what number its values are, if they are whole ones."""
+    batch: list[str]
+    """The inputs whose first extent the model leaves open; empty if the batch is fixed."""
     notes: list[str] = field(default_factory=list)
 
     def fill(self, net: Net) -> Net:
@@ -63,7 +67,8 @@ def import_model(source: str | Any, shapes: Mapping[str, Shape] | None = None) -
                 traced.graph.output.append(helper.make_tensor_value_info(name, 0, None))
     _type_outputs(onnx, traced)
     rng = np.random.default_rng(0)
-    fed = {name: _draw(rng, shape, kind) for name, (shape, kind) in inputs.items()}
+    counts = _counts(model)
+    fed = {n: _draw(rng, shape, kind, counts.get(n, 2)) for n, (shape, kind) in inputs.items()}
     values: dict[str, Array] = {**fed, **Runtime(traced).run(fed)}
     values.update({t.name: numpy_helper.to_array(t) for t in model.graph.initializer})
     reader = Reader(values, _constants(model, set(fed)), _opset(model))
@@ -78,15 +83,34 @@ def import_model(source: str | Any, shapes: Mapping[str, Shape] | None = None) -
         reader.layers.append(parse_net(silence, "<import>").layer[0])
     net = NetParameter(name=model.graph.name or "net", layer=reader.layers)
     sizes = {name: shape for name, (shape, _) in inputs.items()}
-    return Imported(net, reader.params, reader.blobs, sizes, traced, reader.notes)
+    kinds = {name: (kind, counts.get(name, 2)) for name, (_, kind) in inputs.items()}
+    batch = _batch_axes(model, sizes)
+    return Imported(net, reader.params, reader.blobs, sizes, traced, kinds, batch, reader.notes)
 
 
 def verify_import(
-    imported: Imported, net: Net, *, seed: int = 1, tolerance: float = TOLERANCE
+    imported: Imported,
+    net: Net,
+    *,
+    seed: int = 1,
+    given: Mapping[str, Array] | None = None,
+    batch: int | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Report:
-    """Run model and net on the same random inputs and compare every tensor that is a blob."""
+    """Run model and net on the same inputs, `given` ones or random ones, and compare every tensor
+    that is a blob. With `batch` at that batch, where the model leaves it open; the net's inputs
+    keep that shape."""
+    resized = imported.batch if batch is not None else []
     runtime, rng = Runtime(imported.model), np.random.default_rng(seed)
-    inputs = {n: _draw(rng, shape, 1) for n, shape in imported.shapes.items()}
+    shapes = dict(imported.shapes)
+    if batch is not None:
+        shapes.update({n: (batch, *shapes[n][1:]) for n in resized})
+    inputs = {n: _draw(rng, shape, *imported.kinds[n]) for n, shape in shapes.items()}
+    for name, value in (given or {}).items():
+        if name in inputs:
+            inputs[name] = np.asarray(value, inputs[name].dtype)
+    for name in resized:
+        net.blobs[name].reshape(*shapes[name])
     found = runtime.run(inputs)
     for name, values in inputs.items():
         net.blobs[name].data[...] = values
@@ -98,7 +122,34 @@ def verify_import(
             layer, value = makers[blob], net.blobs[blob].data
             error = relative_error(value, np.asarray(found[tensor]))
             rows.append(Row(blob, layer.name, layer.spec.type, tuple(value.shape), error))
-    return Report(runtime.name, "random inputs", rows, tolerance)
+    what = "given inputs" if given else "random inputs"
+    what += f", batch {batch}" if resized else ""
+    return Report(runtime.name, what, rows, tolerance)
+
+
+def verify_batches(
+    imported: Imported, net: Net, *, seed: int = 1, tolerance: float = TOLERANCE
+) -> tuple[list[Report], str]:
+    """Verify at the net's own batch and, where the model leaves it open, at another one. Gives the
+    reports, and what there is to say of the batch; the net has its own shapes in the end."""
+    reports = [verify_import(imported, net, seed=seed, tolerance=tolerance)]
+    if not imported.batch:
+        return reports, "the model's batch is fixed"
+    own = imported.shapes[imported.batch[0]][0]
+    why = ""
+    try:
+        another = verify_import(imported, net, seed=seed, batch=own + 2, tolerance=tolerance)
+        if another.first_wrong is None:
+            reports.append(another)
+        else:
+            why = f'blob "{another.first_wrong.blob}" differs at batch {own + 2}'
+    except CaffeliteError as error:
+        why = error.problems[0].message
+    for name in imported.batch:
+        net.blobs[name].reshape(*imported.shapes[name])
+    if why:
+        return reports, f"the net is right at batch {own} only: {why}"
+    return reports, f"the batch may vary: verified at {own} and {own + 2}"
 
 
 def _load(onnx: Any, source: str | Any) -> Any:
@@ -114,22 +165,51 @@ def _load(onnx: Any, source: str | Any) -> Any:
     return model
 
 
+def _batch_axes(model: Any, sizes: Mapping[str, Shape]) -> list[str]:
+    """The inputs whose first extent is one open dimension, which all of them share."""
+    found: dict[str, str] = {}
+    for x in model.graph.input:
+        dims = x.type.tensor_type.shape.dim
+        if x.name in sizes and dims and not dims[0].HasField("dim_value"):
+            found[x.name] = dims[0].dim_param
+    return list(found) if len(set(found.values())) == 1 else []
+
+
 def _opset(model: Any) -> int:
     return next((x.version for x in model.opset_import if x.domain in ("", "ai.onnx")), 1)
+
+
+def _counts(model: Any) -> dict[str, int]:
+    """Inputs of whole numbers that are only indices into constant tables, or become floats: how
+    many rows there are to choose from."""
+    tables = {t.name: t.dims[0] for t in model.graph.initializer if t.dims}
+    readers: dict[str, list[int]] = {}
+    for node in model.graph.node:
+        for i, name in enumerate(node.input):
+            rows = 0
+            if node.op_type == "Gather" and i == 1:
+                rows = tables.get(node.input[0], 0)
+            elif node.op_type == "Cast":
+                rows = 2
+            readers.setdefault(name, []).append(int(rows))
+    return {name: min(rows) for name, rows in readers.items() if min(rows)}
 
 
 def _inputs(model: Any, shapes: dict[str, Shape]) -> dict[str, tuple[Shape, int]]:
     """Shape and kind of every input that is no initializer; the model's own are fixed too."""
     known = {t.name for t in model.graph.initializer}
-    found, problems = {}, []
+    found: dict[str, tuple[Shape, int]] = {}
+    problems, counts = [], _counts(model)
     for x in model.graph.input:
         if x.name in known:
             continue
         kind = x.type.tensor_type
         shape = tuple(d.dim_value if d.dim_value > 0 else 1 for d in kind.shape.dim)
         found[x.name] = (tuple(shapes.pop(x.name, shape)), kind.elem_type)
-        if kind.elem_type != 1:
-            problems.append(Problem(f'input "{x.name}" is not of float32'))
+        whole = kind.elem_type in (6, 7) and x.name in counts
+        if kind.elem_type != 1 and not whole:
+            what = "is no tensor" if not x.type.HasField("tensor_type") else "is not of float32"
+            problems.append(Problem(f'input "{x.name}" {what}, nor an index into a constant table'))
     problems += [Problem(f'--shape: "{name}" is no input of the model') for name in shapes]
     if problems:
         raise CaffeliteError(*problems)
@@ -146,7 +226,10 @@ def _type_outputs(onnx: Any, model: Any) -> None:
             x.type.tensor_type.elem_type = kinds.get(x.name) or 1
 
 
-def _draw(rng: np.random.Generator, shape: Shape, kind: int) -> Array:
+def _draw(rng: np.random.Generator, shape: Shape, kind: int, count: int) -> Array:
+    """Random values: of whole numbers those from 0 to below `count`."""
+    if kind in (6, 7):
+        return np.asarray(rng.integers(0, count, shape), KINDS[kind])
     return np.asarray(rng.normal(0, 1, shape), KINDS[kind])
 
 

@@ -18,7 +18,7 @@ pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 from onnx import helper, numpy_helper  # noqa: E402
 
 from caffelite.onnx.export import build  # noqa: E402
-from caffelite.onnx.importing import Imported, import_model, verify_import  # noqa: E402
+from caffelite.onnx.importing import Imported, import_model, verify_batches, verify_import  # noqa: E402
 from caffelite.onnx.runtime import Runtime  # noqa: E402
 from caffelite.onnx.verify import check, relative_error  # noqa: E402
 
@@ -34,7 +34,7 @@ RNG = np.random.default_rng(0)
 
 def model_of(nodes: list, shape: tuple[int, ...] = (1, 4, 7, 6), **constants: np.ndarray) -> object:
     """A model from x to the last node's first output."""
-    tensors = []
+    tensors, whole = [], 7 if nodes[-1].op_type.startswith("Arg") else 1
     for name, value in constants.items():
         kind = np.float32 if np.asarray(value).dtype.kind == "f" else np.int64
         tensors.append(numpy_helper.from_array(np.asarray(value, kind), name))
@@ -42,7 +42,7 @@ def model_of(nodes: list, shape: tuple[int, ...] = (1, 4, 7, 6), **constants: np
         nodes,
         "made",
         [helper.make_tensor_value_info("x", 1, shape)],
-        [helper.make_tensor_value_info(nodes[-1].output[0], 1, None)],
+        [helper.make_tensor_value_info(nodes[-1].output[0], whole, None)],
         tensors,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
@@ -122,6 +122,55 @@ CASES = {
         one("Resize", "", "f", mode="linear", coordinate_transformation_mode="align_corners"),
         {"f": np.float32([1, 1, 2, 2])}),
     "depth to space": (one("DepthToSpace", blocksize=2), {}),
+    "half pixels": (
+        one("Resize", "", "", "z", mode="linear", coordinate_transformation_mode="half_pixel"),
+        {"z": [1, 4, 15, 9]}),
+    "cubic, smaller": (
+        one("Resize", "", "f", mode="cubic", coordinate_transformation_mode="asymmetric"),
+        {"f": np.float32([1, 1, 0.5, 0.7])}),
+    "nearest, uneven": (
+        one("Resize", "", "f", mode="nearest"), {"f": np.float32([1, 1, 1.4, 2])}),
+    "mirrored": (one("Pad", "p", mode="reflect"), {"p": [0, 1, 2, 1, 0, 0, 3, 2]}),
+    "edges": (one("Pad", "p", mode="edge"), {"p": [0, 0, 1, 1, 0, 2, 0, 3]}),
+    "filled": (one("Pad", "p", "v"), {"p": [0, 1, 1, 1, 0, 0, 0, 3], "v": np.float32(2.5)}),
+    "cropped": (one("Pad", "p"), {"p": [0, 0, -1, 1, 0, 0, -2, 0]}),
+    "sums": (one("CumSum", "a", exclusive=1, reverse=1), {"a": np.int64(2)}),
+    "matrix on the left": (
+        [helper.make_node("MatMul", ["w", "x"], ["y"])], {"w": RNG.normal(size=(5, 7))}),
+    "instance norm": (
+        one("InstanceNormalization", "s", "b", epsilon=0.01),
+        {"s": RNG.normal(size=4), "b": RNG.normal(size=4)}),
+    "layer norm": (
+        one("LayerNormalization", "s", "b", axis=-2, epsilon=0.01),
+        {"s": RNG.normal(size=(7, 6)), "b": RNG.normal(size=(7, 6))}),
+    "unit length": (one("LpNormalization", axis=1, p=2), {}),
+    "argmax": (one("ArgMax", axis=1, keepdims=0), {}),
+    "argmax, the last": (one("ArgMax", axis=3, select_last_index=1), {}),
+    "argmin": (one("ArgMin", axis=2), {}),
+    "largest": (one("ReduceMax", axes=[1, 3], keepdims=0), {}),
+    "smallest": (one("ReduceMin", axes=[2]), {}),
+    "mean of channels": (one("ReduceMean", axes=[1], keepdims=0), {}),
+    "length": (one("ReduceL2", axes=[1, 2, 3]), {}),
+    "max pool, SAME_UPPER": (
+        one("MaxPool", kernel_shape=[2, 3], auto_pad="SAME_UPPER"), {}),
+    "mean, SAME_LOWER": (
+        one("AveragePool", kernel_shape=[2, 4], auto_pad="SAME_LOWER", strides=[1, 2]), {}),
+    "every second": (one("Slice", "a", "b", "c", "s"), {"a": [1, -1], "b": [7, -9], "c": [2, 3],
+        "s": [2, -1]}),
+    "places": (one("Gather", "i", axis=2), {"i": [[0, 3], [3, -1]]}),
+    "repeated": (one("Tile", "n"), {"n": [1, 2, 1, 3]}),
+    "slopes": (one("PRelu", "a"), {"a": RNG.uniform(size=(7, 6))}),
+    "gelu of tanh": (
+        [helper.make_node("Pow", ["x", "three"], ["c"]),
+         helper.make_node("Mul", ["c", "k"], ["d"]), helper.make_node("Add", ["x", "d"], ["e"]),
+         helper.make_node("Tanh", ["e"], ["t"]), helper.make_node("Mul", ["x", "t"], ["y"])],
+        {"three": np.float32(3), "k": np.float32(0.044715)}),
+    "threshold": (one("ThresholdedRelu", alpha=0.3), {}),
+    "shrink": (one("Shrink", bias=0.2, lambd=0.4), {}),
+    "space to depth": (
+        [helper.make_node("Slice", ["x", "a", "b", "c"], ["z"]),
+         helper.make_node("SpaceToDepth", ["z"], ["y"], blocksize=2)],
+        {"a": [0], "b": [6], "c": [2]}),
     "lrn": (one("LRN", size=3, alpha=0.5), {}),
 }  # fmt: skip
 
@@ -136,23 +185,73 @@ def test_a_node_is_said_in_caffes_layers(name: str) -> None:
     assert "y" in imported.blobs
 
 
+LINES = {
+    "pooled": (
+        one("MaxPool", kernel_shape=[3], strides=[2], pads=[1, 0]), (2, 4, 9), {}),
+    "means": (
+        one("AveragePool", kernel_shape=[3], pads=[1, 1], count_include_pad=1), (2, 4, 9), {}),
+    "global": (one("GlobalAveragePool"), (2, 4, 9), {}),
+    "boxes": (
+        one("MaxPool", kernel_shape=[2, 3, 2], strides=[2, 1, 2], pads=[0, 1, 1, 1, 1, 0]),
+        (1, 2, 4, 5, 6), {}),
+    "means of boxes": (
+        one("AveragePool", kernel_shape=[3, 2, 2], pads=[1, 0, 1, 1, 1, 0]),
+        (1, 2, 4, 5, 6), {}),
+    "lstm": (
+        [helper.make_node("LSTM", ["x", "w", "r", "b"], ["a", "h", ""], hidden_size=3),
+         helper.make_node("Squeeze", ["a", "one"], ["s"]),
+         helper.make_node("Add", ["s", "h"], ["y"])],
+        (5, 2, 4), {"w": RNG.normal(size=(1, 12, 4)), "r": RNG.normal(size=(1, 12, 3)),
+                    "b": RNG.normal(size=(1, 24)), "one": [1]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_node_on_other_shapes(name: str) -> None:
+    nodes, shape, constants = LINES[name]
+    imported = import_model(model_of(nodes, shape, **constants))
+    check([verify_import(imported, built(imported))], name)
+
+
+def test_whole_numbers_pick_rows_of_a_table() -> None:
+    model = model_of([helper.make_node("Gather", ["t", "x"], ["y"])], (2, 3), t=W[0, :, :, 0])
+    model.graph.input[0].type.tensor_type.elem_type = 7  # type: ignore[attr-defined]
+    imported = import_model(model)
+    check([verify_import(imported, built(imported))], "the table")
+    assert [layer.type for layer in built(imported).layers] == ["Input", "Embed"]
+
+
+def test_an_open_batch_is_tried_at_two_sizes() -> None:
+    nodes = [helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Relu", ["c"], ["y"])]
+    imported = import_model(model_of(nodes, ("N", 4, 7, 6), w=W))  # type: ignore[arg-type]
+    net = built(imported)
+    reports, said = verify_batches(imported, net)
+    check(reports, "the net")
+    assert len(reports) == 2 and said == "the batch may vary: verified at 1 and 3"
+    assert net.blobs["x"].shape == (1, 4, 7, 6)
+    nodes = [helper.make_node("Reshape", ["x", "s"], ["y"])]
+    imported = import_model(model_of(nodes, ("N", 4, 7, 6), s=[1, -1]))  # type: ignore[arg-type]
+    reports, said = verify_batches(imported, built(imported))
+    assert len(reports) == 1 and said.startswith("the net is right at batch 1 only")
+
+
 def test_all_that_cannot_be_said_is_listed() -> None:
     nodes = [
         helper.make_node("Erf", ["x"], ["a"], name="gelu"),
         helper.make_node("Relu", ["a"], ["b"], name="behind"),
-        helper.make_node("CumSum", ["x", "axis"], ["c"], name="sums"),
-        helper.make_node("Pad", ["x", "p"], ["d"], name="mirror", mode="reflect"),
+        helper.make_node("TopK", ["x", "k"], ["c", "d"], name="best"),
+        helper.make_node("MatMul", ["x", "x"], ["e"], name="square"),
         helper.make_node("Relu", ["x"], ["y"]),
     ]
-    model = model_of(nodes, axis=np.int64(1), p=[0, 0, 1, 1, 0, 0, 1, 1])
+    model = model_of(nodes, (1, 4, 6, 6), k=np.int64([1]))
     with pytest.raises(CaffeliteError) as caught:
         import_model(model)
     assert [p.message.split(":")[0] for p in caught.value.problems] == [
         'node "gelu" (Erf)',
-        'node "sums" (CumSum)',
-        'node "mirror" (Pad)',
+        'node "best" (TopK)',
+        'node "square" (MatMul)',
     ]
-    assert "its mode is reflect" in str(caught.value)
+    assert "both matrices depend on the inputs" in str(caught.value)
 
 
 def test_a_wrong_parameter_is_found() -> None:
@@ -190,7 +289,9 @@ def test_a_model_of_pytorchs(name: str, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     write(name, path)
     imported = import_model(str(path))
-    check([verify_import(imported, built(imported))], name)
+    reports, said = verify_batches(imported, built(imported))
+    check(reports, name)
+    assert said == "the batch may vary: verified at 1 and 3"
 
 
 def test_the_command_writes_net_and_weights(

@@ -137,5 +137,6 @@ def write(name: str, path: Path) -> None:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model.eval(), (torch.zeros(1, 3, side, side),), str(path), dynamo=False,
+            input_names=["x"], output_names=["y"], dynamic_axes={"x": {0: "N"}, "y": {0: "N"}},
             opset_version=17, do_constant_folding=False, training=torch.onnx.TrainingMode.PRESERVE,
         )  # fmt: skip

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from caffelite.blob import Array, Shape
+from caffelite.blob import Array
+from caffelite.onnx.into.chain import Chain
 from caffelite.onnx.into.reader import Node, Unsayable, number, reads
 
 
@@ -16,6 +17,8 @@ def arithmetic(node: Node) -> None:
         node.same()
     elif count == 2 and any(constant) and kind in ("Add", "Sub", "Mul", "Div", "Sum"):
         _with_constant(node, kind, constant.index(True))
+    elif count == 2 and any(constant) and kind in ("Max", "Min"):
+        _limited(node, kind, constant.index(True))
     elif len({node.shape(i) for i in range(count)}) == 1:
         _alike(node, kind)
     elif count == 2 and kind in ("Add", "Sub", "Mul", "Div", "Sum"):
@@ -40,6 +43,18 @@ def _alike(node: Node, kind: str) -> None:
     node.make("Eltwise", f"eltwise_param {{ operation: {operation} {factors} }}", bottoms)
 
 
+def _limited(node: Node, kind: str, which: int) -> None:
+    """The larger, or the smaller, of a tensor and a number."""
+    value = np.asarray(node.reader.values[node.inputs[which]], np.float32)
+    if value.size != 1 or node.out_shape() != node.shape(1 - which):
+        raise Unsayable(f"a constant {value.shape} for each element; Clip has one for all")
+    largest = float(np.finfo(np.float32).max)
+    limit = float(value.reshape(()))
+    low, high = (limit, largest) if kind == "Max" else (-largest, limit)
+    text = f"clip_param {{ min: {number(low)} max: {number(high)} }}"
+    node.make("Clip", text, [node.bottom(1 - which)])
+
+
 def _with_constant(node: Node, kind: str, which: int) -> None:
     value = np.asarray(node.reader.values[node.inputs[which]], np.float64)
     x, shape = node.bottom(1 - which), node.shape(1 - which)
@@ -58,22 +73,8 @@ def _with_constant(node: Node, kind: str, which: int) -> None:
         text = f"power_param {{ {sign}{what}: {number(float(value.reshape(())))} }}"
         node.make("Power", text, [x])
         return
-    if negative:
-        x = node.part("Power", "power_param { scale: -1 }", [x])
-    _scaled(node, x, shape, value, kind == "Mul")
-
-
-def _scaled(node: Node, x: str, shape: Shape, value: Array, multiply: bool) -> None:
-    """Scale or Bias with a constant that lies on some of the axes."""
-    value = value.reshape((1,) * (len(shape) - value.ndim) + value.shape)
-    axes = [i for i, n in enumerate(value.shape) if n != 1]
-    first, last = axes[0], axes[-1] + 1
-    small = np.broadcast_to(
-        value, [1] * first + list(shape[first:last]) + [1] * (len(shape) - last)
-    )
-    kind, field = ("Scale", "scale_param") if multiply else ("Bias", "bias_param")
-    text = f"{field} {{ axis: {first} num_axes: {last - first} }}"
-    node.make(kind, text, [x], [small.reshape(shape[first:last])])
+    chain = Chain(node, blob=x, shape=shape)
+    chain.power(scale=-1 if negative else 1).scaled(value, kind == "Mul").end()
 
 
 def _broadcast(node: Node, kind: str) -> None:
@@ -125,18 +126,30 @@ def gemm(node: Node) -> None:
     params, outputs = [weight], weight.shape[0]
     if node.has(2):
         bias = beta * node.value(2, "bias")
-        if bias.ndim == 2 and bias.shape[0] != 1:
-            raise Unsayable("its bias differs from row to row")
+        if bias.ndim == 2 and bias.shape[0] != 1:  # the bias differs from row to row
+            text = f"inner_product_param {{ num_output: {outputs} bias_term: false }}"
+            chain = Chain(node).then("InnerProduct", text, node.out_shape(), params)
+            chain.scaled(bias, False).end()
+            return
         params.append(np.broadcast_to(bias.reshape(-1), (outputs,)))
     _product(node, params, 1)
 
 
 @reads("MatMul")
 def matmul(node: Node) -> None:
-    weight = node.value(1, "second matrix")
-    if weight.ndim != 2 or len(node.shape()) < 2:
-        raise Unsayable("its second matrix is not one of two axes")
-    _product(node, [weight.T], len(node.shape()) - 1)
+    left, right = (node.reader.is_constant(name) for name in node.inputs)
+    if not left and not right:
+        raise Unsayable("both matrices depend on the inputs; Caffe multiplies by parameters only")
+    index = 0 if left else 1
+    weight, rank = node.value(index, "matrix"), len(node.shape(1 - index))
+    if weight.ndim == 3 and weight.shape[0] == 1:
+        weight = weight[0]
+    if weight.ndim != 2 or rank < 2 or len(node.out_shape()) != rank:
+        raise Unsayable("its matrix is not one of two axes")
+    if left:
+        Chain(node, 1).along(rank - 2, weight).end()
+    else:
+        _product(node, [weight.T], rank - 1)
 
 
 def _product(node: Node, params: list[Array], axis: int) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from caffelite.onnx.into.chain import Chain
 from caffelite.onnx.into.reader import Node, Unsayable, number, reads
 
+PRODUCT = "eltwise_param { operation: PROD }"
 SIMPLE = {
     "Relu": ("ReLU", ""),
     "Sigmoid": ("Sigmoid", ""),
@@ -40,10 +43,12 @@ def identity(node: Node) -> None:
     node.same()
 
 
-@reads("Cast")
+@reads("Cast", "CastLike")
 def cast(node: Node) -> None:
-    if node.reader.values[node.inputs[0]].dtype != node.reader.values[node.outputs[0]].dtype:
-        raise Unsayable("Caffe has numbers of one type only")
+    """Whole numbers that become float32 are those numbers already."""
+    old, new = (node.reader.values[n].dtype for n in (node.inputs[0], node.outputs[0]))
+    if old != new and (new != np.float32 or old.kind not in "iu"):
+        raise Unsayable(f"from {old} to {new}: Caffe has float32 only")
     node.same()
 
 
@@ -66,7 +71,11 @@ def prelu(node: Node) -> None:
     elif slope.size == shape[1] and slope.shape[-(len(shape) - 1) :][0] == shape[1]:
         text, values = "", slope.reshape(-1)
     else:
-        raise Unsayable(f"its slope is {slope.shape}; PReLU has one for each channel")
+        # max(x, 0) - slope·max(-x, 0)
+        below = Chain(node).power(scale=-1).then("ReLU").scaled(-slope, True)
+        above = Chain(node).then("ReLU")
+        above.then("Eltwise", with_=[below.blob]).end()
+        return
     node.make("PReLU", text, params=[values])
 
 
@@ -134,10 +143,59 @@ def softmax(node: Node) -> None:
     rank, old = len(node.shape()), node.reader.opset < 13
     axis = node.attr("axis", 1 if old else -1)
     axis = axis + rank if axis < 0 else axis
+    chain = Chain(node)
     if old and any(n != 1 for n in node.shape()[axis + 1 :]):
-        raise Unsayable("before opset 13 it runs over several axes at once")
-    text = f"softmax_param {{ axis: {axis} }}"
-    if node.proto.op_type == "Softmax":
-        node.make("Softmax", text)
-    else:
-        node.make("Log", "", [node.part("Softmax", text, [node.bottom()])])
+        # before opset 13 it runs over all axes from there on
+        chain.reshape((int(np.prod(chain.shape[:axis])), int(np.prod(chain.shape[axis:]))))
+        axis = 1
+    chain.then("Softmax", f"softmax_param {{ axis: {axis} }}")
+    if node.proto.op_type == "LogSoftmax":
+        chain.then("Log")
+    chain.reshape(node.out_shape()).end()
+
+
+@reads("Gelu")
+def gelu(node: Node) -> None:
+    """With approximate="tanh": x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))/2."""
+    if node.attr("approximate", "none") != "tanh":
+        raise Unsayable("Caffe has no error function (approximate=tanh could be said)")
+    cube = Chain(node).power(3).power(scale=0.044715)
+    gate = Chain(node).then("Eltwise", with_=[cube.blob]).power(scale=math.sqrt(2 / math.pi))
+    gate.then("TanH").power(scale=0.5, shift=0.5)
+    Chain(node).then("Eltwise", PRODUCT, with_=[gate.blob]).end()
+
+
+@reads("Celu")
+def celu(node: Node) -> None:
+    alpha = node.attr("alpha", 1.0)
+    Chain(node).power(scale=1 / alpha).then("ELU").power(scale=alpha).end()
+
+
+def _above(node: Node, limit: float, sign: int = 1) -> Chain:
+    """1 where ±x is above a limit, else 0."""
+    text = f"threshold_param {{ threshold: {number(limit)} }}"
+    return Chain(node).power(scale=sign).then("Threshold", text)
+
+
+@reads("ThresholdedRelu")
+def thresholded(node: Node) -> None:
+    gate = _above(node, node.attr("alpha", 1.0))
+    Chain(node).then("Eltwise", PRODUCT, with_=[gate.blob]).end()
+
+
+@reads("Sign")
+def sign(node: Node) -> None:
+    below = _above(node, 0, -1)
+    text = "eltwise_param { operation: SUM coeff: 1 coeff: -1 }"
+    _above(node, 0).then("Eltwise", text, with_=[below.blob]).end()
+
+
+@reads("Shrink")
+def shrink(node: Node) -> None:
+    """x - bias where x > λ, x + bias where x < -λ, else 0."""
+    bias, limit, sides = node.attr("bias", 0.0), node.attr("lambd", 0.5), []
+    for way in (1, -1):
+        gate = _above(node, limit, way)
+        side = Chain(node).power(shift=-way * bias)
+        sides.append(side.then("Eltwise", PRODUCT, with_=[gate.blob]))
+    sides[0].then("Eltwise", with_=[sides[1].blob]).end()

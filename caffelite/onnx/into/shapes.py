@@ -4,23 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
-
-from caffelite.blob import Shape
+from caffelite.onnx.into.chain import Chain, positive, reshape_text
 from caffelite.onnx.into.reader import Node, Unsayable, number, reads
-
-
-def positive(axis: int, rank: int) -> int:
-    """An axis counted from the front."""
-    return axis + rank if axis < 0 else axis
-
-
-def reshape_text(old: Shape, new: Shape) -> str:
-    """A Reshape; the batch is copied where it stays, so that it may vary."""
-    dims = list(new)
-    if old and new and old[0] == new[0]:
-        dims[0] = 0
-    return "reshape_param { shape { " + " ".join(f"dim: {n}" for n in dims) + " } }"
 
 
 @reads("Reshape", "Flatten", "Squeeze", "Unsqueeze")
@@ -56,61 +41,28 @@ def split(node: Node) -> None:
 
 @reads("Slice")
 def slice_(node: Node) -> None:
-    rank = len(node.shape())
+    shape = node.shape()
     starts, ends = node.optional(1, "starts"), node.optional(2, "ends")
     axes = node.optional(3, "axes", list(range(len(starts))))
     steps = node.optional(4, "steps", [1] * len(starts))
-    if any(s != 1 for s in steps):
-        raise Unsayable("it takes every second value, or goes backwards")
     cuts = []
-    for start, end, axis in zip(starts, ends, axes):
-        axis = positive(axis, rank)
-        first, last, _ = slice(start, end).indices(node.shape()[axis])
-        if (first, last) != (0, node.shape()[axis]):
-            cuts.append((axis, first, last, node.shape()[axis]))
-    x = node.bottom()
-    if not cuts:
-        node.same()
-    for k, (axis, first, last, size) in enumerate(cuts):
-        end = k + 1 == len(cuts)
-        wanted = node.outputs[0] if end else node.reader.fresh_blob(f"{node.outputs[0]}/cut{k}")
-        points = [p for p in (first, last) if 0 < p < size]
-        tops = [wanted]
-        if first:
-            tops.insert(0, node.reader.fresh_blob(f"{node.outputs[0]}/before{k}"))
-        if last < size:
-            tops.append(node.reader.fresh_blob(f"{node.outputs[0]}/behind{k}"))
-        text = " ".join(f"slice_point: {p}" for p in points)
-        node.reader.layer("Slice", [x], f"slice_param {{ axis: {axis} {text} }}", tops)
-        node.reader.unread += [top for top in tops if top != wanted]
-        x = wanted
-    if cuts:
-        node.reader.blobs[node.outputs[0]] = x
+    for start, end, axis, step in zip(starts, ends, axes, steps):
+        axis = positive(axis, len(shape))
+        places = list(range(shape[axis]))[start:end:step]
+        if not places:
+            raise Unsayable("nothing is left of it")
+        if places != list(range(shape[axis])):
+            cuts.append((axis, places))
+    _picked(node, cuts)
 
 
-@reads("Resize", "Upsample")
-def resize(node: Node) -> None:
-    shape, out = node.shape(), node.out_shape()
-    if len(shape) != 4 or shape[:2] != out[:2]:
-        raise Unsayable("it resizes batch or channels")
-    mode = node.attr("mode", "nearest")
-    how = node.attr("coordinate_transformation_mode", "half_pixel")
-    whole = all(b % a == 0 for a, b in zip(shape[2:], out[2:]))
-    nearest = node.attr("nearest_mode", "round_prefer_floor")
-    if node.proto.op_type == "Upsample":
-        how, nearest = "asymmetric", "floor"
-    if mode == "nearest" and whole:
-        fits = (how == "asymmetric" and nearest == "floor") or (
-            "half_pixel" in how and nearest.startswith("round")
-        )
-        if fits:
-            h, w = out[2] // shape[2], out[3] // shape[3]
-            node.make("Upsample", f"upsample_param {{ scale_h: {h} scale_w: {w} }}")
-            return
-    if mode == "linear" and how == "align_corners":
-        node.make("Interp", f"interp_param {{ height: {out[2]} width: {out[3]} }}")
-        return
-    raise Unsayable(f"Caffe does not resize with mode {mode}, {how}, {nearest}")
+def _picked(node: Node, cuts: list[tuple[int, list[int]]]) -> None:
+    """The values at these places along some axes, in the node's output shape."""
+    chain = Chain(node)
+    for k, (axis, places) in enumerate(cuts):
+        after = (*chain.shape[:axis], len(places), *chain.shape[axis + 1 :])
+        chain.pick(axis, places, named=k + 1 == len(cuts) and after == node.out_shape())
+    chain.reshape(node.out_shape()).end()
 
 
 @reads("BatchNormalization")
@@ -136,27 +88,6 @@ def lrn(node: Node) -> None:
     node.make("LRN", f"lrn_param {{ {' '.join(fields)} }}")
 
 
-@reads("ReduceMean", "ReduceSum", "ReduceL1", "ReduceSumSquare")
-def reduce(node: Node) -> None:
-    rank = len(node.shape())
-    axes = sorted(positive(a, rank) for a in node.optional(1, "axes", list(range(rank))))
-    kinds = {"ReduceMean": "MEAN", "ReduceSum": "SUM", "ReduceL1": "ASUM"}
-    operation = kinds.get(node.proto.op_type, "SUMSQ")
-    if not axes or axes != list(range(axes[0], rank)):
-        raise Unsayable(f"it reduces the axes {axes}; Caffe reduces the last ones")
-    text = f"reduction_param {{ operation: {operation} axis: {axes[0]} }}"
-    if not node.attr("keepdims", 1):
-        node.make("Reduction", text)
-        return
-    reduced = node.part("Reduction", text, [node.bottom()])
-    node.make("Reshape", reshape_text(node.shape()[: axes[0]], node.out_shape()), [reduced])
-
-
-@reads("ArgMax")
-def argmax(node: Node) -> None:
-    raise Unsayable("its result is of whole numbers, and of equal values Caffe takes the last")
-
-
 @reads("DepthToSpace")
 def depth_to_space(node: Node) -> None:
     n, c, h, w = node.shape()
@@ -171,22 +102,43 @@ def depth_to_space(node: Node) -> None:
     node.make("Reshape", reshape_text((n,), node.out_shape()), [turned])
 
 
+@reads("SpaceToDepth")
+def space_to_depth(node: Node) -> None:
+    n, c, h, w = node.shape()
+    b = node.attr("blocksize")
+    order = (0, 3, 5, 1, 2, 4) if node.attr("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    chain = Chain(node).reshape((n, c, h // b, b, w // b, b)).permute(order)
+    chain.reshape(node.out_shape()).end()
+
+
 @reads("Gather")
 def gather(node: Node) -> None:
+    if node.reader.is_constant(node.inputs[0]):
+        _embedded(node)
+        return
     index, axis = node.value(1, "index"), positive(node.attr("axis", 0), len(node.shape()))
-    if index.size != 1:
-        raise Unsayable("it picks several places; Caffe picks samples only")
-    at, size = int(np.ravel(index)[0]), node.shape()[axis]
-    at = positive(at, size)
-    top = node.reader.fresh_blob(f"{node.outputs[0]}/picked")
-    if size == 1:
-        top = node.bottom()
-    else:
-        names = ["before", "behind"]
-        tops = [node.reader.fresh_blob(f"{node.outputs[0]}/{what}") for what in names]
-        tops = [*tops[:1][: int(at > 0)], top, *tops[1:][: int(at + 1 < size)]]
-        points = " ".join(f"slice_point: {p}" for p in (at, at + 1) if 0 < p < size)
-        text = f"slice_param {{ axis: {axis} {points} }}"
-        node.reader.layer("Slice", [node.bottom()], text, tops)
-        node.reader.unread += [name for name in tops if name != top]
-    node.make("Reshape", reshape_text(node.shape(), node.out_shape()), [top])
+    size = node.shape()[axis]
+    _picked(node, [(axis, [positive(int(i), size) for i in index.reshape(-1)])])
+
+
+def _embedded(node: Node) -> None:
+    """Rows of a constant table: Embed."""
+    table = node.value(0, "table")
+    if node.attr("axis", 0) != 0 or table.ndim != 2 or table.dtype.kind != "f":
+        raise Unsayable("it picks from a constant that is no table of rows")
+    text = f"input_dim: {len(table)} num_output: {table.shape[1]} bias_term: false"
+    node.make("Embed", f"embed_param {{ {text} }}", [node.bottom(1)], [table])
+
+
+@reads("Tile", "Expand")
+def tile(node: Node) -> None:
+    """A Tile along each axis that is repeated."""
+    chain, out = Chain(node), node.out_shape()
+    if not chain.shape or 0 in out:
+        raise Unsayable("it repeats a scalar, or is empty")
+    chain.reshape((1,) * (len(out) - len(chain.shape)) + chain.shape)
+    for axis, (size, new) in enumerate(zip(chain.shape, out)):
+        if size != new:
+            shape = (*chain.shape[:axis], new, *chain.shape[axis + 1 :])
+            chain.then("Tile", f"tile_param {{ axis: {axis} tiles: {new // size} }}", shape)
+    chain.end()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from caffelite.blob import Array, Shape
 from caffelite.kernels import Window, pool_output_shape
+from caffelite.onnx.into.chain import Chain
 from caffelite.onnx.into.reader import Node, Unsayable, reads
 
 
@@ -107,104 +108,150 @@ def _convolving(
     node.make(kind, f"convolution_param {{ {' '.join(fields)} }}", params=params)
 
 
-def _pooling(node: Node) -> tuple[Window, Shape, Shape, list[tuple[int, int]]]:
-    """The window with the pads before, the planes' shapes before and after, and all pads."""
+@dataclass(frozen=True)
+class _Axis:
+    """One axis of a pooling: sizes before and after, the window, the pads, and Caffe's own pad,
+    with how many of the first windows that makes too many."""
+
+    size: int
+    out: int
+    kernel: int
+    stride: int
+    pads: tuple[int, int]
+    pad: int = 0
+    extra: int = 0
+
+    @property
+    def padded(self) -> int:
+        return self.size + 2 * self.pad
+
+
+def _pool_axes(node: Node) -> list[_Axis]:
+    """The axes of a pooling, padded as Caffe can."""
     spatial, out = node.shape()[2:], node.out_shape()[2:]
-    if len(spatial) != 2:
-        raise Unsayable(f"it has {len(spatial)} spatial axes; Caffe's Pooling has 2")
     kernel = tuple(node.attr("kernel_shape"))
-    stride = tuple(node.attr("strides", [1, 1]))
-    if any(d != 1 for d in node.attr("dilations", [1, 1])):
+    stride = tuple(node.attr("strides", [1] * len(spatial)))
+    if any(d != 1 for d in node.attr("dilations", [1])):
         raise Unsayable("it is dilated")
-    pads = _pads(node, spatial, kernel, stride, (1, 1))
-    return Window(kernel, stride, tuple(b for b, _ in pads), (1, 1)), spatial, out, pads
+    pads = _pads(node, spatial, kernel, stride, (1,) * len(spatial))
+    return [_axis(*of) for of in zip(spatial, out, kernel, stride, pads)]
 
 
-def _pool_text(window: Window, spatial: Shape, out: Shape) -> str:
-    """The fields of a window that gives the planes' shape `out`."""
+def _axis(size: int, out: int, kernel: int, stride: int, pads: tuple[int, int]) -> _Axis:
+    """Caffe pads both sides alike. Where that gives too many windows, the first or the last ones
+    are cut off again."""
+    for extra in range(kernel):
+        pad = pads[0] + extra * stride
+        if pad >= kernel or kernel > size + 2 * pad:
+            break
+        window = Window((kernel, 1), (stride, 1), (pad, 0), (1, 1))
+        if pool_output_shape((size, 1), window, True)[0] >= extra + out:
+            return _Axis(size, out, kernel, stride, pads, pad, extra)
+    raise Unsayable(
+        f"pads of {pads[0]} and {pads[1]} around {size} for a kernel of {kernel} cannot be said "
+        "with Caffe's one pad, which is below the kernel"
+    )
+
+
+def _pool(chain: Chain, kind: str, rows: _Axis, columns: _Axis | None, counted: bool) -> Chain:
+    """A Pooling over the last two axes; without `columns` over the last but one alone."""
+    n, c, h, w = chain.shape
+    cols = columns or _Axis(w, w, 1, 1, (0, 0))
+    both = (rows, cols)
     fields = []
-    for name, (h, w) in (("kernel", window.kernel), ("stride", window.stride), ("pad", window.pad)):
-        both = "kernel_size" if name == "kernel" else name
-        if (name, h, w) not in (("stride", 1, 1), ("pad", 0, 0)):
-            fields.append(f"{both}: {h}" if h == w else f"{name}_h: {h} {name}_w: {w}")
-    if any(p >= k for p, k in zip(window.pad, window.kernel)):
-        raise Unsayable("a pad is as large as the kernel")
-    if any(k > n + 2 * p for k, n, p in zip(window.kernel, spatial, window.pad)):
-        raise Unsayable("its kernel is larger than the padded input")
-    if pool_output_shape(spatial, window, True) == out:
-        return " ".join(fields)
-    if pool_output_shape(spatial, window, False) == out:
-        return " ".join([*fields, "round_mode: FLOOR"])
-    raise Unsayable(f"its pads make {out} of {spatial}, which Caffe's one pad cannot")
+    for name, one, two, usual in (
+        ("kernel", rows.kernel, cols.kernel, None),
+        ("stride", rows.stride, cols.stride, 1),
+        ("pad", rows.pad, cols.pad, 0),
+    ):
+        same = "kernel_size" if name == "kernel" else name
+        if one != two or one != usual:
+            fields.append(f"{same}: {one}" if one == two else f"{name}_h: {one} {name}_w: {two}")
+    kernel, stride = (rows.kernel, cols.kernel), (rows.stride, cols.stride)
+    window = Window(kernel, stride, (rows.pad, cols.pad), (1, 1))
+    needed = tuple(a.extra + a.out for a in both)
+    made = pool_output_shape((h, w), window, True)
+    floor = pool_output_shape((h, w), window, False)
+    if made != needed and floor == needed:
+        fields.append("round_mode: FLOOR")
+        made = floor
+    chain.then("Pooling", f"pooling_param {{ pool: {kind} {' '.join(fields)} }}", (n, c, *made))
+    for axis, of in ((2, rows), (3, cols)):
+        chain.pick(axis, range(of.extra, of.extra + of.out))
+    if kind == "AVE":
+        counts = [_counts(a, counted) for a in both]
+        ours, theirs = (np.outer(*(c[i] for c in counts)) for i in (0, 1))
+        if not np.array_equal(ours, theirs):
+            chain.scaled((ours / theirs)[None, None], True)
+    return chain
 
 
-@reads("MaxPool")
-def max_pool(node: Node) -> None:
-    if len(node.outputs) > 1 and node.outputs[1]:
-        raise Unsayable("its second output counts through all planes")
-    window, spatial, out, _ = _pooling(node)
-    node.make("Pooling", f"pooling_param {{ pool: MAX {_pool_text(window, spatial, out)} }}")
-
-
-@reads("AveragePool")
-def average_pool(node: Node) -> None:
-    """Where Caffe divides by another number than ONNX, a Scale of constants makes it right."""
-    window, spatial, out, pads = _pooling(node)
-    text = f"pooling_param {{ pool: AVE {_pool_text(window, spatial, out)} }}"
-    included = bool(node.attr("count_include_pad", 0))
-    axes = zip(spatial, out, window.kernel, window.stride, pads)
-    counts = [_counts(*axis, included) for axis in axes]
-    ours, theirs = (np.outer(*(c[i] for c in counts)) for i in (0, 1))
-    if np.array_equal(ours, theirs):
-        node.make("Pooling", text)
-        return
-    mean = node.part("Pooling", text, [node.bottom()])
-    node.make("Scale", "scale_param { axis: 2 num_axes: 2 }", [mean], [ours / theirs])
-
-
-def _counts(
-    size: int, out: int, kernel: int, stride: int, pads: tuple[int, int], included: bool
-) -> tuple[Array, Array]:
+def _counts(axis: _Axis, included: bool) -> tuple[Array, Array]:
     """What Caffe and ONNX divide by along one axis, at each place."""
-    begin, end = pads
-    start = np.arange(out) * stride - begin
-    caffe = np.minimum(start + kernel, size + begin) - start
+    begin, end = axis.pads
+    start = np.arange(axis.out) * axis.stride - begin
+    caffe = np.minimum(start + axis.kernel, axis.size + axis.pad) - start
     if included:
         # what hangs over the end pad (ceil_mode) is not counted
-        return caffe, np.minimum(start + kernel, size + end) - start
-    return caffe, np.minimum(start + kernel, size) - np.maximum(start, 0)
+        return caffe, np.minimum(start + axis.kernel, axis.size + end) - start
+    return caffe, np.minimum(start + axis.kernel, axis.size) - np.maximum(start, 0)
+
+
+@reads("MaxPool", "AveragePool", "LpPool")
+def pooling(node: Node) -> None:
+    """A Pooling; over one axis with a second one of 1, over three with two Poolings, since what is
+    largest, and what is the mean, of a box is that of its planes. Where Caffe divides by another
+    number than ONNX, a Scale of constants makes it right."""
+    if len(node.outputs) > 1 and node.outputs[1]:
+        raise Unsayable("its second output counts through all planes")
+    axes, chain, name = _pool_axes(node), Chain(node), node.proto.op_type
+    kind, counted = "MAX" if name == "MaxPool" else "AVE", bool(node.attr("count_include_pad", 0))
+    p = node.attr("p", 2) if name == "LpPool" else 0
+    if p:
+        if p != 2:
+            raise Unsayable(f"its p is {p}")
+        chain.power(2)
+        counted = True
+    n, c, *spatial = chain.shape
+    if len(axes) == 1:
+        _pool(chain.reshape((n, c, *spatial, 1)), kind, axes[0], None, counted)
+    elif len(axes) == 2:
+        _pool(chain, kind, axes[0], axes[1], counted)
+    elif len(axes) == 3:
+        d, h, w = spatial
+        _pool(chain.reshape((n, c, d, h * w)), kind, axes[0], None, counted)
+        _pool(chain.reshape((n, c * axes[0].out, h, w)), kind, axes[1], axes[2], counted)
+    else:
+        raise Unsayable(f"it has {len(axes)} spatial axes")
+    if p:
+        _rooted(chain, axes)
+    chain.reshape(node.out_shape()).end()
+
+
+def _rooted(chain: Chain, axes: list[_Axis]) -> None:
+    """From means of squares to the root of their sums."""
+    if any(min(_counts(a, True)[1]) != a.kernel for a in axes):
+        raise Unsayable("a window hangs over the pads")
+    chain.power(0.5, scale=float(np.prod([a.kernel for a in axes])))
 
 
 @reads("GlobalAveragePool", "GlobalMaxPool")
 def global_pool(node: Node) -> None:
-    if len(node.shape()) != 4:
-        raise Unsayable("Caffe's Pooling has 2 spatial axes")
     pool = "AVE" if "Average" in node.proto.op_type else "MAX"
-    node.make("Pooling", f"pooling_param {{ pool: {pool} global_pooling: true }}")
+    chain, out = Chain(node), node.out_shape()
+    if len(chain.shape) < 3:
+        raise Unsayable("its input has no spatial axes")
+    if len(chain.shape) != 4:
+        chain.reshape((*chain.shape[:2], 1, int(np.prod(chain.shape[2:]))))
+    text = f"pooling_param {{ pool: {pool} global_pooling: true }}"
+    chain.then("Pooling", text, (*chain.shape[:2], 1, 1)).reshape(out).end()
 
 
-@reads("Pad")
-def pad(node: Node) -> None:
-    """Zeros around: a convolution of each channel by itself with filters of one 1."""
-    if node.attr("mode", "constant") != "constant":
-        raise Unsayable(f"its mode is {node.attr('mode')}; Caffe pads with zeros")
-    value = node.value(2, "value") if node.has(2) else np.array(node.attr("value", 0.0))
-    if value.any():
-        raise Unsayable(f"it pads with {float(value.reshape(-1)[0]):g}; Caffe pads with zeros")
-    rank, given = len(node.shape()), node.optional(1, "pads")
-    axes = node.value(3, "axes").tolist() if node.has(3) else list(range(rank))
-    pads = [(0, 0)] * rank
-    for i, axis in enumerate(axes):
-        pads[axis] = given[i], given[i + len(axes)]
-    if not any(itertools.chain(*pads)):
-        node.same()
-        return
-    if rank < 3 or any(itertools.chain(*pads[:2])):
-        raise Unsayable("it pads the batch or the channels")
+def pad_planes(node: Node, pads: list[tuple[int, int]]) -> None:
+    """Zeros around planes: a convolution of each channel by itself with filters of one 1."""
     channels = node.shape()[1]
-    one = np.ones((channels, 1, *[1] * (rank - 2)), np.float32)
-    weight, same = widened(one, pads[2:], (1,) * (rank - 2))
+    ones = (1,) * len(pads)
+    weight, same = widened(np.ones((channels, 1, *ones), np.float32), pads, ones)
     node.attrs["group"] = channels
     node.inputs = node.inputs[:1]
-    ones = (1,) * (rank - 2)
     _convolving(node, "Convolution", weight, channels, ones, same, ones)
