@@ -7,6 +7,8 @@ import errno
 import json
 import math
 import os
+import time
+from datetime import datetime, timezone
 from io import FileIO
 from typing import Any
 
@@ -16,6 +18,7 @@ from caffelite import snapshot
 from caffelite.cli.enduring import say
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver.base import Solver
+from caffelite.solver.facts import Pace
 from caffelite.solver.monitor import Monitor, Output
 
 MAX_LINE = 1 << 20
@@ -38,6 +41,9 @@ class LogMonitor(Monitor):
         self.path, self._resumed = path, resumed
         self.interval = max(1, max_iter // 200) if path else 0
         self._shown = -1
+        self._pace = Pace(1, None)
+        self._began = self._then = time.perf_counter()
+        self._before = 0
         self._file: FileIO | None = None
         self._warned = False
 
@@ -52,15 +58,33 @@ class LogMonitor(Monitor):
         except OSError as error:
             say(f"no log is written: {self.path}: {error.strerror}")
             return
+        self._pace = Pace.of(solver)
+        self._began = self._then = time.perf_counter()
+        self._before = solver.iter
         self._write(
             event="start",
+            at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             iteration=solver.iter,
             solver=solver.path,
             net=solver.net.name,
             type=solver.type,
             seed=solver.streams.seed,
             max_iter=solver.param.max_iter,
+            engine=solver.net.engine.engine,
+            samples_per_iteration=self._pace.samples,
+            samples=self._pace.size,
         )
+
+    def _clock(self, iteration: int, trains: bool = True) -> dict[str, float]:
+        """Seconds since the start, in training samples a second since the last record, epochs."""
+        now = time.perf_counter()
+        found = {"time": round(now - self._began, 4)}
+        if trains and iteration > self._before:
+            speed = (iteration - self._before) * self._pace.samples / max(now - self._then, 1e-9)
+            found["samples_per_second"] = round(speed, 2)
+            self._then, self._before = now, iteration
+        epoch = self._pace.epoch(iteration)
+        return found if epoch is None else {**found, "epoch": round(epoch, 4)}
 
     def __exit__(self, *failure: object) -> None:
         if self._file is not None:
@@ -84,15 +108,18 @@ class LogMonitor(Monitor):
             self._warned = True
 
     def on_display(self, iteration: int, loss: float, rate: float, outputs: list[Output]) -> None:
-        self._write(event="train", iteration=iteration, loss=loss, lr=rate, outputs=_plain(outputs))
+        said = {"loss": loss, "lr": rate, "outputs": _plain(outputs), **self._clock(iteration)}
+        self._write(event="train", iteration=iteration, **said)
         self._shown = iteration
 
     def on_iteration(self, iteration: int, loss: float, rate: float) -> None:
         if iteration != self._shown:
-            self._write(event="train", iteration=iteration, loss=loss, lr=rate)
+            said = {"loss": loss, "lr": rate, **self._clock(iteration)}
+            self._write(event="train", iteration=iteration, **said)
 
     def on_test(self, iteration: int, net: int, loss: float | None, outputs: list[Output]) -> None:
-        self._write(event="test", iteration=iteration, net=net, outputs=_plain(outputs))
+        said = {"net": net, "outputs": _plain(outputs), **self._clock(iteration, False)}
+        self._write(event="test", iteration=iteration, **said)
 
     def on_snapshot(self, model: str, state: str) -> None:
         self._write(event="snapshot", model=model, state=state)
@@ -138,6 +165,10 @@ class Several(Monitor):
     def on_test(self, iteration: int, net: int, loss: float | None, outputs: list[Output]) -> None:
         for monitor in self.monitors:
             monitor.on_test(iteration, net, loss, outputs)
+
+    def on_test_batch(self, net: int, done: int, count: int) -> None:
+        for monitor in self.monitors:
+            monitor.on_test_batch(net, done, count)
 
     def on_snapshot(self, model: str, state: str) -> None:
         for monitor in self.monitors:

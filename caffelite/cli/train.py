@@ -3,9 +3,12 @@
   caffelite train spiral.solver
   caffelite train spiral.solver --snapshot spiral_iter_1000.solverstate
   caffelite train finetune.solver --weights bvlc_reference.caffemodel
+  caffelite train lenet.solver --dry-run
 
 Ctrl-C finishes the iteration, takes a snapshot and says how to go on; an error that ends the run
-takes one too, where the disk allows.
+takes one too, where the disk allows. Beside the snapshots lie the log, PREFIX.jsonl, which
+`caffelite plot` draws, and the run's manifest, PREFIX.run.json: versions, command, seed, engine,
+checksums of files. In a pipe losses and tests are printed as Caffe prints them.
 """
 
 from __future__ import annotations
@@ -15,11 +18,13 @@ import os
 import signal
 import sys
 import time
+from contextlib import nullcontext
 from types import FrameType
 from typing import TextIO, cast
 
 import numpy as np
 
+from caffelite.cli.banner import banner, opening
 from caffelite.cli.console import (
     add_device_arguments,
     add_named,
@@ -29,9 +34,11 @@ from caffelite.cli.console import (
     load_plugins,
     use_device,
 )
+from caffelite.cli.dryrun import dry_run
 from caffelite.cli.enduring import Enduring, say
 from caffelite.cli.live import LiveMonitor
 from caffelite.cli.logfile import LogMonitor, Several, log_path
+from caffelite.cli.manifest import Manifest, manifest_path
 from caffelite.cli.warnings import add_allow_argument, allowed_names, warn
 from caffelite.errors import CaffeliteError, Problem
 from caffelite.files import parse_message
@@ -41,6 +48,7 @@ from caffelite.schema.solver import SolverParameter
 from caffelite.snapshot import missing_folder, writes
 from caffelite.solver import Job, LineMonitor, Monitor, Solver, get_solver, load_job
 from caffelite.solver.claim import claimed
+from caffelite.solver.facts import Pace
 from caffelite.text import read_source
 from caffelite.weights import Report
 
@@ -73,6 +81,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="make the folder of snapshot_prefix if it is not there",
     )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="build everything, run one batch, say what it takes; nothing is written",
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("-q", "--quiet", action="store_true", help="print mistakes and warnings only")
+    how.add_argument(
+        "-v", "--verbose", action="store_true", help="print the layers, and lines as in a pipe"
+    )
     add_allow_argument(parser)
     add_device_arguments(parser)
     add_plugin_argument(parser)
@@ -96,16 +114,22 @@ def run(args: argparse.Namespace) -> int:
     starts = job.weights or args.weights or args.snapshot
     warn(judge_job(job, Start.WEIGHTS if starts else Start.FILLERS, allow))
     param = job.param
-    log_file = args.log or log_path(param, args.solver)
+    log_file = "" if args.dry_run else args.log or log_path(param, args.solver)
     log = LogMonitor(log_file, param.max_iter, resumed=bool(args.snapshot))
-    out = cast(TextIO, Enduring(sys.stdout))
-    screen = LiveMonitor(param, out) if out.isatty() else LineMonitor(file=out)
+    screen = _screen(args, param)
     use_device(args)
-    with claimed(param, args.solver):
+    with nullcontext() if args.dry_run else claimed(param, args.solver):
         return _train(args, job, screen, log)
 
 
-def _train(args: argparse.Namespace, job: Job, screen: LineMonitor, log: LogMonitor) -> int:
+def _screen(args: argparse.Namespace, param: SolverParameter) -> Monitor:
+    if args.quiet:
+        return Monitor()
+    out = cast(TextIO, Enduring(sys.stdout))
+    return LiveMonitor(param, out, args.verbose) if out.isatty() else LineMonitor(file=out)
+
+
+def _train(args: argparse.Namespace, job: Job, screen: Monitor, log: LogMonitor) -> int:
     solver = get_solver(job, Several([screen, log]))
     for path in (args.weights or "").split(","):
         if path:
@@ -116,12 +140,18 @@ def _train(args: argparse.Namespace, job: Job, screen: LineMonitor, log: LogMoni
     if args.snapshot:
         solver.restore(args.snapshot, verify=not args.unverified)
         screen.on_note(f"going on from {args.snapshot}, iteration {solver.iter}")
-    screen.on_note(_opening(solver))
+    record = "" if args.dry_run else manifest_path(job.param, args.solver)
+    _introduce(args, solver, screen, [log.path, record])
+    if args.dry_run:
+        print("\n".join(dry_run(solver)))
+        return 0
+    read = [*(args.weights or "").split(","), args.snapshot, *args.plugin, *job.weights]
+    manifest = Manifest(record, solver, _command(), [path for path in read if path])
     log.start(solver)
     began, first = time.perf_counter(), solver.iter
     # a loss that is not finite is told by the solver, in words
     quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-    with Interrupts(solver, screen), log, screen, quiet:
+    with manifest, Interrupts(solver, screen), log, screen, quiet:
         solver.solve()
         if solver.stop_requested:
             state = solver.snapshot()
@@ -131,9 +161,28 @@ def _train(args: argparse.Namespace, job: Job, screen: LineMonitor, log: LogMoni
         f"{done} iterations in {seconds:.2f} s ({done / max(seconds, 1e-9):,.0f} a second)"
     )
     if solver.stop_requested:
-        screen.on_note(f"to go on: caffelite train --solver {args.solver} --snapshot {state}")
+        text = f"to go on: caffelite train --solver {args.solver} --snapshot {state}"
+        say(text) if args.quiet else screen.on_note(text)
         return 130
     return 0
+
+
+def _introduce(args: argparse.Namespace, solver: Solver, screen: Monitor, files: list[str]) -> None:
+    """What is to be known of a run before it starts."""
+    if isinstance(screen, LiveMonitor):
+        screen.pace = Pace.of(solver)
+        lines = banner(solver, [] if args.dry_run else files, screen.console.width)
+    else:
+        lines = [opening(solver)]
+    if args.verbose and not args.dry_run:
+        lines += ["", *str(solver.net.summary()).splitlines(), ""]
+    for line in lines:
+        screen.on_note(line)
+
+
+def _command() -> list[str]:
+    """The command line as it was typed."""
+    return ["caffelite", *sys.argv[1:]]
 
 
 def offer_folder(path: str, make: bool) -> None:
@@ -154,14 +203,6 @@ def offer_folder(path: str, make: bool) -> None:
             os.makedirs(folder, exist_ok=True)
         except OSError as error:
             raise CaffeliteError(f"{folder}: cannot be made: {error.strerror or error}") from None
-
-
-def _opening(solver: Solver) -> str:
-    net = solver.net
-    return (
-        f"{solver.type} on {net.name or 'a net'}: {len(net.layers)} layers, "
-        f"{net.parameter_count:,} parameters, seed {solver.streams.seed}, {net.engine}"
-    )
 
 
 def show_report(screen: Monitor, path: str, report: Report) -> None:

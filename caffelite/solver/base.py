@@ -7,6 +7,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar, SupportsFloat, TypeVar
 
 import numpy as np
@@ -244,7 +245,7 @@ class Solver:
 
     def test(self, index: int = 0) -> dict[str, Array]:
         """Run one test net over its batches; the mean of every output."""
-        each = self._leave_if_asked if self._on_schedule else None
+        each = partial(self._test_goes_on, index)
         outputs, loss = mean_outputs(self.test_nets[index], self.test_iter[index], each)
         shown = loss if self.param.test_compute_loss else None
         self.monitor.on_test(self.iter, index, shown, outputs)
@@ -279,8 +280,9 @@ class Solver:
         else:
             self.monitor.on_note(f"{what}, is kept in {path}")
 
-    def _leave_if_asked(self, batch: int, outputs: list[Output]) -> None:
-        if self.stop_requested:
+    def _test_goes_on(self, index: int, batch: int, outputs: list[Output]) -> None:
+        self.monitor.on_test_batch(index, batch + 1, self.test_iter[index])
+        if self._on_schedule and self.stop_requested:
             raise _Left
 
     # Snapshots.

@@ -57,6 +57,9 @@ class Monitor:
     def on_test(self, iteration: int, net: int, loss: float | None, outputs: list[Output]) -> None:
         """A test net has been run; outputs are means over its batches."""
 
+    def on_test_batch(self, net: int, done: int, count: int) -> None:
+        """A test goes on: so many batches of `count` are done."""
+
     def on_snapshot(self, model: str, state: str) -> None:
         """A snapshot has been written."""
 
