@@ -109,7 +109,8 @@ def _score(output: Output) -> str:
 
 
 class Speed:
-    """Iterations a second over the last few seconds."""
+    """Iterations a second over the last few seconds, or over the last iteration if it took longer
+    than that."""
 
     def __init__(self, window: float = 5.0) -> None:
         self._window = window
@@ -117,9 +118,10 @@ class Speed:
 
     def at(self, done: int) -> float:
         """Note that `done` iterations are done now; the recent speed."""
-        now = time.perf_counter()
-        self._marks.append((now, done))
-        while len(self._marks) > 2 and now - self._marks[0][0] > self._window:
-            self._marks.pop(0)
-        (then, before), (now, after) = self._marks[0], self._marks[-1]
-        return (after - before) / (now - then) if now > then else 0.0
+        now, marks = time.perf_counter(), self._marks
+        if not marks or done != marks[-1][1]:
+            marks.append((now, done))
+        while len(marks) > 2 and now - marks[0][0] > self._window:
+            marks.pop(0)
+        (then, before), (last, after) = marks[0], marks[-1]
+        return (after - before) / (last - then) if last > then else 0.0

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from caffelite import get_solver
 from caffelite.cli import main
 from caffelite.cli.banner import banner
-from caffelite.cli.live import LiveMonitor
+from caffelite.cli.live import LiveMonitor, Speed
 from caffelite.cli.liveline import Part, bar, clock, fitted, rate
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver.facts import Pace
@@ -72,17 +73,25 @@ class TestLiveLine:
         monitor.on_test(0, 0, None, scores)
         monitor.on_display(0, 0.5, 0.1, scores[:1])
         monitor.on_iteration(149, 0.5, 0.1)
-        monitor._speed._marks = [(0.0, 0)]  # long ago
+        monitor._speed._marks = [(time.perf_counter() - 10, 0)]
         line = monitor.line(140)
         assert line.startswith("150/1,000  [=>              ]  epoch 10.00  loss 0.5  lr 0.1")
         assert line.endswith("left  test accuracy 0.5  loss 0.25")
         for width in range(1, 120):
             assert len(monitor.line(width)) <= width
-        assert "loss 0.5" in monitor.line(55) and "left" in monitor.line(55)
+        assert "loss 0.5" in monitor.line(49) and "left" in monitor.line(49)
         # each fact once: the only loss of the net is not repeated
         assert out.getvalue() == (
             "       0  test: loss 0.25  accuracy 0.5\n       0  loss 0.5  lr 0.1\n"
         )
+
+    def test_the_speed_of_slow_iterations(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = 0.0
+        monkeypatch.setattr(time, "perf_counter", lambda: now)
+        speed = Speed(window=5)
+        assert speed.at(0) == 0
+        for now, done in ((10.0, 1), (11.0, 1), (19.0, 1), (20.0, 2), (29.0, 2)):  # noqa: B007
+            assert speed.at(done) == 0.1
 
     def test_verbose_lines_are_those_of_a_pipe(self) -> None:
         out = io.StringIO()
