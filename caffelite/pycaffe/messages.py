@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, TypeVar
 
 from caffelite.files import modern_net
+from caffelite.protobufs import from_protobuf, is_protobuf
 from caffelite.pycaffe.hook import allow_layers
-from caffelite.schema import legacy
 from caffelite.schema.legacy import upgrade_solver
 from caffelite.schema.message import Message
 from caffelite.schema.net import NetParameter
 from caffelite.schema.solver import SolverParameter
-from caffelite.schema.wire import decode
+
+M = TypeVar("M", bound=Message)
 
 
 def net_source(source: Any) -> str | NetParameter:
@@ -20,9 +21,7 @@ def net_source(source: Any) -> str | NetParameter:
     allow_layers()
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
-    name = "NetParameter"
-    legacy.declare()
-    return modern_net(_own(source, NetParameter, name), name)
+    return modern_net(_own(source, NetParameter), "<NetParameter>")
 
 
 def solver_source(source: Any) -> str | SolverParameter:
@@ -30,12 +29,12 @@ def solver_source(source: Any) -> str | SolverParameter:
     allow_layers()
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
-    return upgrade_solver(_own(source, SolverParameter, "SolverParameter"))[0]
+    return upgrade_solver(_own(source, SolverParameter))[0]
 
 
-def _own(source: Any, cls: Any, name: str) -> Any:
-    if isinstance(source, Message):
+def _own(source: Any, cls: type[M]) -> M:
+    if isinstance(source, cls):
         return source
-    if not hasattr(source, "SerializeToString"):
-        raise TypeError(f"a path or a {name} is needed, not {type(source).__name__}")
-    return decode(source.SerializeToString(), cls, name)
+    if not is_protobuf(source):
+        raise TypeError(f"a path or a {cls.__name__} is needed, not {type(source).__name__}")
+    return from_protobuf(source, cls)

@@ -69,7 +69,7 @@ def assign_proto(proto: Any, name: str, value: Any) -> None:
     repeated field holds. Raises NetError."""
     if name not in _fields(proto):
         raise NetError(f'{proto.DESCRIPTOR.name} has no field "{name}"')
-    field = getattr(proto, name)
+    field, described = getattr(proto, name), _fields(proto)[name]
     try:
         if hasattr(field, "extend"):
             many = list(value) if isinstance(value, (list, tuple, np.ndarray)) else [value]
@@ -77,16 +77,26 @@ def assign_proto(proto: Any, name: str, value: Any) -> None:
                 if isinstance(item, dict):
                     assign_all(field.add(), item)
                 else:
-                    field.append(item)
+                    field.append(_scalar(described, item))
         elif isinstance(value, dict):
             field.SetInParent()
             assign_all(field, value)
-        elif proto.DESCRIPTOR.fields_by_name[name].message_type is not None:
+        elif described.message_type is not None:
             field.CopyFrom(value)
         else:
-            setattr(proto, name, value)
+            setattr(proto, name, _scalar(described, value))
     except (TypeError, ValueError, AttributeError) as error:
         raise NetError(f"{name}: {value!r} is no such value: {error}") from None
+
+
+def _scalar(field: Any, value: Any) -> Any:
+    """A value as protobuf takes it: of an enum, also its name."""
+    if field.enum_type is None or not isinstance(value, str):
+        return value
+    names = field.enum_type.values_by_name
+    if value not in names:
+        raise ValueError(f"one of {', '.join(names)} is expected")
+    return names[value].number
 
 
 def assign_all(proto: Any, values: dict[str, Any]) -> None:

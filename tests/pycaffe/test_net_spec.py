@@ -189,6 +189,9 @@ def test_mistakes_are_said_with_their_layer() -> None:
     assert "layer \"ip\" (InnerProduct): num_output: '3' is no such value" in refused(
         num_output="3"
     )
+    assert "one of FAN_IN, FAN_OUT, AVERAGE is expected" in refused(
+        weight_filler={"variance_norm": "FAN"}
+    )
     assert 'FillerParameter has no field "typ"' in refused(weight_filler={"typ": "x"})
     with pytest.raises(AttributeError, match=r"there is no PoolinParameter; did you mean .Pooling"):
         P.Poolin  # noqa: B018
