@@ -44,6 +44,7 @@ class RunState:
     iter: int
     learned_net: str
     history: list[Array] = field(default_factory=list)
+    """The update rule's vectors, part by part; read-only where they were read."""
     current_step: int = 0
     run: dict[str, Any] = field(default_factory=dict)
     model_sha256: str = ""
@@ -163,7 +164,7 @@ def _read_state(path: str) -> RunState:
         state = RunState(
             message.iter,
             message.learned_net,
-            [np.array(array_of(blob)) for blob in message.history],
+            [array_of(blob) for blob in message.history],
             message.current_step,
             _run_state(path, message.run_state),
             message.model_sha256,
