@@ -2,12 +2,15 @@
 
   caffelite import-onnx model.onnx -o model.net
   caffelite import-onnx model.onnx -o model.net --shape input=1,3,320,320
+  caffelite import-onnx model.onnx -o deploy.prototxt --profile nnie
 
 Writes OUT.net and, beside it, OUT.caffemodel. Extents that the model leaves
 open are 1, or as --shape says. Model and net are run on the same random
 inputs, and every blob is compared; the table is printed and written to
 OUT.net.verify.txt. Nodes that Caffe has no equivalent for are listed, all of
-them, and nothing is written then.
+them, and nothing is written then. --profile is for the toolchains of chips
+that read Caffe's files: layers that one does not list are written as others
+where that is exact, which is said; what is left is listed and refused.
 """
 
 from __future__ import annotations
@@ -28,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("model", metavar="MODEL.onnx", help="ONNX model")
     add("-o", "--output", metavar="OUT.net", required=True, help="net file to write")
     add("--shape", metavar="NAME=N,C,H,W", action="append", default=[], help="shape of an input")
+    add(
+        "--profile",
+        choices=["atc", "caffe", "nnie", "rknn", "sophgo"],
+        help="rewrite for what this toolchain reads, and refuse what it does not (default: all "
+        "of caffelite's layers)",
+    )
     add("--tolerance", type=float, default=1e-4, help="of a blob's largest value (default: 1e-4)")
     add("--seed", type=int, default=1, help="of the random inputs (default: 1)")
 
@@ -40,11 +49,18 @@ def run(args: argparse.Namespace) -> int:
     for package in ("onnx", "onnxruntime"):
         require(package)
     from caffelite.onnx.importing import import_model, verify_batches
+    from caffelite.onnx.profiles import PROFILES, refuse
+    from caffelite.onnx.rewriting import rewrite
     from caffelite.onnx.verify import check
     from caffelite.schema.common import Phase
 
     imported = import_model(args.model, shapes_of(args.shape))
     net = imported.fill(Net(imported.net, Phase.TEST, seed=0))
+    if args.profile:
+        profile = PROFILES[args.profile]
+        imported = rewrite(imported, net, profile)
+        net = imported.fill(Net(imported.net, Phase.TEST, seed=0))
+        refuse(net, profile)
     reports, batch = verify_batches(imported, net, seed=args.seed, tolerance=args.tolerance)
     table = "\n\n".join(map(str, reports))
     print(table)

@@ -12,7 +12,6 @@ from onnx import helper, numpy_helper
 
 from caffelite.blob import Array, Shape
 from caffelite.errors import CaffeliteError, Problem
-from caffelite.files import parse_net
 from caffelite.onnx.extra import require
 from caffelite.onnx.into.reader import Node, Reader, Unsayable, registry
 from caffelite.onnx.runtime import Runtime
@@ -77,10 +76,7 @@ def import_model(source: str | Any, shapes: Mapping[str, Shape] | None = None) -
         text = f"input_param {{ shape {{ {dims} }} }}"
         reader.blobs[name] = reader.layer("Input", [], text, name)
     _read(model, reader)
-    if reader.unread:
-        quoted = " ".join(f'bottom: "{name}"' for name in reader.unread)
-        silence = f'layer {{ name: "silence" type: "Silence" {quoted} }}'
-        reader.layers.append(parse_net(silence, "<import>").layer[0])
+    reader.silence()
     net = NetParameter(name=model.graph.name or "net", layer=reader.layers)
     sizes = {name: shape for name, (shape, _) in inputs.items()}
     kinds = {name: (kind, counts.get(name, 2)) for name, (_, kind) in inputs.items()}

@@ -22,6 +22,7 @@ from caffelite.onnx.verify import check, verify  # noqa: E402
 NOT_DEPLOYED = {name for name, cls in layers.items() if cls.loss or cls.source} | {
     "Accuracy",
     "HDF5Output",
+    "Python",
 }
 ODD = {
     ("BatchNorm", 0): "a batch of one sample divides by 0 there",
@@ -34,6 +35,34 @@ CASES = [
     for i, case in enumerate(cls.cases)
     if (name not in NOT_DEPLOYED or name == "DummyData") and (name, i) not in ODD
 ]
+
+
+def test_pads_around_one_tap_are_made_first() -> None:
+    """OpenCV 5.0 leaves them out of the convolution."""
+    text = """
+      layer { name: "in" type: "Input" top: "x"
+        input_param { shape { dim: 1 dim: 2 dim: 4 dim: 5 } } }
+      layer { name: "one" type: "Convolution" bottom: "x" top: "y"
+        convolution_param { num_output: 3 kernel_size: 1 pad_h: 1 pad_w: 2
+          weight_filler { type: "xavier" } } }"""
+    net = Net(parse_net(text), caffelite.TEST, seed=0)
+    exported = build(net)
+    check(verify(exported, net), "the net")
+    assert [n.op_type for n in exported.model.graph.node] == ["Pad", "Conv"]
+    assert "pads" not in {a.name for a in exported.model.graph.node[1].attribute}
+
+
+def test_lines_of_one_value_are_made_larger_by_products() -> None:
+    """OpenCV 5.0's Resize reads beyond them."""
+    text = """
+      layer { name: "in" type: "Input" top: "x"
+        input_param { shape { dim: 2 dim: 3 dim: 1 dim: 5 } } }
+      layer { name: "larger" type: "Interp" bottom: "x" top: "y"
+        interp_param { height: 4 width: 9 } }"""
+    net = Net(parse_net(text), caffelite.TEST, seed=0)
+    exported = build(net)
+    check(verify(exported, net), "the net")
+    assert [n.op_type for n in exported.model.graph.node] == ["MatMul", "MatMul"]
 
 
 def test_every_layer_that_is_deployed_can_be_said() -> None:

@@ -90,14 +90,19 @@ class Reader:
     ) -> str:
         """Add a layer; gives its (first) top's blob. It is called as its top."""
         tops = [top] if isinstance(top, str) else list(top)
-        name = self.fresh(tops[0])
+        name = self.fresh(tops[0] if tops else kind.lower())
         quoted = "".join(f' bottom: "{_escaped(b)}"' for b in bottoms)
         quoted += "".join(f' top: "{_escaped(t)}"' for t in tops)
         source = f'layer {{ name: "{_escaped(name)}" type: "{kind}"{quoted} {text} }}'
         self.layers.append(parse_net(source, "<import>").layer[0])
         if len(params):
             self.params[name] = [np.asarray(p, np.float32) for p in params]
-        return tops[0]
+        return tops[0] if tops else ""
+
+    def silence(self) -> None:
+        """Let a Silence read what nobody else does."""
+        if self.unread:
+            self.layer("Silence", self.unread, "", [])
 
 
 def _escaped(text: str) -> str:

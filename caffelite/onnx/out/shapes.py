@@ -109,6 +109,11 @@ def interp(layer: Any, at: Place) -> None:
         ends = [n + p.pad_end for n in at.shape[2:]]
         x = at.op("Slice", x, starts, ends, [2, 3])
     size = layer.top_shapes[0][2:]
+    if 1 in layer._cut_size:
+        # OpenCV 5.0's Resize reads beyond a line of one value: so as the products that it is
+        lines = at.op("MatMul", np.asarray(layer._a, np.float32), x)
+        at.op("MatMul", lines, np.asarray(layer._b.T, np.float32), out=at.tops[0])
+        return
     sizes: Any = [*at.bottom_dims[0][:2], *size]
     if not all(isinstance(n, int) for n in sizes):
         sizes = at.op("Concat", at.extents(x, 0, 2), list(size), axis=0)

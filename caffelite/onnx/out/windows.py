@@ -71,8 +71,26 @@ def _convolve(layer: Any, at: Place, kind: str) -> None:
     inputs = [at.param(0, (*weight, 1) if plain else weight)] + (
         [at.param(1)] if layer.param.bias_term else []
     )
+    attrs = _window(layer)
     for index in range(len(at.bottoms)):
-        _over(at, index, layer.channel_axis, kind, inputs, group=layer.group, **_window(layer))
+        if kind == "Conv" and layer.window.taps == 1 and any(layer.window.pad):
+            # OpenCV 5.0 leaves out the pads of a kernel of one tap: they are made first
+            attrs.pop("pads", None)
+            at.bottoms[index] = _padded(at, index, layer.window.pad)
+            at.bottom_dims[index] = _padded_dims(at.bottom_dims[index], layer.window.pad)
+        _over(at, index, layer.channel_axis, kind, inputs, group=layer.group, **attrs)
+
+
+def _padded(at: Place, index: int, pad: Shape) -> str:
+    """Bottom `index` with zeros around its last axes."""
+    lead = [0] * (len(at.bottom_dims[index]) - len(pad))
+    return at.op("Pad", at.bottoms[index], [*lead, *pad, *lead, *pad], mode="constant")
+
+
+def _padded_dims(dims: Dims, pad: Shape) -> Dims:
+    """Its dims then; those of windows are numbers."""
+    lead, last = dims[: len(dims) - len(pad)], dims[len(dims) - len(pad) :]
+    return (*lead, *(d + 2 * p if isinstance(d, int) else d for d, p in zip(last, pad)))
 
 
 @says("Im2col")
