@@ -23,6 +23,7 @@ from caffelite.schema.message import FieldSpec, Message
 FLOATS: dict[Any, np.dtype] = {"float": np.dtype("<f4"), "double": np.dtype("<f8")}
 _PLACE = struct.Struct("<QQ")
 _DEEPEST = 60
+_MOST_FIELDS = 500_000
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 _FIXED = {_EIGHT: 8, _FOUR: 4}
 
@@ -40,8 +41,10 @@ def outline(file: BinaryIO, size: int, cls: type[Message], name: str = "the data
     are left out. Raises SnapshotError, which calls the file `name`, if there are more fields than
     `caffelite.reading` allows.
 
-    None where the bytes must be read as a whole: they are damaged, or old writers stored the values
-    of an array one by one."""
+    None where the bytes must be read as a whole: they are damaged, there are too many fields to go
+    through here, such a message has no arrays, or old writers stored their values one by one."""
+    if not _has_arrays(cls, set()):
+        return None
     file.seek(0)
     try:
         return bytes(_Walk(file, name).message(cls, size, 0))
@@ -75,6 +78,14 @@ def no_whole_number(spec: FieldSpec, size: int) -> SnapshotError:
     )
 
 
+def _has_arrays(cls: type[Message], seen: set[type[Message]]) -> bool:
+    seen.add(cls)
+    inner = {spec.message_type for spec in cls.specs.values()} - seen
+    return any(map(is_array, cls.specs.values())) or any(
+        _has_arrays(message, seen) for message in inner if message is not None
+    )
+
+
 class _Irregular(Exception):
     """There is no outline of this."""
 
@@ -84,6 +95,7 @@ class _Walk:
         self._file, self._name = file, name
         self._count, self._most = 0, limit("fields")
         self._at = 0
+        self._left = _MOST_FIELDS
         self._specs: dict[type[Message], dict[int, FieldSpec]] = {}
 
     def message(self, cls: type[Message], end: int, depth: int) -> bytearray:
@@ -98,7 +110,8 @@ class _Walk:
             self._counted(1)
             tag, number = self._varint()
             kind, spec = number & 7, specs.get(number >> 3)
-            if not number >> 3:
+            self._left -= 1
+            if not number >> 3 or not self._left:
                 raise _Irregular
             if kind == _BYTES:
                 self._length_delimited(tag, spec, end, depth, out)

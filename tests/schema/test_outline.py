@@ -23,6 +23,7 @@ from caffelite.schema.binary import (
     stored_array_of,
 )
 from caffelite.schema.common import BlobProto
+from caffelite.schema.datum import Datum
 from caffelite.schema.message import Message
 from caffelite.schema.net import LayerParameter, NetParameter
 from caffelite.schema.outline import outline, outline_of
@@ -123,6 +124,18 @@ def test_values_in_pieces_or_one_by_one_are_not_lost() -> None:
     loose = b"\x2d\x00\x00\x80\x3f"  # field 5, four bytes: 1.0
     assert outline_of(pieces[0] + loose, BlobProto) is None
     assert decode(pieces[0] + loose, BlobProto).data.tolist() == [0, 1, 2, 1]
+
+
+def test_what_takes_longer_by_its_outline_is_read_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = encode(Datum(float_data=VALUES[0].tolist()))  # 25,000 fields and no array
+    assert outline_of(images, Datum) is None
+    assert np.array_equal(decode(images, Datum).float_data, VALUES[0])
+    many = encode(NetParameter(layer=[LayerParameter(name="x")] * 60))
+    assert outline_of(many, NetParameter) is not None
+    monkeypatch.setattr("caffelite.schema.outline._MOST_FIELDS", 100)
+    assert outline_of(many, NetParameter) is None
 
 
 @pytest.mark.usefixtures("always_outlined")
