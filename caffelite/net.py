@@ -357,9 +357,11 @@ class Net:
                 mine.lie_in(theirs)
         self.executor.restart()
 
-    def save(self, path: str, diffs: bool = False, hdf5: bool | None = None) -> None:
+    def save(
+        self, path: str, diffs: bool = False, hdf5: bool | None = None, half: bool = False
+    ) -> None:
         """Write the parameters (and their gradients): .caffemodel, or HDF5 if it ends in .h5 or
-        `hdf5` is true."""
+        `hdf5` is true. `half`: a .caffemodel in half precision, half as large."""
         params = self.params
         parameters.write_weights(
             path,
@@ -367,6 +369,7 @@ class Net:
             {name: [b.data for b in blobs] for name, blobs in params.items()},
             {name: [b.diff for b in blobs] for name, blobs in params.items()} if diffs else None,
             hdf5,
+            half,
         )
 
     def present(self) -> NetParameter:

@@ -21,6 +21,7 @@ from caffelite.schema.binary import (
     blob_proto,
     decode_file,
     encode,
+    halved,
     open_binary,
     replacing,
     stored_array_of,
@@ -195,18 +196,22 @@ def write_weights(
     blobs: Mapping[str, Sequence[Array]],
     diffs: Mapping[str, Sequence[Array]] | None = None,
     hdf5: bool | None = None,
+    half: bool = False,
 ) -> None:
     """Write a net and its parameters: HDF5, which keeps names and values only, or a .caffemodel,
     which keeps the layers' definitions too. Unless `hdf5` says which, a path that ends in .h5 or
     .hdf5 means HDF5.
 
-    `blobs` and `diffs` are by layer name. The file is replaced as a whole or not at all.
+    `blobs` and `diffs` are by layer name. `half`: the values in half precision (a .caffemodel
+    without `diffs`). The file is replaced as a whole or not at all.
     """
     unknown = set(blobs) - {layer.name for layer in net.layer}
     if unknown:
         raise ValueError(f"no such layers in the net: {', '.join(sorted(unknown))}")
     diffs = diffs or {}
     if os.fspath(path).endswith((".h5", ".hdf5")) if hdf5 is None else hdf5:
+        if half:
+            raise SnapshotError(f"{path}: half precision is for .caffemodel files")
         _write_hdf5(os.fspath(path), net, {"data": blobs, "diff": diffs})
         return
     stored = NetParameter(name=net.name)
@@ -214,7 +219,8 @@ def write_weights(
         layer = layer.copy()
         arrays = blobs.get(layer.name, ())
         gradients: Stored = [*diffs.get(layer.name, ())] or [None] * len(arrays)
-        layer.blobs = [blob_proto(a, d) for a, d in zip(arrays, gradients)]
+        stored_blobs = [blob_proto(a, d) for a, d in zip(arrays, gradients)]
+        layer.blobs = [halved(blob) for blob in stored_blobs] if half else stored_blobs
         stored.layer.append(layer)
     data = encode(stored)
     write_atomically(path, [data, seal(data)])

@@ -33,7 +33,30 @@ def add_state_arguments(parser: argparse.ArgumentParser, phase: str | None = "TE
         default=[],
         help="an input of this shape in the place of the data layer; may be repeated",
     )
+    add_stand_in_argument(parser)
     add_plugin_argument(parser)
+
+
+def add_stand_in_argument(parser: argparse.ArgumentParser) -> None:
+    """`--data-shape`."""
+    parser.add_argument(
+        "--data-shape",
+        metavar="NAME=NxCxHxW",
+        action="append",
+        nargs="?",
+        const="",
+        help="random stand-in data where the data are not here, of this shape, or of the one that "
+        "the file says if none is given; may be repeated",
+    )
+
+
+def stand_in_shapes(args: argparse.Namespace) -> dict[str, tuple[int, ...]] | None:
+    """What `--data-shape` says; None where it is not given."""
+    if args.data_shape is None:
+        return None
+    from caffelite.report.inputs import read_shape
+
+    return dict(read_shape(text) for text in args.data_shape if text)
 
 
 def open_net(args: argparse.Namespace, path: str) -> tuple[NetParameter, list[NetState], str]:
@@ -52,6 +75,11 @@ def open_net(args: argparse.Namespace, path: str) -> tuple[NetParameter, list[Ne
     shapes = dict(read_shape(text) for text in args.shape)
     for state in states if shapes else []:
         net = with_inputs(net, state, shapes)
+    stated = stand_in_shapes(args)
+    if stated is not None:
+        from caffelite.report.standin import stand_in
+
+        net = stand_in(net, states, stated, os.path.dirname(path))
     return net, states, os.path.dirname(path)
 
 

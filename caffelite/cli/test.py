@@ -15,6 +15,7 @@ Ctrl-C shows what has been found so far.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,11 @@ from caffelite.cli.console import (
     load_plugins,
     use_device,
 )
+from caffelite.cli.nets import add_stand_in_argument, stand_in_shapes
 
 if TYPE_CHECKING:
     from caffelite.net import Net
+    from caffelite.schema.net import NetParameter
     from caffelite.solver.monitor import Output
     from caffelite.use.classes import Classes, Judged
 
@@ -61,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--phase", choices=["TRAIN", "TEST"], default="TEST", help="(default: TEST)"
     )
     parser.add_argument("--skip-mismatch", action="store_true", help=argparse.SUPPRESS)
+    add_stand_in_argument(parser)
     add_device_arguments(parser)
     add_plugin_argument(parser)
 
@@ -116,12 +120,27 @@ def _net(args: argparse.Namespace) -> Net:
     from caffelite.solver.monitor import LineMonitor
 
     stages = [stage for stage in args.stage.split(",") if stage]
-    net = Net(args.model, Phase[args.phase], level=args.level, stages=stages)
+    net = Net(_model(args, stages), Phase[args.phase], level=args.level, stages=stages)
     for path in args.weights.split(","):
         report = net.copy_from(path.strip(), skip_mismatch=args.skip_mismatch)
         if report.skipped or report.missing or report.mismatched:
             show_report(LineMonitor(), path, report)
     return net
+
+
+def _model(args: argparse.Namespace, stages: list[str]) -> str | NetParameter:
+    """The net file, or with --data-shape the net with stand-in data."""
+    shapes = stand_in_shapes(args)
+    if shapes is None:
+        return str(args.model)
+    from caffelite.files import load_net
+    from caffelite.plan.graph import state_for
+    from caffelite.report.standin import stand_in
+    from caffelite.schema.common import Phase
+
+    net = load_net(args.model)
+    state = state_for(net, Phase[args.phase], args.level, stages)
+    return stand_in(net, [state], shapes, os.path.dirname(args.model))
 
 
 class _Each:

@@ -39,6 +39,7 @@ from caffelite.cli.enduring import Enduring, say
 from caffelite.cli.live import LiveMonitor
 from caffelite.cli.logfile import LogMonitor, Several, log_path
 from caffelite.cli.manifest import Manifest, manifest_path
+from caffelite.cli.nets import add_stand_in_argument, stand_in_shapes
 from caffelite.cli.warnings import add_allow_argument, allowed_names, warn
 from caffelite.errors import CaffeliteError, Problem
 from caffelite.files import parse_message
@@ -92,6 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-v", "--verbose", action="store_true", help="print the layers, and lines as in a pipe"
     )
     add_allow_argument(parser)
+    add_stand_in_argument(parser)
     add_device_arguments(parser)
     add_plugin_argument(parser)
 
@@ -110,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     offer_folder(args.solver, args.make_folder)
     allow = allowed_names(args)
     with doubts_as_warnings():
-        job = load_job(args.solver, whole=True)
+        job = load_job(args.solver, whole=True, data_shapes=stand_in_shapes(args))
     starts = job.weights or args.weights or args.snapshot
     warn(judge_job(job, Start.WEIGHTS if starts else Start.FILLERS, allow))
     param = job.param

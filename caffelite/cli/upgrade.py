@@ -4,12 +4,14 @@
   caffelite upgrade old_solver.prototxt train.solver
   caffelite upgrade old.caffemodel new.caffemodel
   caffelite upgrade new.caffemodel definition.net
+  caffelite upgrade --half new.caffemodel small.caffemodel
 
 Formats V0 and V1 and a solver_type are written in today's. Whether IN is a
 net or a solver is seen from what is in it. Names that end in .caffemodel,
 .binaryproto or .pb are binary files, all others text. OUT is in canonical
 form: one field a line, fields in the order of their numbers. Text that is
 made from a binary file holds the definition, without the learned parameters.
+--half stores the parameters in half precision, as OpenCV and NVCaffe read them.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from caffelite.errors import Problem, SchemaError, SnapshotError
 from caffelite.files import bind_block, is_solver
 from caffelite.filetypes import EMPTY
 from caffelite.schema import legacy
-from caffelite.schema.binary import decode, encode, read_bytes, write_atomically
+from caffelite.schema.binary import decode, encode, halved, read_bytes, write_atomically
 from caffelite.schema.net import NetParameter
 from caffelite.schema.solver import SolverParameter
 from caffelite.schema.sorts import net_in, solver_in
@@ -42,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="IN", help="net or solver file, text or binary")
     parser.add_argument("target", metavar="OUT", help="file to write, text or binary by its ending")
     parser.add_argument(
+        "--half", action="store_true", help="OUT is a .caffemodel in half precision, half as large"
+    )
+    parser.add_argument(
         "--force", action="store_true", help="replace OUT if it is there; it may be IN itself"
     )
 
@@ -58,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         kind = "net"
         upgraded, done = legacy.upgrade_net(message)
+    if args.half:
+        _halve(upgraded, target)
     for line in done or ["already up to date"]:
         print(f"{source}: {line}")
     if target.endswith(BINARY):
@@ -71,6 +78,19 @@ def run(args: argparse.Namespace) -> int:
     write_atomically(target, data)
     print(f"{target}: {kind} written")
     return 0
+
+
+def _halve(message: Definition, target: str) -> None:
+    layers = message.layer if isinstance(message, NetParameter) else []
+    if not target.endswith(BINARY) or not any(layer.has("blobs") for layer in layers):
+        raise SnapshotError(
+            Problem(
+                "--half stores learned parameters, and there are none to store",
+                expected="IN and OUT .caffemodel files",
+            )
+        )
+    for layer in layers:
+        layer.blobs = [halved(blob) for blob in layer.blobs]
 
 
 def _read_text(path: str) -> tuple[Definition, list[str]]:

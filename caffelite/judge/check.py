@@ -14,11 +14,10 @@ from caffelite.errors import CaffeliteError, Problem
 from caffelite.files import bind_block, doubt_log, is_solver, modern_net
 from caffelite.judge.doubt import Doubt
 from caffelite.judge.rules import Start
-from caffelite.layers.base import Context, layer_class
+from caffelite.judge.states import counting, has_source, states_of
+from caffelite.layers.base import Context
 from caffelite.plan.build import Plan
-from caffelite.plan.graph import included, state_for
 from caffelite.plan.outline import outline_net
-from caffelite.schema.common import Phase
 from caffelite.schema.net import NetParameter, NetState
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver.job import plan_job
@@ -77,48 +76,41 @@ def doubts_as_warnings() -> Iterator[None]:
 
 
 def _check_net(net: NetParameter, report: Report, data: bool, allow: Collection[str]) -> None:
-    """Check a net in both phases, with none and with all of the stages that its rules name."""
+    """Check a net in both phases, with the stages that its rules name; see `states.py`."""
     folder = os.path.dirname(report.file)
-    states = list(_states(net))
-    possible = [state for state in states if _has_source(net, state)] or states[:1]
-    mistakes: dict[str, Problem] = {}
+    states = states_of(net)
+    possible = [state for state in states if has_source(net, state)] or states[:1]
     absent: dict[str, Problem] = {}
-    plans: list[Plan] = []
+    sound: list[tuple[NetState, Plan]] = []
+    wrong: list[tuple[NetState, list[Problem]]] = []
     for state in possible:
-        context = Context(state.phase, folder=folder, data=data)
         try:
-            plan = outline_net(net, state, context)
+            plan = outline_net(net, state, Context(state.phase, folder=folder, data=data))
         except CaffeliteError as error:
-            mistakes.update((str(problem), problem) for problem in error.problems)
+            wrong.append((state, error.problems))
             continue
-        plans.append(plan)
+        sound.append((state, plan))
         absent.update(_missing(plan))
-        report.says.append(_line(plan, state))
+    good = [state for state, _ in sound]
+    mistakes = {
+        str(problem): problem
+        for state, found in wrong
+        for problem in counting(net, state, found, good)
+    }
+    report.says += [_line(plan, state) for state, plan in sound]
     report.mistakes, report.absent = list(mistakes.values()), list(absent.values())
-    skipped = dict.fromkeys(s.phase.name for s in states if s not in possible)
-    if skipped and not mistakes:
-        report.says.append(f"phase {' and '.join(skipped)}: no data layer, not checked")
     if not mistakes:
-        report.warnings = judge.judge_net([net], plans, allow)
+        other = {state.phase for state, _ in wrong} - {state.phase for state in good}
+        report.says += [f"phase {phase.name}: this net is for the other phase" for phase in other]
+        checked = {state.phase for state in possible}
+        skipped = dict.fromkeys(s.phase.name for s in states if s.phase not in checked)
+        if skipped:
+            report.says.append(f"phase {' and '.join(skipped)}: no data layer, not checked")
+        report.warnings = judge.judge_net([net], [plan for _, plan in sound], allow)
 
 
 def _missing(plan: Plan) -> dict[str, Problem]:
     return {str(problem): problem for found in plan.absent.values() for problem in found}
-
-
-def _states(net: NetParameter) -> Iterator[NetState]:
-    rules = [rule for layer in net.layer for rule in (*layer.include, *layer.exclude)]
-    stages = sorted({name for rule in rules for name in rule.stage})
-    for phase in Phase:
-        yield state_for(net, phase)
-        if stages:
-            yield state_for(net, phase, stages=stages)
-
-
-def _has_source(net: NetParameter, state: NetState) -> bool:
-    """Does any layer make data in this state? A file may be meant for one phase alone."""
-    kinds = [layer_class(layer) for layer in net.layer if included(layer, state)]
-    return any(kind is None or kind.bottoms[0] == 0 for kind in kinds)
 
 
 def _line(plan: Plan, state: NetState) -> str:

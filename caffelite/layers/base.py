@@ -158,6 +158,10 @@ class Layer:
     """Do the tops keep their values from pass to pass? (Then no layer may overwrite them.)"""
     dynamic: ClassVar[bool] = False
     """Do the tops' shapes depend on the bottoms' values? (Then see `reshape_to`.)"""
+    hosts: ClassVar[bool] = False
+    """Does it run code of the user's?"""
+    one_image: ClassVar[bool] = False
+    """Does it take one image at a time only?"""
     python: ClassVar[tuple[tuple[str, str], ...]] = ()
     """The classes of Caffe's Python layers that this one stands for: the last part of the module's
     name, and the class's name."""

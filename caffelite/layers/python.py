@@ -41,6 +41,7 @@ class Python(Layer):
     tops = (0, ANY)
     dynamic = True
     repeatable = False
+    hosts = True
     tested_in = "tests/pycaffe/test_layer.py"
     param: PythonParameter = param_of(PythonParameter)
 

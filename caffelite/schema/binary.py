@@ -16,9 +16,9 @@ from typing import Any, BinaryIO, Union
 
 import numpy as np
 
-from caffelite.errors import SnapshotError, did_you_mean
+from caffelite.errors import Problem, SnapshotError, did_you_mean
 from caffelite.reading import MAX_AXES, plain_file, shown, size_of
-from caffelite.schema.common import BlobProto, BlobShape
+from caffelite.schema.common import BlobProto, BlobShape, RawType
 from caffelite.schema.stored import StoredArray
 from caffelite.schema.wire import MAX_BYTES, decode, decode_file, encode, too_large
 
@@ -28,6 +28,7 @@ __all__ = [
     "decode",
     "decode_file",
     "encode",
+    "halved",
     "open_binary",
     "read_blob",
     "read_bytes",
@@ -52,7 +53,9 @@ def array_of(blob: BlobProto) -> np.ndarray:
 def stored_array_of(blob: BlobProto) -> np.ndarray | StoredArray:
     """As `array_of`; values that `decode_file` left in the file stay there."""
     array: Any = blob.data if blob.has("data") else blob.double_data
-    if not isinstance(array, StoredArray):
+    if blob.has("raw_data") and not (blob.has("data") or blob.has("double_data")):
+        array = _raw_array(blob)
+    elif not isinstance(array, StoredArray):
         array = np.asarray(array, np.float32 if blob.has("data") else np.float64)
     shape = _shape_of(blob)
     if len(shape) > MAX_AXES:
@@ -65,6 +68,48 @@ def stored_array_of(blob: BlobProto) -> np.ndarray | StoredArray:
         )
     reshaped: np.ndarray | StoredArray = array.reshape(shape)
     return reshaped
+
+
+_RAW: dict[RawType, tuple[np.dtype, Any]] = {
+    RawType.DOUBLE: (np.dtype("<f8"), np.float64),
+    RawType.FLOAT: (np.dtype("<f4"), np.float32),
+    RawType.FLOAT16: (np.dtype("<f2"), np.float32),
+}
+"""Types of values that are stored as bytes: as they are stored, and as they are used."""
+
+
+def _raw_array(blob: BlobProto) -> np.ndarray:
+    """The values that a blob stores as bytes."""
+    if blob.raw_data_type not in _RAW:
+        raise SnapshotError(
+            Problem(
+                f"a stored blob has values of type {blob.raw_data_type.name}",
+                expected="one of " + ", ".join(kind.name for kind in _RAW),
+            )
+        )
+    stored, used = _RAW[blob.raw_data_type]
+    if len(blob.raw_data) % stored.itemsize:
+        raise SnapshotError(
+            f"a stored blob holds {len(blob.raw_data)} bytes, which is no whole number of "
+            f"{blob.raw_data_type.name} values; is the file damaged?"
+        )
+    return np.frombuffer(blob.raw_data, stored).astype(used)
+
+
+def halved(blob: BlobProto) -> BlobProto:
+    """The blob with its values in half precision, as NVCaffe and OpenCV store them; gradients are
+    left out. Raises SnapshotError for a value that half precision has no finite number for."""
+    array = array_of(blob)
+    with np.errstate(over="ignore"):
+        half = array.astype("<f2")
+    if not np.array_equal(np.isfinite(half), np.isfinite(array)):
+        worst = array.reshape(-1)[np.argmax(np.abs(array))]
+        raise SnapshotError(f"{worst:g} is too large for half precision (65504 is the largest)")
+    return BlobProto(
+        shape=BlobShape(dim=list(array.shape)),
+        raw_data_type=RawType.FLOAT16,
+        raw_data=half.tobytes(),
+    )
 
 
 def _shape_of(blob: BlobProto) -> tuple[int, ...]:

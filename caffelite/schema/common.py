@@ -20,8 +20,22 @@ class BlobShape(Message):
     dim: list[int] = repeated(1, "int64", packed=True, doc="extents, outermost first")
 
 
+class RawType(IntEnum):
+    """The type of values that are stored as bytes (NVCaffe, OpenCV)."""
+
+    DOUBLE = 0
+    FLOAT = 1
+    FLOAT16 = 2
+    INT = 3
+    UINT = 4
+    BOOL = 5
+
+
 class BlobProto(Message):
-    """A stored blob: the values of a parameter, of a mean image or of a solver's history."""
+    """A stored blob: the values of a parameter, of a mean image or of a solver's history.
+
+    The `raw_` fields are of NVCaffe and of what OpenCV's shrinkCaffeModel writes: values as bytes,
+    little-endian, in place of `data`."""
 
     shape: BlobShape = field(7, BlobShape, doc="the shape")
     data: list[float] = repeated(5, "float", packed=True, doc="values, row-major")
@@ -32,6 +46,10 @@ class BlobProto(Message):
     channels: int = field(2, "int32", default=0, deprecated=True, doc="old 4-D shape, axis 1")
     height: int = field(3, "int32", default=0, deprecated=True, doc="old 4-D shape, axis 2")
     width: int = field(4, "int32", default=0, deprecated=True, doc="old 4-D shape, axis 3")
+    raw_data_type: RawType = field(10, RawType, doc="the type of raw_data")
+    raw_diff_type: RawType = field(11, RawType, doc="the type of raw_diff")
+    raw_data: bytes = field(12, "bytes", doc="values as bytes, row-major")
+    raw_diff: bytes = field(13, "bytes", doc="gradient as bytes, row-major")
 
 
 class BlobProtoVector(Message):

@@ -5,22 +5,24 @@ makes the nets and runs them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from caffelite import snapshot
+from caffelite.blob import Shape
 from caffelite.errors import CaffeliteError, Problem, SchemaError, SolverError
 from caffelite.files import load_solver
 from caffelite.layers.base import Context
 from caffelite.net import Net
 from caffelite.paths import find_path
 from caffelite.plan.build import Plan, plan_net
-from caffelite.plan.graph import state_for
+from caffelite.plan.graph import included, state_for
 from caffelite.plan.outline import outline_net
 from caffelite.protobufs import from_protobuf, is_protobuf
+from caffelite.report.standin import stand_in
 from caffelite.schema.common import Phase
 from caffelite.schema.legacy import upgrade_solver
 from caffelite.schema.net import NetParameter, NetState
@@ -121,16 +123,18 @@ def plan_job(
     whole: bool = False,
     looks: bool = False,
     data: bool = True,
+    data_shapes: Mapping[str, Shape] | None = None,
 ) -> Job:
     """Check a solver and plan its nets; nothing is run or allocated.
 
     `path` names the solver file: relative paths are looked for from its folder too. `rule` is used
     whatever the solver's `type` says. `whole`: the run is to go to its end, so it must have one.
     `looks`: nothing is to be run, so that a folder of snapshots and data that are not there yet are
-    only noted; without `data` no files of data are looked for. Raises CaffeliteError with every
-    mistake in the solver and its nets."""
+    only noted; without `data` no files of data are looked for. `data_shapes`: stand-in data where
+    the data are not here (`caffelite.report.standin`). Raises CaffeliteError with every mistake in
+    the solver and its nets."""
     param, _ = upgrade_solver(param)
-    return _Planner(param, path, rule, dtype, looks, data).job(whole, looks)
+    return _Planner(param, path, rule, dtype, looks, data, data_shapes).job(whole, looks)
 
 
 def load_job(
@@ -139,17 +143,18 @@ def load_job(
     rule: type[Rule] | None = None,
     dtype: Any = np.float32,
     whole: bool = False,
+    data_shapes: Mapping[str, Shape] | None = None,
 ) -> Job:
     """As `plan_job`, from a file or a message, caffelite's or protobuf's. The mistakes of the text
     are raised together with those of the job."""
     if is_protobuf(source):
         source = from_protobuf(source, SolverParameter)
     if isinstance(source, SolverParameter):
-        return plan_job(source, path, rule, dtype, whole)
+        return plan_job(source, path, rule, dtype, whole, data_shapes=data_shapes)
     problems: list[Problem] = []
     param = load_solver(source, problems)
     try:
-        job = plan_job(param, os.fspath(source), rule, dtype, whole)
+        job = plan_job(param, os.fspath(source), rule, dtype, whole, data_shapes=data_shapes)
     except CaffeliteError as error:
         kind = SolverError if problems else type(error)
         raise kind(*joined(problems, error.problems)) from None
@@ -169,9 +174,10 @@ class _Planner:
         dtype: Any,
         outline: bool,
         data: bool,
+        data_shapes: Mapping[str, Shape] | None = None,
     ) -> None:
         self.plan = outline_net if outline else plan_net
-        self.data = data
+        self.data, self.data_shapes = data, data_shapes
         self.param, self.path, self.rule, self.dtype = param, path, rule, np.dtype(dtype)
         self.folder = os.path.dirname(path)
         self.reader = Reader(self.folder)
@@ -265,6 +271,10 @@ class _Planner:
         with self.mistakes:
             net, folder = self.reader.read(*source)
             state = state_for(net, phase, asked.level, list(asked.stage))
+            if self.data_shapes is not None:
+                tops = {top for layer in net.layer if included(layer, state) for top in layer.top}
+                here = {name: s for name, s in self.data_shapes.items() if name in tops}
+                net = stand_in(net, [state], here, folder)
             context = Context(phase, self.dtype, prefix, folder, self.data)
             plan = self.plan(net, state, context)
             if watched:

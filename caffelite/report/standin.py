@@ -1,0 +1,158 @@
+"""Stand-in data: a net whose data layers are replaced, so that it runs without its data.
+
+The shapes are those that the user states, or else what the file says: batch size, crop or resized
+size, colour. What a data layer is for is known by its tops' names: labels are one number a sample,
+`im_info` and `gt_boxes` are those of Faster R-CNN, the first other top holds images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from caffelite.blob import Shape
+from caffelite.errors import CaffeliteError, NetError, Problem, did_you_mean
+from caffelite.layers.base import Context, layer_class
+from caffelite.layers.dummy_data import DummyData
+from caffelite.plan.graph import included
+from caffelite.schema.common import BlobShape, FillerParameter
+from caffelite.schema.net import LayerParameter, NetParameter, NetState
+from caffelite.text import Block, Scalar
+
+_KNOWN: dict[str, tuple[Shape, tuple[float, ...]]] = {
+    "im_info": ((1, 3), ()),
+    "gt_boxes": ((1, 5), ()),
+}
+"""Tops of Faster R-CNN's data, whatever the batch."""
+_BATCH = ("batch_size", "num", "batch")
+_SIDES = (
+    ("crop_size", "crop_size"),
+    ("crop_h", "crop_w"),
+    ("crop_height", "crop_width"),
+    ("new_height", "new_width"),
+    ("resize_height", "resize_width"),
+    ("height", "width"),
+)
+
+
+def stand_in(
+    net: NetParameter, states: Sequence[NetState], shapes: Mapping[str, Shape], folder: str = ""
+) -> NetParameter:
+    """The net with stand-in data in the place of every data layer of these states that is named
+    in `shapes`, that is of an unknown type, or whose data are not there.
+
+    Images are normal random numbers, labels and the like 0. Raises CaffeliteError for a name that
+    no data layer makes, and for a shape that is neither stated nor to be inferred.
+    """
+    layers: list[LayerParameter] = []
+    made: list[str] = []
+    problems: list[Problem] = []
+    for spec in net.layer:
+        state = next((state for state in states if included(spec, state)), None)
+        if state is not None and _replaceable(spec):
+            made += spec.top
+            if _needed(spec, state, shapes, folder):
+                try:
+                    spec = _stand_in(spec, shapes)
+                except CaffeliteError as error:
+                    problems += error.problems
+        layers.append(spec)
+    for name in shapes:
+        if name not in made:
+            expected = "one of " + ", ".join(made) if made else None
+            message = f'no data layer makes a blob "{name}"'
+            problems.append(Problem(message, expected=expected, hint=did_you_mean(name, made)))
+    if problems:
+        raise NetError(*problems)
+    result = net.copy()
+    result.layer = layers
+    return result
+
+
+def _replaceable(spec: LayerParameter) -> bool:
+    if spec.bottom or not spec.top or not spec.type or spec.flawed:
+        return False
+    cls = layer_class(spec)
+    return cls is None or cls.hosts or (cls.source and not cls.lasting)
+
+
+def _needed(
+    spec: LayerParameter, state: NetState, shapes: Mapping[str, Shape], folder: str
+) -> bool:
+    """Is the layer to be replaced: is it named, unknown, or without its data?"""
+    cls = layer_class(spec)
+    if cls is None or any(top in shapes for top in spec.top):
+        return True
+    try:
+        layer = cls(spec, Context(state.phase, folder=folder))
+        layer.setup([])
+        layer.reshape([])
+    except CaffeliteError:
+        return True
+    return False
+
+
+def _stand_in(spec: LayerParameter, shapes: Mapping[str, Shape]) -> LayerParameter:
+    given = [shapes.get(top) for top in spec.top]
+    stated = next((shape[0] for shape in given if shape), None)
+    batch = stated or next((n for name in _BATCH if (n := _number(spec, name))), 1)
+    made = LayerParameter(name=spec.name, type=DummyData.type, top=list(spec.top))
+    made.include, made.exclude = spec.include, spec.exclude
+    made._span, made._spans = spec._span, dict(spec._spans)
+    param = made.get("dummy_data_param")
+    seen_images = False
+    for top, shape in zip(spec.top, given):
+        images = not _is_label(top) and top not in _KNOWN
+        if shape is None and top in _KNOWN:
+            shape = _KNOWN[top][0]
+        elif shape is None and (not images or seen_images):
+            shape = (batch, 5) if top.endswith("rois") else (batch,)
+        elif shape is None:
+            shape = _images(spec, top, batch)
+        seen_images |= images
+        param.shape.append(BlobShape(dim=list(shape)))
+        filler = FillerParameter(type="gaussian", std=1.0) if images else FillerParameter()
+        param.data_filler.append(filler)
+    made._explicit = True
+    return made
+
+
+def _is_label(top: str) -> bool:
+    return any(word in top.lower() for word in ("label", "target", "weight", "sim", "clip", "cont"))
+
+
+def _images(spec: LayerParameter, top: str, batch: int) -> Shape:
+    """N x C x H x W as far as the layer's text says it."""
+    sides = next(
+        ((h, w) for a, b in _SIDES if (h := _number(spec, a)) and (w := _number(spec, b))), None
+    )
+    if sides is None:
+        raise NetError(
+            Problem(
+                f'layer "{spec.name}" ({spec.type}): its data are not here, and the file does not '
+                f'say how large "{top}" is',
+                spec.span(),
+                "its shape on the command line",
+                f"--data-shape {top}={batch}x3x224x224",
+            )
+        )
+    gray = _word(spec, "force_gray") in ("true", "1") or _word(spec, "is_color") in ("false", "0")
+    channels = _number(spec, "channels") or (1 if gray else 3)
+    return (batch, channels, *sides)
+
+
+def _scalars(block: Block) -> Iterator[tuple[str, Scalar]]:
+    for item in block.fields:
+        if isinstance(item.value, Block):
+            yield from _scalars(item.value)
+        elif isinstance(item.value, Scalar):
+            yield item.name, item.value
+
+
+def _word(spec: LayerParameter, name: str) -> str:
+    """The first value of a field of that name in the layer, whatever message it is in."""
+    return next((str(v.value) for n, v in _scalars(spec.to_block()) if n == name), "")
+
+
+def _number(spec: LayerParameter, name: str) -> int:
+    word = _word(spec, name)
+    return int(word) if word.isdecimal() else 0

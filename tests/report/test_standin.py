@@ -1,0 +1,92 @@
+"""Nets run without their data: shapes that are stated, and those that the file says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from caffelite.cli import main
+from caffelite.errors import CaffeliteError
+from caffelite.files import parse_net
+from caffelite.plan.graph import state_for
+from caffelite.report.standin import stand_in
+from caffelite.schema.common import Phase
+
+REST = """
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+DATA = """layer { name: "d" type: "Data" top: "data" top: "label"
+  data_param { source: "nowhere" batch_size: 4 } transform_param { %s } }"""
+
+
+def shapes(text: str, **stated: tuple[int, ...]) -> list[list[int]]:
+    net = parse_net(text)
+    found = stand_in(net, [state_for(net, Phase.TRAIN)], stated).layer[0]
+    assert found.type == "DummyData"
+    return [list(shape.dim) for shape in found.get("dummy_data_param").shape]
+
+
+@pytest.mark.parametrize(
+    "text, stated, expected",
+    [
+        (DATA % "crop_size: 8", {}, [[4, 3, 8, 8], [4]]),
+        (DATA % "crop_size: 8 force_gray: true", {}, [[4, 1, 8, 8], [4]]),
+        (DATA % "", {"data": (2, 1, 5, 6)}, [[2, 1, 5, 6], [2]]),
+        (DATA % "crop_size: 8", {"label": (4, 1, 8, 8)}, [[4, 3, 8, 8], [4, 1, 8, 8]]),
+        (
+            'layer { name: "d" type: "AnnotatedData" top: "data" top: "label" data_param '
+            "{ batch_size: 2 } annotated_data_param { a: 1 } transform_param { resize_param "
+            "{ height: 30 width: 40 } } }",
+            {},
+            [[2, 3, 30, 40], [2]],
+        ),
+        (
+            'layer { name: "d" type: "Python" top: "data" top: "im_info" top: "gt_boxes" '
+            'python_param { module: "roi_data_layer.layer" layer: "RoIDataLayer" } }',
+            {"data": (1, 3, 60, 80)},
+            [[1, 3, 60, 80], [1, 3], [1, 5]],
+        ),
+        (
+            'layer { name: "d" type: "ImageData" top: "data" image_data_param { source: "no" '
+            "batch_size: 5 new_height: 6 new_width: 7 is_color: false } }",
+            {},
+            [[5, 1, 6, 7]],
+        ),
+    ],
+)
+def test_shapes(text: str, stated: dict[str, tuple[int, ...]], expected: list[list[int]]) -> None:
+    assert shapes(text, **stated) == expected
+
+
+def test_a_shape_that_nobody_says_is_asked_for() -> None:
+    with pytest.raises(CaffeliteError, match="--data-shape data=4x3x224x224"):
+        shapes(DATA % "")
+
+
+def test_a_name_that_is_no_data_is_refused() -> None:
+    with pytest.raises(CaffeliteError, match='makes a blob "dta"'):
+        shapes(DATA % "crop_size: 8", dta=(1,))
+
+
+def test_a_training_file_runs_without_its_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("n.net").write_text(DATA % "crop_size: 8" + REST)
+    Path("s.solver").write_text(
+        'net: "n.net" base_lr: 0.1 lr_policy: "fixed" max_iter: 2 snapshot_prefix: "new/n"'
+    )
+    assert main(["check", "n.net", "s.solver"]) == 0
+    assert "new is still to be made: mkdir -p new" in capsys.readouterr().out
+    assert main(["summary", "n.net", "--data-shape", "data=2x3x9x9"]) == 0
+    assert "2x3x9x9, 2" in capsys.readouterr().out
+    assert main(["train", "s.solver", "--data-shape"]) == 1
+    assert "--make-folder" in capsys.readouterr().err
+    assert main(["train", "s.solver", "--data-shape", "--make-folder"]) == 0
+    assert Path("new/n_iter_2.caffemodel").exists()
+    args = ["test", "n.net", "new/n_iter_2.caffemodel", "--iterations", "2", "--data-shape"]
+    assert main(args) == 0
+    assert "loss" in capsys.readouterr().out
