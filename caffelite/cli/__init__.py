@@ -4,7 +4,7 @@ Every module of this folder that has `add_arguments` and `run` is a command, nam
 adding a command is adding a file. Its docstring is its help: a line that says what it does,
 examples, then the rest. `GROUP` says under which title of the overview it stands. To list commands
 their files are read, not imported; a command's imports are its own, and those that take time belong
-into its `run`.
+into its `run`, or into a module of its name in `work/`, so that help is there at once.
 """
 
 from __future__ import annotations

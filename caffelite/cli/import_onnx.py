@@ -16,11 +16,6 @@ where that is exact, which is said; what is left is listed and refused.
 from __future__ import annotations
 
 import argparse
-import os
-
-from caffelite.blob import Shape
-from caffelite.errors import CaffeliteError, Problem
-from caffelite.schema.binary import write_atomically
 
 GROUP = "files"
 
@@ -43,47 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Import and verify; 0."""
-    from caffelite.net import Net
-    from caffelite.onnx.extra import require
+    from caffelite.cli.work import import_onnx
 
-    for package in ("onnx", "onnxruntime"):
-        require(package)
-    from caffelite.onnx.importing import import_model, verify_batches
-    from caffelite.onnx.profiles import PROFILES, refuse
-    from caffelite.onnx.rewriting import rewrite
-    from caffelite.onnx.verify import check
-    from caffelite.schema.common import Phase
-
-    imported = import_model(args.model, shapes_of(args.shape))
-    net = imported.fill(Net(imported.net, Phase.TEST, seed=0))
-    if args.profile:
-        profile = PROFILES[args.profile]
-        imported = rewrite(imported, net, profile)
-        net = imported.fill(Net(imported.net, Phase.TEST, seed=0))
-        refuse(net, profile)
-    reports, batch = verify_batches(imported, net, seed=args.seed, tolerance=args.tolerance)
-    table = "\n\n".join(map(str, reports))
-    print(table)
-    check(reports, "the net")
-    for note in [*imported.notes, batch]:
-        print(f"{args.output}: {note}")
-    weights = f"{os.path.splitext(args.output)[0]}.caffemodel"
-    net.save(weights)
-    write_atomically(args.output, str(imported.net).encode("utf-8", "surrogateescape"))
-    write_atomically(f"{args.output}.verify.txt", f"{table}\n".encode())
-    print(f"{args.output}: {len(net.layers)} layers; {weights}: {net.parameter_count} parameters")
-    return 0
-
-
-def shapes_of(texts: list[str]) -> dict[str, Shape]:
-    """`NAME=N,C,H,W`, several times, as a dict."""
-    shapes: dict[str, Shape] = {}
-    for text in texts:
-        name, _, dims = text.partition("=")
-        try:
-            shapes[name] = tuple(int(n) for n in dims.split(","))
-        except ValueError:
-            shapes[name] = ()
-        if not shapes[name] or min(shapes[name]) < 1:
-            raise CaffeliteError(Problem(f"--shape {text}", expected="--shape data=1,3,224,224"))
-    return shapes
+    return import_onnx.run(args)

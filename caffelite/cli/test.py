@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _net(args: argparse.Namespace) -> Net:
-    from caffelite.cli.train import show_report
+    from caffelite.cli.work.train import show_report
     from caffelite.net import Net
     from caffelite.schema.common import Phase
     from caffelite.solver.monitor import LineMonitor

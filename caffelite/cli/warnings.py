@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from caffelite.cli.console import show
 from caffelite.cli.help import UsageError
 from caffelite.errors import Problem, did_you_mean
-from caffelite.judge import NAMES, Doubt
+
+if TYPE_CHECKING:
+    from caffelite.judge import Doubt
 
 FEW = 3
 """Warnings of one name that are printed for a file; of the rest their number is."""
@@ -28,6 +31,8 @@ def add_allow_argument(parser: argparse.ArgumentParser) -> None:
 
 def allowed_names(args: argparse.Namespace) -> set[str]:
     """What --allow names. Raises UsageError for a name that no warning has."""
+    from caffelite.judge import NAMES  # not at the top: help needs none of it
+
     names = {name.strip() for group in args.allow for name in group.split(",") if name.strip()}
     unknown = sorted(names - NAMES.keys())
     if unknown:

@@ -64,14 +64,14 @@ def draw_curves(log: Log, title: str, window: bool = False) -> Figure:
 
 def _draw(axes: Axes, what: str, curves: list[Curve]) -> None:
     if what == "learning rate":
-        iterations, values = _arrays(curves[0])
+        iterations, values = arrays_of(curves[0])
         axes.plot(iterations, values, color=GREY, linewidth=1, drawstyle="steps-post")
-        _scale(axes, [values])
+        scale(axes, [values])
         axes.locator_params(axis="y", nbins=3) if axes.get_yscale() == "linear" else None
         return
     drawn = []
     for curve, colour in zip(curves, _colours(curves)):
-        iterations, values = _arrays(curve)
+        iterations, values = arrays_of(curve)
         axes.plot(
             iterations,
             values,
@@ -85,14 +85,15 @@ def _draw(axes: Axes, what: str, curves: list[Curve]) -> None:
         )
         drawn.append((iterations[-1], values[-1], _name(curve, curves), colour))
     if what == "loss":
-        _scale(axes, [_arrays(c)[1] for c in curves])
+        scale(axes, [arrays_of(c)[1] for c in curves])
     else:
         low, high = axes.get_ylim()
         axes.set_ylim(low, min(high, 1.0) if high > 1 >= max(d[1] for d in drawn) else high)
     _name_curves(axes, drawn)
 
 
-def _arrays(curve: Curve) -> tuple[Any, Any]:
+def arrays_of(curve: Curve) -> tuple[Any, Any]:
+    """Iterations, rising, and values."""
     iterations = np.array(sorted(curve.values))
     return iterations, np.array([curve.values[i] for i in iterations.tolist()])
 
@@ -114,7 +115,7 @@ def _name(curve: Curve, among: list[Curve]) -> str:
     return " ".join(words)
 
 
-def _scale(axes: Axes, values: list[Any]) -> None:
+def scale(axes: Axes, values: list[Any]) -> None:
     """Logarithmic, where the values are positive and go over more than one power of ten."""
     finite = np.concatenate(values)
     finite = finite[np.isfinite(finite)]

@@ -15,7 +15,7 @@ import pytest
 
 from caffelite import SGDSolver, __version__
 from caffelite.cli import main
-from caffelite.cli.train import Interrupts
+from caffelite.cli.work.train import Interrupts
 from caffelite.solver import Monitor
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ import lmdb
 import pytest
 
 from caffelite.cli import main
-from caffelite.cli.data import DATASETS, Dataset
+from caffelite.cli.work.data import DATASETS, Dataset
 from caffelite.data import cifar10
 from caffelite.data.download import NoConnection, Published, download
 from caffelite.errors import DataError

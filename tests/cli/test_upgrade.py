@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from caffelite.cli import main
-from caffelite.cli.upgrade import has_comments
+from caffelite.cli.work.upgrade import has_comments
 from caffelite.errors import Source
 from caffelite.files import load_net, load_solver, parse_message
 from caffelite.schema.binary import blob_proto, decode, encode

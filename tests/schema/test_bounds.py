@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import caffelite
-from caffelite.cli.layers import page
+from caffelite.cli.work.layers import page
 from caffelite.errors import NetError, SchemaError, SolverError, Source
 from caffelite.files import parse_message, parse_net
 from caffelite.layers import registry
