@@ -32,7 +32,7 @@ def tiles_of(weights: Array, image: Shape | None = None) -> Array:
 
     Filters (O, I, h, w) of three inputs are coloured, B G R; of others each input is a tile, the
     inputs of an output beside each other. Rows (O, K) over an `image` (C, H, W) of K values are
-    such filters too; any other matrix is one tile."""
+    such filters too; any other matrix is one tile, lying on its side if it is tall."""
     if weights.ndim == 2 and image is not None and math.prod(image) == weights.shape[1]:
         weights = weights.reshape(len(weights), *image)
     if weights.ndim == 4:
@@ -41,6 +41,8 @@ def tiles_of(weights: Array, image: Shape | None = None) -> Array:
         planes = weights.reshape(-1, *weights.shape[2:])
         return planes[..., None]
     matrix = weights.reshape(len(weights), -1) if weights.ndim > 1 else weights[None]
+    if len(matrix) > 2 * matrix.shape[1]:
+        matrix = matrix.T  # lying, it takes less room
     return matrix[None, ..., None]
 
 
@@ -121,7 +123,7 @@ def draw_histograms(
             axes.hist(finite, bins=BINS, color=COLOURS[column], log=False)
             axes.set_yticks([])
             axes.locator_params(axis="x", nbins=5)
-            spread = f"{finite.std():.3g}" if finite.size else "-"
+            spread = f"{finite.std(dtype=np.float64):.3g}" if finite.size else "-"
             zeros = float((finite == 0).mean()) if finite.size else 0.0
             note = f", {zeros:.0%} are 0" if zeros > 0.005 else ""
             lost = values.size - finite.size

@@ -10,6 +10,7 @@ from pathlib import Path
 import caffelite
 from caffelite.cli.work.train import show_report
 from caffelite.errors import CaffeliteError, Problem
+from caffelite.examples import find_example
 from caffelite.layers.spiral_data import SpiralData
 from caffelite.plot.boundary import decision_regions, draw_regions
 from caffelite.plot.curves import draw_curves
@@ -64,9 +65,9 @@ def draw(args: argparse.Namespace) -> None:
 
 
 def find_spiral() -> Path:
-    """The spiral net: in the current folder, or else beside this script's folder."""
+    """The spiral net: in the current folder, or else the example."""
     here = Path(SPIRAL)
-    return here if here.exists() else Path(__file__).resolve().parent.parent / SPIRAL
+    return here if here.exists() else find_example("spiral").net
 
 
 def newest_weights(net: Path) -> Path:

@@ -145,8 +145,13 @@ def _activations(args: argparse.Namespace) -> tuple[Figure, str]:
         net = _net(args)
         fill_inputs(net)
         source = "random input" if net.inputs else "the first sample"
+    made = net.plan.graph.blobs
     name = args.blob or next(
-        (n for n, b in net.blobs.items() if b.data.ndim == 4 and n not in net.inputs[:1]),
+        (
+            n
+            for n, b in net.blobs.items()
+            if len(b.shape) == 4 and not made[n].first.maker.cls.source
+        ),
         net.outputs[0],
     )
     if name not in net.blobs:
