@@ -13,13 +13,14 @@ the same time, at the worst moment; a net that keeps all of them to be looked at
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from caffelite.blob import Shape
 from caffelite.plan.build import Plan
 from caffelite.plan.graph import Version
 from caffelite.plan.params import Param
+from caffelite.plan.sharing import owners
 from caffelite.report.render import html, text
 
 
@@ -75,11 +76,12 @@ def summarise(plan: Plan, phase: str = "", itemsize: int = 4) -> Summary:
     """The summary of a planned net whose numbers take `itemsize` bytes."""
     rows = []
     seen: set[Param] = set()
+    owner = owners(plan)
     graded = {v for v in plan.shapes if _has_gradient(plan, v)}
     for node, layer in zip(plan.graph.nodes, plan.layers):
         own = [use.param for use in plan.uses[node.index] if use.param not in seen]
         seen.update(own)
-        made = [v for v in node.tops if not _shares(v)]
+        made = [v for v in node.tops if owner[v] is v]
         values = sum(math.prod(plan.shapes[v]) for v in made)
         gradients = sum(math.prod(plan.shapes[v]) for v in made if v in graded)
         rows.append(
@@ -91,7 +93,7 @@ def summarise(plan: Plan, phase: str = "", itemsize: int = 4) -> Summary:
                 plan.node_work(node),
                 values * itemsize,
                 (values + gradients) * itemsize,
-                any(map(_shares, node.tops)),
+                any(owner[v] is not v for v in node.tops),
             )
         )
     parameters = sum(row.parameters for row in rows)
@@ -100,17 +102,12 @@ def summarise(plan: Plan, phase: str = "", itemsize: int = 4) -> Summary:
         parameters,
         plan.count,
         sum(row.multiply_adds for row in rows),
-        (parameters + _peak(plan)) * itemsize,
+        (parameters + _peak(plan, owner)) * itemsize,
         (parameters + 2 * plan.count) * itemsize + sum(row.training for row in rows)
         if graded
         else 0,
     )
     return Summary(plan.graph.name or "net", phase, itemsize, tuple(rows), total)
-
-
-def _shares(version: Version) -> bool:
-    """Does the version take over the array of the one before it?"""
-    return version.previous is not None and bool(version.maker.cls.in_place)
 
 
 def _has_gradient(plan: Plan, version: Version) -> bool:
@@ -119,20 +116,12 @@ def _has_gradient(plan: Plan, version: Version) -> bool:
     )
 
 
-def _chain(version: Version) -> Iterator[Version]:
-    """The versions that share this one's array, from the last to the first."""
-    yield version
-    while _shares(version) and version.previous is not None:
-        version = version.previous
-        yield version
-
-
-def _peak(plan: Plan) -> int:
+def _peak(plan: Plan, owner: Mapping[Version, Version]) -> int:
     """The most values that must be there at the same time in a forward pass."""
     last_use: dict[Version, int] = {}
     final = len(plan.graph.nodes)
     for version in plan.shapes:
-        *_, first = _chain(version)
+        first = owner[version]
         ends = [node.index for node, _ in version.readers] or [final]
         last_use[first] = max(last_use.get(first, 0), *ends)
     change = [0] * (final + 2)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import caffelite
 from caffelite.files import load_net, parse_net
 from caffelite.layers import Layer, register, registry
 from caffelite.layers.base import Context
@@ -179,3 +180,23 @@ def test_statistics_are_told_apart() -> None:
     assert text(of("resnet18")).endswith(
         "9,620 of the parameters are kept, not learned (statistics)"
     )
+
+
+@pytest.mark.parametrize(("phase", "bytes_"), [(Phase.TRAIN, 80), (Phase.TEST, 0)])
+def test_memory_is_shared_where_the_executor_shares_it(phase: Phase, bytes_: int) -> None:
+    """Sigmoid's way back reads its top, which TanH in place must not overwrite then."""
+    text = """
+      layer { name: "x" type: "Input" top: "x" top: "t"
+              input_param { shape { dim: 4 dim: 5 } shape { dim: 4 dim: 5 } } }
+      layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"
+              inner_product_param { num_output: 5 } }
+      layer { name: "first" type: "Sigmoid" bottom: "y" top: "y" }
+      layer { name: "second" type: "TanH" bottom: "y" top: "y" }
+      layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "loss"
+              include { phase: TRAIN } }
+    """
+    net = caffelite.Net(parse_net(text), phase, engine="numpy")
+    (row,) = [row for row in net.summary().rows if row.name == "second"]
+    assert (row.inference, row.in_place) == (bytes_, not bytes_)
+    last = net.plan.graph.blobs["y"]
+    assert row.in_place == (net.executor.placement.owner[last] is not last)
