@@ -1,9 +1,9 @@
 """Draw a run's curves, or what is in a net: filters, activations, histograms.
 
   caffelite plot curves spiral.jsonl
-  caffelite plot curves lenet.jsonl lenet_adam.jsonl caffe.log -o runs.png
+  caffelite plot curves lenet.jsonl lenet_adam.jsonl caffe.log
   caffelite plot filters lenet.net w.caffemodel --layer conv1
-  caffelite plot activations lenet.net w.caffemodel --blob conv1 --input seven.png
+  caffelite plot activations lenet.net w.caffemodel --input seven.png
   caffelite plot histograms lenet.net w.caffemodel --gradients
   caffelite plot boundary spiral.net spiral_iter_3000.caffemodel
 
