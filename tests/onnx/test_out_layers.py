@@ -66,7 +66,7 @@ def test_lines_of_one_value_are_made_larger_by_products() -> None:
 
 
 def test_every_layer_that_is_deployed_can_be_said() -> None:
-    builtin = {n for n, cls in layers.items() if cls.__module__.startswith("caffelite.")}
+    builtin = {n for n, cls in layers.items() if cls.__module__.startswith("caffelite.layers.")}
     assert builtin - NOT_DEPLOYED - registry.keys() == set()
 
 
