@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, Union
 
 import numpy as np
 
@@ -16,7 +16,11 @@ from caffelite.blob import Array, Shape
 from caffelite.errors import NetError, Problem, did_you_mean
 from caffelite.schema.common import FillerParameter, VarianceNorm
 
-Filler = Callable[[Shape, FillerParameter, np.random.Generator], Array]
+Draw = Callable[[int], Array]
+"""Gives the next so many values, each independent of the others."""
+Filler = Callable[[Shape, FillerParameter, np.random.Generator], Union[Array, Draw]]
+BLOCK = 1 << 16
+"""Values drawn at a time: in float64 they are twice or once the parameter's size."""
 
 
 class _Refused(Exception):
@@ -46,12 +50,22 @@ def fill(
         if filler.sparse != -1 and make is not _gaussian:
             raise _Refused(f"a {filler.type} filler cannot be sparse", 'type: "gaussian"', "sparse")
         if array.size and not (zeroed and make is _constant and filler.value == 0):
-            array[...] = make(array.shape, filler, rng)
+            _write(array, make(array.shape, filler, rng))
     except _Refused as error:
         if fail is not None:
             fail(error.message, expected=error.expected)
         place = filler.span(error.field)
         raise NetError(Problem(error.message, place, error.expected)) from None
+
+
+def _write(array: Array, values: Array | Draw) -> None:
+    if not callable(values):
+        array[...] = values
+        return
+    flat = array.flat
+    for start in range(0, array.size, BLOCK):
+        stop = min(start + BLOCK, array.size)
+        flat[start:stop] = values(stop - start)
 
 
 def check_filler(filler: FillerParameter, fail: Callable[..., NoReturn] | None = None) -> None:
@@ -88,39 +102,41 @@ def _constant(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -
     return np.broadcast_to(np.float64(filler.value), shape)  # one value in memory, whatever shape
 
 
-def _uniform(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -> Array:
+def _uniform(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -> Draw:
     """x ~ U(min, max)."""
     low, high = filler.min, filler.max
     if low > high:
         raise _Refused(f"min {low:g} is above max {high:g}", "min no greater than max", "min")
-    return rng.uniform(low, high, shape)
+    return lambda n: rng.uniform(low, high, n)
 
 
-def _gaussian(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -> Array:
+def _gaussian(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -> Array | Draw:
     """x ~ N(mean, std²); with `sparse`, each x is kept with probability sparse / outputs, else 0.
 
     The outputs are shape[0], as in Caffe: the expected number of non-zero inputs of one output is
     therefore sparse · inputs / outputs."""
-    x = rng.normal(filler.mean, filler.std, shape)
-    if filler.sparse != -1:
-        outputs = shape[0] if shape else 1
-        if filler.sparse > outputs:
-            raise _Refused(
-                f"sparse is {filler.sparse}", f"-1, or 0 to {outputs}, the outputs", "sparse"
-            )
-        x *= rng.random(shape) < filler.sparse / outputs
+    if filler.sparse == -1:
+        return lambda n: rng.normal(filler.mean, filler.std, n)
+    outputs = shape[0] if shape else 1
+    if filler.sparse > outputs:
+        raise _Refused(
+            f"sparse is {filler.sparse}", f"-1, or 0 to {outputs}, the outputs", "sparse"
+        )
+    x: Array = rng.normal(filler.mean, filler.std, shape)
+    x *= rng.random(shape) < filler.sparse / outputs
     return x
 
 
-def _xavier(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -> Array:
+def _xavier(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -> Draw:
     """x ~ U(-a, a) with a = √(3/n), so that Var x = 1/n; n is `fan`. Glorot & Bengio 2010."""
     a = math.sqrt(3 / fan(shape, filler))
-    return rng.uniform(-a, a, shape)
+    return lambda n: rng.uniform(-a, a, n)
 
 
-def _msra(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -> Array:
+def _msra(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -> Draw:
     """x ~ N(0, 2/n); n is `fan`. The 2 makes up for ReLU's zeros. He, Zhang, Ren & Sun 2015."""
-    return rng.normal(0.0, math.sqrt(2 / fan(shape, filler)), shape)
+    std = math.sqrt(2 / fan(shape, filler))
+    return lambda n: rng.normal(0.0, std, n)
 
 
 def _positive_unitball(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -> Array:

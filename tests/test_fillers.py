@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
 
 from caffelite.errors import CaffeliteError, Source
-from caffelite.fillers import FILLERS, fill
+from caffelite.fillers import BLOCK, FILLERS, fill
 from caffelite.schema.bind import bind
 from caffelite.schema.common import FillerParameter
 from caffelite.text import parse
@@ -195,3 +196,23 @@ def test_a_layer_may_refuse_in_its_own_words() -> None:
 
     with pytest.raises(LookupError, match=r'"msr".*xavier, msra.*mean "msra"'):
         fill(np.zeros(3), FillerParameter(type="msr"), np.random.default_rng(7), fail)
+
+
+@pytest.mark.parametrize(
+    ("name", "draw"),
+    [
+        ("uniform", lambda rng, shape: rng.uniform(0, 1, shape)),
+        ("gaussian", lambda rng, shape: rng.normal(0, 1, shape)),
+        ("xavier", lambda rng, shape: rng.uniform(-((3 / 500) ** 0.5), (3 / 500) ** 0.5, shape)),
+        ("msra", lambda rng, shape: rng.normal(0, (2 / 500) ** 0.5, shape)),
+    ],
+)
+def test_values_drawn_in_blocks_are_those_drawn_at_once(name: str, draw: Any) -> None:
+    array = np.empty((300, 500), np.float32)
+    assert array.size > 2 * BLOCK
+    tracemalloc.start()
+    fill(array, FillerParameter(type=name), np.random.default_rng(1))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.array_equal(array, draw(np.random.default_rng(1), array.shape).astype(np.float32))
+    assert peak < 3 * 8 * BLOCK
