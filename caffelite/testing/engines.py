@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from caffelite.engines.torch import ENGINE as torch_engine
 from caffelite.errors import CaffeliteError, Problem, did_you_mean
 from caffelite.layers.base import Arrays, Diffs, Layer
 
@@ -76,3 +77,15 @@ class NumpyPasses:
     def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:
         """`Layer.backward`."""
         self.layer.backward(top, top_diff, bottom, bottom_diff)
+
+
+@engine("torch")
+def torch_passes(layer: Layer) -> Passes:
+    """What the engine `torch` runs for the layer, by itself. Needs PyTorch."""
+    missing = torch_engine.missing()
+    if missing:
+        raise CaffeliteError(Problem(missing))
+    from caffelite.engines.torch.passes import TorchPasses
+
+    passes: Passes = TorchPasses(layer)
+    return passes
