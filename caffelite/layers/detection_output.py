@@ -240,7 +240,8 @@ def thin_out(boxes: Array, order: Array, threshold: float, eta: float) -> list[i
     box kept while it is above 0.5."""
     kept: list[int] = []
     for k in order:
-        if kept and overlap(boxes[k], boxes[kept]).max() > threshold:
+        # in float32, as Caffe and OpenCV: boxes on a grid may overlap by the threshold to the bit
+        if kept and np.float32(overlap(boxes[k], boxes[kept]).max()) > np.float32(threshold):
             continue
         kept.append(int(k))
         if threshold > 0.5:

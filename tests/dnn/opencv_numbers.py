@@ -50,6 +50,12 @@ def boxes(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return found, rng.random(40).astype(np.float32), rng.integers(0, 3, 40)
 
 
+def grid() -> tuple[np.ndarray, np.ndarray]:
+    """Boxes on a grid, many of which overlap by one half exactly."""
+    at = np.stack(np.divmod(np.arange(36), 6), 1) * 2 / 0.6
+    return np.concatenate([at, np.full((36, 2), 12 / 0.6)], 1), boxes(9)[1][:36]
+
+
 THRESHOLDS = [(0.2, 0.3, 1.0, 0), (0.0, 0.6, 0.9, 0), (0.5, 0.45, 1.0, 5), (0.99, 0.5, 1.0, 0)]
 
 
@@ -63,6 +69,7 @@ def main() -> None:
         numbers[f"boxes {seed}"] = np.array(cv2.dnn.NMSBoxes(found, scores, *rest), np.int32)
         kept = cv2.dnn.NMSBoxesBatched(found, scores, classes, *rest)
         numbers[f"batched {seed}"] = np.array(kept, np.int32)
+    numbers["grid"] = np.array(cv2.dnn.NMSBoxes(*grid(), 0, 0.5), np.int32)
     np.savez_compressed(KEPT, **numbers)
 
 

@@ -9,7 +9,7 @@ from caffelite import dnn
 from caffelite.data.resizing import resize_linear
 from caffelite.errors import DataError
 
-from .opencv_numbers import CASES, KEPT, THRESHOLDS, boxes, image
+from .opencv_numbers import CASES, KEPT, THRESHOLDS, boxes, grid, image
 
 NUMBERS = np.load(KEPT)
 
@@ -80,6 +80,10 @@ def test_the_boxes_that_opencv_keeps(seed: int) -> None:
     assert np.array_equal(np.array(kept, np.int32), NUMBERS[f"boxes {seed}"])
     batched = dnn.NMSBoxesBatched(found.tolist(), scores.tolist(), classes, *THRESHOLDS[seed])
     assert np.array_equal(np.array(batched, np.int32), NUMBERS[f"batched {seed}"])
+
+
+def test_boxes_that_overlap_by_the_threshold_to_the_bit() -> None:
+    assert np.array_equal(dnn.NMSBoxes(*grid(), 0, 0.5), NUMBERS["grid"])
 
 
 def test_no_boxes_are_an_empty_tuple() -> None:

@@ -253,3 +253,29 @@ def test_published_nets_give_opencvs_numbers(path: Path) -> None:
         expected = stored[f"out/{name}"]
         limit = 1e-4 * np.abs(expected).max()
         assert np.abs(found.reshape(expected.shape) - expected).max() < limit
+
+
+def test_onnx_runtime_gives_boxes_their_own_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The net rewrites its input, so that all blobs come out of the model, boxes among them."""
+    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    pytest.importorskip("onnx", reason="needs the extra onnx")
+    monkeypatch.setenv("CAFFELITE_ENGINE", "onnxruntime")
+    text = """
+    layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 8 } } }
+    layer { name: "half" type: "Power" bottom: "x" top: "x" power_param { scale: 0.5 } }
+    layer { name: "four" type: "Slice" bottom: "x" top: "a" top: "b" slice_param { axis: 1 } }
+    layer { name: "conf" type: "Sigmoid" bottom: "a" top: "conf" }
+    layer { name: "box" type: "Input" top: "box" input_param { shape { dim: 1 dim: 2 dim: 4 } } }
+    layer { name: "loc" type: "Power" bottom: "b" top: "loc" power_param { scale: 0 } }
+    layer { name: "two" type: "Slice" bottom: "conf" top: "c" top: "d"
+            slice_param { axis: 1 } }
+    layer { name: "found" type: "DetectionOutput" bottom: "loc" bottom: "c" bottom: "box"
+            top: "found" detection_output_param { num_classes: 2 confidence_threshold: 0.1 } }
+    """
+    net = dnn.readNetFromCaffe(text.encode())
+    net.setInput(np.full((1, 8), 2.0))
+    net.setInput(np.array([[[0.25, 0.25, 0.5, 0.5], [0.1, 0.1, 0.1, 0.1]]]), "box")
+    for _ in range(2):
+        found = net.forward("found")
+        sure = 1 / (1 + np.exp(-1))
+        assert np.allclose(found, [[[[0, 1, sure, 0.25, 0.25, 0.5, 0.5]]]], atol=1e-6)

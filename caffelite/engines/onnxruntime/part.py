@@ -110,6 +110,8 @@ class Part:
         are known after a run only."""
         session = self.session.session
         binding = session.io_binding()
+        self._order: list[str] = []
+        """Outputs in the order in which they are bound, which is how they come back."""
         used = {x.name for x in session.get_inputs()}
         for version, name in self.inputs.items():
             if name in used:
@@ -120,6 +122,7 @@ class Part:
                 self._free[owner] = name
             else:
                 _bind(binding.bind_output, name, arrays[owner])
+                self._order.append(name)
         self._starts: list[Array] = []
         self._ends: list[Array] = []
         for layer, names in self.states:
@@ -127,8 +130,10 @@ class Part:
                 start, end = (np.zeros((1, layer.n, layer.h), np.float32) for _ in range(2))
                 _bind(binding.bind_input, name, start)
                 _bind(binding.bind_output, f"{name}_end", end)
+                self._order.append(f"{name}_end")
                 self._starts.append(start)
                 self._ends.append(end)
+        self._order += self._free.values()
         self._binding, self._held = binding, list(arrays.values())
 
     def run(self) -> dict[Version, Array]:
@@ -146,8 +151,7 @@ class Part:
                 layer._carried = [next(ends)[0].copy() for _ in names]
         if not self._free:
             return {}
-        names = [x.name for x in self.session.session.get_outputs()]
-        found = dict(zip(names, self._binding.get_outputs()))
+        found = dict(zip(self._order, self._binding.get_outputs()))
         return {owner: found[name].numpy() for owner, name in self._free.items()}
 
 
