@@ -77,7 +77,7 @@ def check_files(files: Sequence[HDF5File]) -> int:
 def _find(file: Reader, name: str) -> DataSet:
     data = file.find(name)
     if data is None:
-        names = file.names()
+        names = [shown(n) for n in file.names() if n.isprintable()]
         raise DataError(
             Problem(
                 f'"{file.path}" has no data set "{name}"',

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from threading import RLock
 from typing import Union
 
 import numpy as np
@@ -27,6 +28,7 @@ from caffelite.run.passes import backward_program, forward_program, not_overwrit
 from caffelite.run.placement import place
 from caffelite.run.program import DATA, Forward, Program, Step, Value
 from caffelite.run.session import Bound, Session, Setting, flat
+from caffelite.run.turns import one_thread
 from caffelite.streams import Streams
 
 MakeSession = Callable[[Setting, Union[Session, None]], Session]
@@ -51,6 +53,8 @@ class Executor:
         make_session: MakeSession = Session,
     ) -> None:
         self.plan, self.arena, self.dtype = plan, arena, arena.dtype
+        self.turn = RLock()
+        """Held by the thread that is in a pass."""
         self._make_session = make_session
         self._gradients = Gradients()
         self.layers = [self._start(node, streams) for node in plan.graph.nodes]
@@ -296,6 +300,7 @@ class Executor:
             bound = self.session.bind((step,))[0]
         bound()
 
+    @one_thread
     def forward(self, start: int = 0, end: int | None = None) -> None:
         """Run the layers `start` to `end` forward."""
         if self._steady is not None and start == 0 and end is None:
@@ -339,6 +344,7 @@ class Executor:
                 layer, node = self.layers[version.maker.index], version.maker
                 layer.top_shapes = [self.plan.shapes[v] for v in node.tops]
 
+    @one_thread
     def backward(self, start: int | None = None, end: int = 0) -> None:
         """Run the layers `start` down to `end` backward."""
         part = (BACKWARD, self._end if start is None else start, end)
