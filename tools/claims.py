@@ -101,7 +101,9 @@ def unknown_extras(readme: str) -> Iterator[str]:
 
 def missing_files(readme: str) -> Iterator[str]:
     """Nets, solvers, tools and pictures that are named and not there."""
-    for name in sorted(set(re.findall(r"(?<![\w./])(?:nets|solvers|tools|\.github)/[\w./]+\w", readme))):
+    for name in sorted(
+        set(re.findall(r"(?<![\w./])(?:nets|solvers|tools|\.github)/[\w./]+\w", readme))
+    ):
         if not (ROOT / name).exists():
             yield f"the README names {name}, which is not there"
 
