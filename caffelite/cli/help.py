@@ -50,6 +50,17 @@ OTHER_WORDS = {
     "download": "data",
     "params": "summary",
     "info": "summary",
+    "benchmark": "time",
+    "bench": "time",
+    "profile": "time",
+    "classify": "predict",
+    "infer": "predict",
+    "extract_features": "features",
+    "format": "fmt",
+    "compare": "diff",
+    "dump": "cat",
+    "plot_training_log": "plot",
+    "check_gradients": "gradcheck",
 }
 """What Caffe's tools and other libraries call a command."""
 
