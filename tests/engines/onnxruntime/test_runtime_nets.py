@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,8 @@ DETECT = """
 layer { name: "in" type: "Input" top: "loc" top: "conf" top: "priors"
   input_param { shape { dim: 1 dim: 24 } shape { dim: 1 dim: 18 }
     shape { dim: 1 dim: 2 dim: 24 } } }
-layer { name: "detect" type: "DetectionOutput" bottom: "loc" bottom: "conf" bottom: "priors"
+layer { name: "halve" type: "Power" bottom: "loc" top: "half" power_param { scale: 0.5 } }
+layer { name: "detect" type: "DetectionOutput" bottom: "half" bottom: "conf" bottom: "priors"
   top: "rows" detection_output_param { num_classes: 3 nms_param { nms_threshold: 0.4 top_k: 6 }
   keep_top_k: 6 confidence_threshold: 0.3 code_type: CENTER_SIZE } }
 """
@@ -251,6 +253,16 @@ def test_as_many_rows_as_there_are_detections() -> None:
         shapes.add(net.blobs["rows"].shape)
         blobs_agree(reference, net)
     assert len(shapes) > 1
+    half = net.blobs["half"].data
+    np.testing.assert_allclose(half, reference.blobs["half"].data)
+    for each in (reference, net):
+        for name in ("loc", "conf", "priors"):
+            old = each.blobs[name].data.copy()
+            n = 1 if name == "priors" else 2
+            each.blobs[name].reshape(n, *old.shape[1:])
+            each.blobs[name].data[...] = old
+    agree(reference, net)
+    blobs_agree(reference, net)
 
 
 def test_the_number_of_threads_is_kept_to() -> None:
@@ -306,4 +318,22 @@ def test_a_layer_that_onnx_cannot_say(caplog: pytest.LogCaptureFixture) -> None:
         agree(reference, net)
     (message,) = caplog.messages
     assert 'layer "detect" (DetectionOutput)' in message and message.endswith("; numpy runs")
-    assert net.executor.session.runs_on(1) == "numpy"
+    assert net.executor.session.runs_on(2) == "numpy"
+
+
+def test_the_small_ssd() -> None:
+    path = str(Path(__file__).parents[3] / "nets" / "ssd_small.net")
+    nets = [Net(path, TEST, seed=3, engine=e) for e in ("numpy", "onnxruntime")]
+    for net in nets:
+        for layer in net.layers:
+            if layer.type == "BatchNorm":
+                for blob, value in zip(layer.params, (0, 1, 1)):
+                    blob.data[...] = value
+    for batch in (1, 2):
+        shape = (batch, *nets[0].blobs["data"].shape[1:])
+        x = np.random.default_rng(batch).normal(size=shape)
+        for net in nets:
+            net.blobs["data"].reshape(*shape)
+            net.blobs["data"].data[...] = x
+        agree(*nets)
+    blobs_agree(*nets)
