@@ -36,6 +36,9 @@ COMPLETE = [
 ]
 """Messages of which every field must be there, whatever else is left out."""
 
+FORKS_ENUMS = {"PRE_FIXED", "AVE_EXC_PAD"}
+"""Values of Caffe's enums that forks add."""
+
 NOT_DECLARED: set[str] = set()
 """Messages of Caffe that caffelite does not know."""
 
@@ -85,6 +88,7 @@ def disagreements(spec: FieldSpec, fact: Row) -> list[str]:
     enum = spec.enum_type
     if enum is not None:
         members = {name: int(value) for name, value in enum.__members__.items()}
+        members = {name: n for name, n in members.items() if name not in FORKS_ENUMS}
         pairs["enum"] = (str(members), str(ENUMS.get(fact["type"])))
     else:
         pairs["type"] = (spec.type_name, fact["type"])

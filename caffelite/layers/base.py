@@ -208,6 +208,11 @@ class Layer:
         layer.open()
         return layer
 
+    @classmethod
+    def chosen(cls, spec: LayerParameter) -> builtins.type[Layer]:
+        """The class for a layer of this type: another one where its fields ask for it."""
+        return cls
+
     # What a layer defines.
 
     def setup(self, bottom: Shapes) -> None:

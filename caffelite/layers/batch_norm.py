@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
+from caffelite.layers.base import (
+    Arrays,
+    Diffs,
+    Layer,
+    Shapes,
+    param_of,
+    register,
+    registry,
+    show,
+)
 from caffelite.layers.cases import Case, random
-from caffelite.schema.common import Phase
+from caffelite.schema.common import FillerParameter, Phase
 from caffelite.schema.message import field
-from caffelite.schema.net import LayerMessage
+from caffelite.schema.net import LayerMessage, LayerParameter
 
 
 class BatchNormParameter(LayerMessage, field="batch_norm_param", number=139):
@@ -24,6 +34,10 @@ class BatchNormParameter(LayerMessage, field="batch_norm_param", number=139):
         2, "float", default=0.999, doc="how much of the stored statistics a pass keeps"
     )
     eps: float = field(3, "float", default=1e-5, least=0, doc="added to the variance")
+    scale_filler: FillerParameter = field(5, FillerParameter, doc="NVCaffe: first scale; else 1")
+    bias_filler: FillerParameter = field(6, FillerParameter, doc="NVCaffe: first shift; else 0")
+    scale_bias: bool = field(7, "bool", default=False, doc="NVCaffe: learn a scale and a shift?")
+    filler: FillerParameter = field(1007, FillerParameter, doc="Intel's Caffe (7): first scale")
 
 
 @register
@@ -49,7 +63,7 @@ class BatchNorm(Layer):
     in_place = True
     backward_reads: tuple[str, ...] = ("top",)
     param: BatchNormParameter = param_of(BatchNormParameter)
-    cases = (
+    cases: ClassVar[tuple[Case, ...]] = (
         Case(
             'type: "BatchNorm" batch_norm_param { eps: 0 }',
             # channel 0: mean 2, variance 1; channel 1: mean 0, variance 16
@@ -79,6 +93,12 @@ class BatchNorm(Layer):
         ),
         Case('type: "BatchNorm" batch_norm_param { eps: 0.5 }', {"x": random(6)}),
     )
+
+    @classmethod
+    def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        p = spec.get("batch_norm_param")
+        scaled = p.scale_bias or any(p.has(n) for n in ("scale_filler", "bias_filler", "filler"))
+        return registry["ScaledBatchNorm"] if scaled else cls
 
     def setup(self, bottom: Shapes) -> None:
         p = self.param
@@ -126,7 +146,7 @@ class BatchNorm(Layer):
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         x, y = bottom[0].reshape(self._view), top[0].reshape(self._view)
-        mean, variance, factor = (p.data for p in self.params)
+        mean, variance, factor = (p.data for p in self.params[:3])
         if self.stored:
             scale = 0 if factor[0] == 0 else 1 / factor[0]
             np.subtract(x, (mean * scale)[:, None], y)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from caffelite.blob import Shape
-from caffelite.layers.base import Arrays, Diffs, register
+from caffelite.layers.base import Arrays, Diffs, Layer, register
 from caffelite.layers.cases import Case, random
-from caffelite.layers.convolving import ConvolvingLayer
+from caffelite.layers.convolving import PARAM, ConvolvingLayer
+from caffelite.layers.windows import padded
+from caffelite.schema.net import LayerParameter
 
 
 @register
@@ -76,6 +78,10 @@ class Convolution(ConvolvingLayer):
             note="one spatial axis; the two axes before the channels are all images",
         ),
     )
+
+    @classmethod
+    def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        return padded(cls, spec, PARAM, "PaddedConvolution")
 
     def weight_shape(self, channels: int) -> Shape:
         return (self.outputs, channels // self.group)

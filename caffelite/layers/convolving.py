@@ -44,6 +44,10 @@ class ConvolutionParameter(LayerMessage, field=PARAM, number=106):
         16, "int32", default=1, doc="axis of the channels; spatial axes follow, images precede"
     )
     force_nd_im2col: bool = field(17, "bool", default=False, doc="accepted, of no effect")
+    pad_l: int = field(26, "int32", default=0, doc="Synopsys: columns added left")
+    pad_r: int = field(27, "int32", default=0, doc="Synopsys: columns added right")
+    pad_t: int = field(28, "int32", default=0, doc="Synopsys: rows added above")
+    pad_b: int = field(29, "int32", default=0, doc="Synopsys: rows added below")
 
 
 class ConvolvingLayer(Layer):

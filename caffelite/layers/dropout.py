@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register
+from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, registry
 from caffelite.layers.cases import Case, random
 from caffelite.schema.common import Phase
 from caffelite.schema.message import field
-from caffelite.schema.net import LayerMessage
+from caffelite.schema.net import LayerMessage, LayerParameter
 
 
 class DropoutParameter(LayerMessage, field="dropout_param", number=108):
@@ -16,6 +16,12 @@ class DropoutParameter(LayerMessage, field="dropout_param", number=108):
 
     dropout_ratio: float = field(
         1, "float", default=0.5, least=0, below=1, doc="probability of a zero"
+    )
+    scale_train: bool = field(
+        2, "bool", default=True, doc="R-FCN: false: not divided in TRAIN, y = x·(1 - p) in TEST"
+    )
+    sample_weights_test: bool = field(
+        1002, "bool", default=False, doc="Bayesian SegNet (there 2): drop in phase TEST too"
     )
 
 
@@ -47,6 +53,11 @@ class Dropout(Layer):
             {"y": [[-1.0, 0.5, 2.0]]},
         ),
     )
+
+    @classmethod
+    def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        p = spec.get("dropout_param")
+        return cls if p.scale_train and not p.sample_weights_test else registry["ForkDropout"]
 
     def setup(self, bottom: Shapes) -> None:
         self._ratio = self.param.dropout_ratio

@@ -146,7 +146,13 @@ class InfogainLoss(LossLayer):
         np.maximum(self._prob, LOG_THRESHOLD, out=self._log)
         np.log(self._log, self._log)
         np.multiply(self._log, self._charge.transpose(0, 2, 1), self._log)
-        self._n = normalizer(self.loss_param.normalization, outer, inner, reader.valid_count)
+        self._n = normalizer(
+            self.loss_param.normalization,
+            outer,
+            inner,
+            reader.valid_count,
+            self.loss_param.pre_fixed_normalizer,
+        )
         top[0][()] = -self._log.sum() / self._n
         if len(top) > 1:
             top[1].reshape(self._sizes)[...] = self._prob

@@ -110,13 +110,16 @@ def normalization(param: LossParameter, default: LossNormalization) -> LossNorma
     return default
 
 
-def normalizer(mode: LossNormalization, outer: int, inner: int, valid: int) -> float:
+def normalizer(
+    mode: LossNormalization, outer: int, inner: int, valid: int, fixed: float = 1.0
+) -> float:
     """What the sum of losses is divided by; never below 1, so that a batch in which every label
-    is ignored has the loss 0."""
+    is ignored has the loss 0. `fixed` is the loss_param's pre_fixed_normalizer."""
     count = {
         LossNormalization.FULL: outer * inner,
         LossNormalization.VALID: valid,
         LossNormalization.BATCH_SIZE: outer,
         LossNormalization.NONE: 1,
+        LossNormalization.PRE_FIXED: fixed,
     }[mode]
     return float(max(1, count))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,10 +11,10 @@ from caffelite.blob import Array, Shape
 from caffelite.kernels import Window
 from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
 from caffelite.layers.cases import Case, random
-from caffelite.layers.windows import check_fit, read_window
+from caffelite.layers.windows import check_fit, padded, read_window
 from caffelite.schema.common import Engine, Phase
 from caffelite.schema.message import field
-from caffelite.schema.net import LayerMessage
+from caffelite.schema.net import LayerMessage, LayerParameter
 
 PARAM = "pooling_param"
 ONE = (1, 1)
@@ -26,6 +26,7 @@ class PoolMethod(IntEnum):
     MAX = 0
     AVE = 1
     STOCHASTIC = 2
+    AVE_EXC_PAD = 3
 
 
 class RoundMode(IntEnum):
@@ -55,6 +56,10 @@ class PoolingParameter(LayerMessage, field=PARAM, number=121):
     round_mode: RoundMode = field(
         13, RoundMode, default=RoundMode.CEIL, doc="FLOOR: no window hangs over the edge"
     )
+    pad_l: int = field(16, "int32", default=0, doc="Synopsys: columns added left")
+    pad_r: int = field(17, "int32", default=0, doc="Synopsys: columns added right")
+    pad_t: int = field(18, "int32", default=0, doc="Synopsys: rows added above")
+    pad_b: int = field(19, "int32", default=0, doc="Synopsys: rows added below")
     ceil_mode: bool = field(
         1013,
         "bool",
@@ -124,7 +129,7 @@ class Pooling(Layer):
     tops = (1, 2)
     backward_reads: tuple[str, ...] = ()
     param: PoolingParameter = param_of(PoolingParameter)
-    cases = (
+    cases: ClassVar[tuple[Case, ...]] = (
         Case(
             'type: "Pooling" pooling_param { pool: MAX kernel_size: 2 stride: 2 }',
             {"x": [[[[1.0, 2.0, 5.0, 3.0], [4.0, 3.0, 0.0, 6.0]]]]},
@@ -183,6 +188,11 @@ class Pooling(Layer):
             phase=Phase.TEST,
         ),
     )
+
+    @classmethod
+    def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        exact = spec.get(PARAM).pool == PoolMethod.AVE_EXC_PAD
+        return padded(cls, spec, PARAM, "PaddedPooling", exact)
 
     def setup(self, bottom: Shapes) -> None:
         p = self.param

@@ -40,7 +40,8 @@ def layer_class(spec: LayerParameter) -> type[Layer] | None:
     for well-known Python classes (`Layer.python`), if there is one; else it runs the user's."""
     if spec.type == "Python":
         return _python_class(spec) or registry.get(spec.type)
-    return registry.get(spec.type)
+    cls = registry.get(spec.type)
+    return cls.chosen(spec) if cls is not None else None
 
 
 def _python_class(spec: LayerParameter) -> type[Layer] | None:

@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from caffelite.blob import Array
-from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register
+from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, registry
 from caffelite.layers.cases import Case
 from caffelite.schema.common import Engine
 from caffelite.schema.message import field
-from caffelite.schema.net import LayerMessage
+from caffelite.schema.net import LayerMessage, LayerParameter
 
 
 class ReLUParameter(LayerMessage, field="relu_param", number=123):
@@ -19,6 +19,7 @@ class ReLUParameter(LayerMessage, field="relu_param", number=123):
 
     negative_slope: float = field(1, "float", default=0.0, doc="slope below zero (leaky ReLU)")
     engine: Engine = field(2, Engine, default=Engine.DEFAULT, doc="accepted, of no effect")
+    relu6: bool = field(3, "bool", default=False, doc="Synopsys: end at 6, as ReLU6 does")
 
 
 @register
@@ -51,6 +52,10 @@ class ReLU(Layer):
             {"y": [[2.0, 3.0]]},
         ),
     )
+
+    @classmethod
+    def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        return registry["ReLU6"] if spec.get("relu_param").relu6 else cls
 
     def setup(self, bottom: Shapes) -> None:
         self.slope = self.param.negative_slope

@@ -19,13 +19,18 @@ class ROIPoolingParameter(LayerMessage, field="roi_pooling_param", number=826671
     pooled_h: int = field(1, "uint32", least=1, doc="rows of the result")
     pooled_w: int = field(2, "uint32", least=1, doc="columns of the result")
     spatial_scale: float = field(3, "float", default=1.0, doc="from region to feature coordinates")
+    pad_ratio: float = field(
+        4, "float", default=0.0, least=0, doc="MS-CNN: regions are larger by this part on each side"
+    )
 
 
 @register
 class ROIPooling(Layer):
     """y_rcij = the maximum of x_nc over bin (i, j) of region r = (n, x1, y1, x2, y2).
 
-    The corners are multiplied by `spatial_scale` and rounded, halves away from 0; both belong to
+    With `pad_ratio` p the region is first made larger, by p·(x2 − x1 + 1) and p·(y2 − y1 + 1)
+    on each side. The corners are then
+    multiplied by `spatial_scale` and rounded, halves away from 0; both belong to
     the region, which is at least 1 x 1. Bin i of P has the rows from ⌊i·h/P⌋ to ⌈(i + 1)·h/P⌉ − 1
     of the region's h, cut to the image; bins may overlap, an empty one gives 0.
 
@@ -57,6 +62,12 @@ class ROIPooling(Layer):
                 "rois": [[1.0, 2.0, 0.0, 5.0, 0.0], [0.0, 6.0, 0.0, 12.0, 0.0]],
             },
             {"y": [[[[7.0, 8.0]]], [[[4.0, 0.0]]]]},
+        ),
+        Case(
+            'type: "ROIPooling" roi_pooling_param { pooled_h: 1 pooled_w: 1 pad_ratio: 0.5 }',
+            # columns 2 to 3, padded by 1 pixel on each side
+            {"x": [[[[9.0, 1.0, 2.0, 3.0, 4.0]]]], "rois": [[0.0, 2.0, 0.0, 3.0, 0.0]]},
+            {"y": [[[[4.0]]]]},
         ),
         Case(
             'type: "ROIPooling" roi_pooling_param { pooled_h: 2 pooled_w: 3 }',
@@ -102,7 +113,11 @@ class ROIPooling(Layer):
                     expected=f"image numbers from 0 to {images - 1}",
                 )
             image = int(roi[0])
-            corners = roi[1:] * self.dtype.type(self.param.spatial_scale)
+            corners = roi[1:]
+            if self.param.pad_ratio:
+                pad = (corners[2:] - corners[:2] + 1) * self.dtype.type(self.param.pad_ratio)
+                corners = np.concatenate([corners[:2] - pad, corners[2:] + pad])
+            corners = corners * self.dtype.type(self.param.spatial_scale)
             x1, y1, x2, y2 = (np.sign(corners) * np.floor(np.abs(corners) + 0.5)).astype(int)
             rows = self._bins(y1, y2, self.param.pooled_h, height)
             columns = self._bins(x1, x2, self.param.pooled_w, width)

@@ -98,7 +98,13 @@ class SigmoidCrossEntropyLoss(LossLayer):
             self._valid = t.astype(np.int64) != self.loss_param.ignore_label
             valid = int(np.count_nonzero(self._valid))
             rest[~self._valid] = 0
-        self._n = normalizer(self._mode, self._outer, self._inner, valid)
+        self._n = normalizer(
+            self._mode,
+            self._outer,
+            self._inner,
+            valid,
+            self.loss_param.pre_fixed_normalizer,
+        )
         top[0][()] = rest.sum() / self._n
 
     def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class SoftmaxWithLoss(LossLayer):
     backward_reads = ("bottom",)
     param: SoftmaxParameter = param_of(SoftmaxParameter)
     loss_param: LossParameter = param_of(LossParameter, "loss_param")
-    cases = (
+    cases: ClassVar[tuple[Case, ...]] = (
         Case(
             'type: "SoftmaxWithLoss"',
             {"x": [[0.0, math.log(3.0)], [1.0, 1.0]], "label": [1, 0]},
@@ -62,6 +63,7 @@ class SoftmaxWithLoss(LossLayer):
         ignore = self.loss_param.ignore_label if self.loss_param.has("ignore_label") else None
         self._labels = LabelReader(self, scores, self._axis, ignore, labels)
         self._mode = normalization(self.loss_param, LossNormalization.VALID)
+        self._fixed: float = self.loss_param.pre_fixed_normalizer
         return [(), scores][: max(1, len(self.spec.top))]
 
     def prepare(self) -> None:
@@ -77,7 +79,7 @@ class SoftmaxWithLoss(LossLayer):
 
     def _count(self) -> float:
         outer, _, inner = self._sizes
-        return normalizer(self._mode, outer, inner, self._labels.valid_count)
+        return normalizer(self._mode, outer, inner, self._labels.valid_count, self._fixed)
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         x, label = bottom

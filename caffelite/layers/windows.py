@@ -11,18 +11,54 @@ from __future__ import annotations
 
 from caffelite.blob import Shape
 from caffelite.kernels import Window
-from caffelite.layers.base import Layer
+from caffelite.layers.base import Layer, registry
+from caffelite.schema.net import LayerParameter
 
 
 def read_window(layer: Layer, group: str, rank: int, kernel: Shape | None = None) -> Window:
     """The window over `rank` spatial axes that the message `group` of a layer describes; `kernel`
     stands for one that the text does not give. Refused where the text errs."""
+    pad = _per_axis(layer, group, rank, "pad", 0)
+    sides = side_pads(layer, group)
+    if sides is not None:
+        top, below, left, right = sides
+        if any(pad) or rank != 2:
+            layer.fail("pad_l, _r, _t and _b go alone, with 2 spatial axes", group, "pad_l")
+        if (top, left) != (below, right) and not getattr(layer, "pads_itself", False):
+            layer.fail(
+                "pads that differ from side to side are for Convolution and Pooling",
+                group,
+                "pad_l",
+                expected="opposite sides alike",
+            )
+        pad = (0, 0) if getattr(layer, "pads_itself", False) else (top, left)
     return Window(
         kernel=_per_axis(layer, group, rank, "kernel_size", None) if kernel is None else kernel,
         stride=_per_axis(layer, group, rank, "stride", 1),
-        pad=_per_axis(layer, group, rank, "pad", 0),
+        pad=pad,
         dilation=_per_axis(layer, group, rank, "dilation", 1),
     )
+
+
+SIDES = ("pad_t", "pad_b", "pad_l", "pad_r")
+
+
+def side_pads(layer: Layer, group: str) -> tuple[int, int, int, int] | None:
+    """The pads above, below, left and right, where the text gives them side by side."""
+    param = layer.spec.get(group)
+    if not any(side in param.specs and param.has(side) for side in SIDES):
+        return None
+    top, below, left, right = (int(param.get(side)) for side in SIDES)
+    return top, below, left, right
+
+
+def padded(
+    cls: type[Layer], spec: LayerParameter, group: str, name: str, always: bool = False
+) -> type[Layer]:
+    """`cls`, or the layer `name` where pads differ from side to side, or `always`."""
+    param = spec.get(group)
+    differ = (param.pad_t, param.pad_l) != (param.pad_b, param.pad_r)
+    return registry[name] if cls.type != name and (differ or always) else cls
 
 
 def _per_axis(layer: Layer, group: str, rank: int, name: str, default: int | None) -> Shape:

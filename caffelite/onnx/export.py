@@ -154,7 +154,7 @@ class _Export:
             if index in self.folds.passed:
                 current[layer.spec.top[0]] = bottoms[0]
                 continue
-            say, end = self.folds.first.get(index, (registry.get(layer.spec.type), index))
+            say, end = self.folds.first.get(index, (registry.get(layer.type), index))
             tops = [self._tensor(name, end, last) for name in self.specs[end].top]
             place = Place(layer, self.writer, bottoms, tops, of.bottoms, of.tops)
             if layer.spec.type == "Input":
@@ -183,7 +183,7 @@ class _Export:
         """Refuse all layers that cannot be said, at once."""
         problems = []
         for layer in self.net.layers:
-            kind = layer.spec.type
+            kind = layer.type
             if kind == "Input" or kind in registry:
                 reader = self._reader_of_rows(layer) if layer.dynamic else None
                 if reader:

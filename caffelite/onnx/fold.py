@@ -75,7 +75,7 @@ def _readers(net: Exportable) -> list[list[int]]:
 
 def _line(layer: Layer, channels: int) -> tuple[Array, Array] | None:
     """factor and shift of each channel, for a layer y = factor·x + shift; None for others."""
-    kind = layer.spec.type
+    kind = layer.type
     if kind == "BatchNorm" and layer.stored:  # type: ignore[attr-defined]
         mean, variance = statistics(layer)
         factor = 1 / np.sqrt(np.float64(variance) + layer.param.eps)  # type: ignore[attr-defined]
@@ -111,7 +111,7 @@ def _first(layer: Any, factor: Any, shift: Any) -> Say:
         old = np.float64(layer.params[1].data) if layer.param.bias_term else 0.0
         bias = np.broadcast_to(old * factors + shift, (outputs,))
         place.layer = _Merged(layer, merged, bias)  # type: ignore[assignment]
-        registry[layer.spec.type](place.layer, place)
+        registry[layer.type](place.layer, place)
 
     return say
 

@@ -99,6 +99,7 @@ class LossNormalization(IntEnum):
     VALID = 1
     BATCH_SIZE = 2
     NONE = 3
+    PRE_FIXED = 4
 
 
 class LossParameter(Message):
@@ -109,7 +110,11 @@ class LossParameter(Message):
         3,
         LossNormalization,
         default=LossNormalization.VALID,
-        doc="FULL: all labels; VALID: those not ignored; BATCH_SIZE: axis 0; NONE: 1",
+        doc="FULL: all labels; VALID: those not ignored; BATCH_SIZE: axis 0; NONE: 1; PRE_FIXED "
+        "(R-FCN, there 3, and NONE 4): pre_fixed_normalizer",
+    )
+    pre_fixed_normalizer: float = field(
+        4, "float", default=1.0, above=0, doc="R-FCN: what PRE_FIXED divides by"
     )
     normalize: bool = field(
         2, "bool", deprecated=True, doc="old: true is VALID, false is BATCH_SIZE"

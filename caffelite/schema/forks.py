@@ -208,7 +208,7 @@ def unfollowed(message: Message) -> list[Problem]:
 _TYPES = {
     "the SSD fork (weiliu89/caffe)": "AnnotatedData DetectionEvaluate MultiBoxLoss VideoData",
     "MS-CNN and Cascade R-CNN (zhaoweicai)": "BoxGroupOutput DecodeBBox BboxAccuracy "
-    "ProposalTarget BoxOutput DetectionAccuracy DetectionLoss ImageGtData DetectionGroupAccuracy "
+    "ProposalTarget DetectionAccuracy DetectionLoss ImageGtData DetectionGroupAccuracy "
     "DetectionGroupLoss DetectionData FrcnnOutput EvalData ScaleRoute HardMining",
     "the YOLO forks (choasup, eric612)": "RegionLoss EvalDetection Yolov3 YoloSeg "
     "YoloDetectionOutput BoxData LaneData SegmentationEvaluate AssistedExcitation RegionOutput",

@@ -19,6 +19,7 @@ class SigmoidCrossEntropyLoss(Op):
     def prepare(self) -> None:
         layer = self.layer
         self.mode = layer._mode  # type: ignore[attr-defined]
+        self.fixed: float = layer.loss_param.pre_fixed_normalizer  # type: ignore[attr-defined]
         self.outer, self.inner = layer._outer, layer._inner  # type: ignore[attr-defined]
         if not self.outer * self.inner:
             raise Unsupported
@@ -39,7 +40,9 @@ class SigmoidCrossEntropyLoss(Op):
         if self.mode == LossNormalization.VALID and isinstance(count, Tensor):
             self.n = torch.clamp_min(count, 1)
         else:
-            self.n = normalizer(self.mode, self.outer, self.inner, self.outer * self.inner)
+            self.n = normalizer(
+                self.mode, self.outer, self.inner, self.outer * self.inner, self.fixed
+            )
         return (terms.sum() / self.n,)
 
     def backward(

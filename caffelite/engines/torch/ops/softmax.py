@@ -75,6 +75,7 @@ class SoftmaxWithLoss(Op):
         self.axis: int = layer._axis  # type: ignore[attr-defined]
         self.sizes = layer._sizes  # type: ignore[attr-defined]
         self.mode = layer._mode  # type: ignore[attr-defined]
+        self.fixed: float = layer.loss_param.pre_fixed_normalizer  # type: ignore[attr-defined]
         if not self.sizes[0] * self.sizes[1] * self.sizes[2]:
             raise Unsupported
         self.labels = Labels(layer._labels, self)  # type: ignore[attr-defined]
@@ -84,9 +85,9 @@ class SoftmaxWithLoss(Op):
         """What the sum is divided by."""
         outer, _, inner = self.sizes
         if valid is None or self.mode != LossNormalization.VALID:
-            return normalizer(self.mode, outer, inner, outer * inner)
+            return normalizer(self.mode, outer, inner, outer * inner, self.fixed)
         if self.on_cpu:
-            return normalizer(self.mode, outer, inner, int(torch.count_nonzero(valid)))
+            return normalizer(self.mode, outer, inner, int(torch.count_nonzero(valid)), self.fixed)
         return torch.clamp_min(torch.count_nonzero(valid), 1)
 
     def forward(self, bottom: Tensors, spare: Spare) -> Tensors:

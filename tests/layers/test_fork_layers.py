@@ -1,0 +1,123 @@
+"""Which class a layer of a fork's file gets, and nets of such layers in one piece."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import caffelite
+from caffelite.errors import NetError
+from caffelite.files import parse_net
+from caffelite.layers.base import Context, layer_class
+from caffelite.plan.build import plan_net
+from caffelite.plan.graph import state_for
+from caffelite.schema.common import Phase
+
+
+def kind(text: str) -> str:
+    cls = layer_class(parse_net(f'layer {{ name: "a" bottom: "x" top: "y" {text} }}').layer[0])
+    assert cls is not None
+    return cls.type
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ('type: "BatchNorm"', "BatchNorm"),
+        ('type: "BatchNorm" batch_norm_param { scale_bias: true }', "ScaledBatchNorm"),
+        ('type: "BatchNorm" batch_norm_param { filler { value: 1 } }', "ScaledBatchNorm"),
+        ('type: "ReLU" relu_param { relu6: true }', "ReLU6"),
+        ('type: "Dropout" dropout_param { scale_train: false }', "ForkDropout"),
+        ('type: "Dropout" dropout_param { scale_train: true }', "Dropout"),
+        ('type: "Pooling" pooling_param { pool: AVE_EXC_PAD kernel_size: 2 }', "PaddedPooling"),
+        ('type: "Pooling" pooling_param { pad_r: 1 kernel_size: 2 }', "PaddedPooling"),
+        ('type: "Pooling" pooling_param { pad_r: 1 pad_l: 1 kernel_size: 2 }', "Pooling"),
+        ('type: "Convolution" convolution_param { pad_b: 1 kernel_size: 2 }', "PaddedConvolution"),
+        ('type: "Convolution" convolution_param { pad_b: 1 pad_t: 1 }', "Convolution"),
+        (
+            'type: "Python" python_param { module: "rpn.proposal_layer" layer: "ProposalLayer" }',
+            "Proposal",
+        ),
+        (
+            'type: "Python" python_param { module: "x.anchor_target_layer" '
+            'layer: "AnchorTargetLayer" }',
+            "AnchorTarget",
+        ),
+        ('type: "Python" python_param { module: "mine" layer: "Mine" }', "Python"),
+    ],
+)
+def test_the_class(text: str, expected: str) -> None:
+    assert kind(text) == expected
+
+
+def test_alike_pads_are_those_of_caffe() -> None:
+    def run(pads: str) -> np.ndarray:
+        net = caffelite.Net(
+            parse_net(
+                'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 '
+                'dim: 4 dim: 5 } } } layer { name: "c" type: "Convolution" bottom: "x" top: "y" '
+                f"convolution_param {{ num_output: 2 kernel_size: 3 {pads} "
+                'weight_filler { type: "xavier" } } }'
+            ),
+            caffelite.TEST,
+            seed=1,
+        )
+        net.blobs["x"].data[...] = np.arange(40).reshape(1, 2, 4, 5)
+        net.forward()
+        return np.array(net.blobs["y"].data)
+
+    sides = run("pad_l: 1 pad_r: 1 pad_t: 2 pad_b: 2")
+    np.testing.assert_array_equal(sides, run("pad_h: 2 pad_w: 1"))
+    # as the same with a wider pad, of which the first row and column are left out
+    np.testing.assert_allclose(
+        run("pad_l: 1 pad_r: 2 pad_t: 1 pad_b: 2"), run("pad: 2")[:, :, 1:, 1:], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "text, word",
+    [
+        ('type: "BN" bn_param { momentum: 0.5 bn_mode: LEARN }', "of PSPNet's BN"),
+        (
+            'type: "Deconvolution" convolution_param { num_output: 1 kernel_size: 2 pad_l: 1 }',
+            "side",
+        ),
+        (
+            'type: "Convolution" convolution_param { num_output: 1 kernel_size: 2 pad: 1 '
+            "pad_l: 1 }",
+            "go alone",
+        ),
+    ],
+)
+def test_refusals(text: str, word: str) -> None:
+    net = parse_net(
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 4 '
+        f'dim: 5 }} }} }} layer {{ name: "a" bottom: "x" top: "y" {text} }}'
+    )
+    with pytest.raises(NetError, match=word):
+        plan_net(net, state_for(net, Phase.TEST), Context(Phase.TEST))
+
+
+def test_region_proposals_in_a_deploy_net() -> None:
+    """ProposalLayer of Python, its regions pooled by position: R-FCN's end, in small."""
+    net = caffelite.Net(
+        parse_net(
+            'input: "scores" input_shape { dim: 1 dim: 18 dim: 3 dim: 4 } '
+            'input: "deltas" input_shape { dim: 1 dim: 36 dim: 3 dim: 4 } '
+            'input: "im_info" input_shape { dim: 1 dim: 3 } '
+            'layer { name: "p" type: "Python" bottom: "scores" bottom: "deltas" bottom: "im_info" '
+            'top: "rois" python_param { module: "rpn.proposal_layer" layer: "ProposalLayer" '
+            "param_str: \"'feat_stride': 16, 'scales': [1, 2, 3]\" } } "
+            'layer { name: "pool" type: "PSROIPooling" bottom: "scores" bottom: "rois" top: "y" '
+            "psroi_pooling_param { spatial_scale: 0.0625 output_dim: 2 group_size: 3 } }"
+        ),
+        caffelite.TEST,
+    )
+    rng = np.random.default_rng(0)
+    net.blobs["scores"].data[...] = rng.uniform(size=(1, 18, 3, 4))
+    net.blobs["im_info"].data[...] = (48, 64, 1)
+    net.forward()
+    rois = net.blobs["rois"].data
+    assert rois.shape[1] == 5 and 1 < len(rois) <= 108
+    assert rois[:, 1:].min() >= 0 and rois[:, 3].max() <= 63 and rois[:, 4].max() <= 47
+    assert net.blobs["y"].data.shape == (len(rois), 2, 3, 3)
