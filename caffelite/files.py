@@ -106,7 +106,8 @@ def doubts(net: NetParameter) -> list[tuple[str, Problem]]:
                 found.append(("unused-message", Problem(message, layer.span(spec.name), reads)))
         found += [("moved-field", problem) for problem in _moved_fields(layer)]
         other = names.get(layer.name) if layer.name else None
-        if other is not None and not (_has_rules(layer) or _has_rules(other)):
+        keeps = cls is None or not cls.loss  # a loss has no parameters to be mixed up
+        if other is not None and keeps and not (_has_rules(layer) or _has_rules(other)):
             where = other.span("name")
             problem = Problem(
                 f'there are two layers "{layer.name}"',

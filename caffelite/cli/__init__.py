@@ -51,6 +51,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = f"{error.filename}: " if error.filename else ""
         _complain(CaffeliteError(f"{name}{error.strerror or error}"))
         return 1
+    except Exception as error:
+        problem = _of_a_plugin(error)
+        if problem is None:
+            raise
+        _complain(CaffeliteError(problem))
+        return 1
+
+
+def _of_a_plugin(error: Exception) -> Problem | None:
+    """What is said of an error that a user's own layer has raised."""
+    if "caffelite.cli.plugins" not in sys.modules:
+        return None
+    from caffelite.cli.plugins import problem_of
+
+    return problem_of(error)
 
 
 def _dispatch(words: list[str]) -> int:

@@ -4,11 +4,9 @@ users' own layers."""
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from caffelite.cli.help import UsageError
@@ -141,30 +139,11 @@ def add_unverified(parser: argparse.ArgumentParser) -> None:
 
 
 def load_plugins(args: argparse.Namespace) -> None:
-    """Run the user's own files, which register their layers; let `Python` layers run if asked."""
-    if args.allow_python_layers:
-        from caffelite import mode
-        from caffelite.pycaffe.hook import import_layers
+    """Run the user's own files, which register their layers."""
+    from caffelite.cli import plugins
 
-        mode.request.import_layers, mode.request.locate_errors = import_layers, True
-        sys.path.append(os.getcwd())
     for name in args.plugin:
-        path = Path(name)
-        if not path.is_file():
-            raise CaffeliteError(Problem(f'there is no plug-in file "{name}"'))
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        if spec is None or spec.loader is None:
-            raise CaffeliteError(Problem(f"{name} is not a Python file", expected="FILE.py"))
-        module = importlib.util.module_from_spec(spec)
-        sys.modules.setdefault(path.stem, module)
-        try:
-            spec.loader.exec_module(module)
-        except CaffeliteError:
-            raise
-        except Exception as error:
-            raise CaffeliteError(
-                Problem(f"plug-in {name} failed: {type(error).__name__}: {error}")
-            ) from error
+        plugins.load(name)
 
 
 def refuse_overwriting(source: str, target: str, force: bool) -> None:

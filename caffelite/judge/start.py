@@ -29,20 +29,22 @@ ABOUT = "weights that start at 0 in more than one layer"
 
 @of_plan("zero-weights", ABOUT)
 def zero_weights(plan: Plan) -> Found:
-    """Layers of zeros on top of each other never move."""
-    if not trains(plan):
-        return
-    zeros = _zeros(plan)
-    written = [(n, u) for n, u in zeros if n.spec.given(_field(n)) and _says_filler(n)]
-    whole = len(zeros) == sum(1 for n, i, _ in learned(plan) if i == 0 and has_weights(plan, n))
-    for node, use in zeros if whole and len(zeros) > 1 else written if len(written) > 1 else ():
+    """Layers of zeros on top of each other never move. A net alone may be meant for weights of a
+    file, and need no fillers: here it is those that are written."""
+    written = [(n, u) for n, u in _zeros(plan) if _says_filler(n)] if trains(plan) else []
+    for node, use in written if len(written) > 1 else ():
         yield _doubt(node, use)
 
 
 @of_job("zero-weights", ABOUT)
 def zero_weights_here(job: Job, start: Start) -> Found:
-    """The same, where it is known that no weights are read."""
-    zeros = _zeros(job.train.plan) if start == Start.FILLERS else []
+    """In a run the fillers count that are left out, too; but a net of which only some have none is
+    one that a command line gives weights to."""
+    plan = job.train.plan
+    zeros = _zeros(plan) if trains(plan) and start != Start.WEIGHTS else []
+    if start == Start.UNKNOWN:
+        weights = sum(1 for n, i, _ in learned(plan) if i == 0 and has_weights(plan, n))
+        zeros = zeros if len(zeros) == weights else []
     for node, use in zeros if len(zeros) > 1 else ():
         yield _doubt(node, use)
 

@@ -64,7 +64,10 @@ def test_size(job: Job, start: Start) -> Found:
 def no_loss(job: Job, start: Start) -> Found:
     """Nothing to learn from."""
     plan = job.train.plan
-    if not plan.loss_weights:
+    said = any(node.cls.loss or node.spec.loss_weight for node in plan.graph.nodes)
+    there = sum(included(layer, job.train.state) for layer in job.train.param.layer)
+    whole = len(plan.graph.nodes) == there
+    if not plan.loss_weights and not said and whole:
         yield Doubt(
             "the net to train has no loss",
             job.param.span("net") or job.param.span("train_net"),

@@ -230,11 +230,12 @@ class Layer:
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         """Write the tops."""
-        raise TypeError(f"{self.type} has no forward pass")
+        self.fail("has no forward pass", expected="a method forward(self, bottom, top)")
 
     def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:
         """Write the bottoms' gradients, add to the parameters'."""
-        raise TypeError(f"{self.type} has no backward pass")
+        known = "backward(self, top, top_diff, bottom, bottom_diff)"
+        self.fail("has no backward pass", expected=f"a method {known}")
 
     def propagates(self, index: int) -> bool:
         """Is there a gradient for this bottom? (No for labels and the like.)"""

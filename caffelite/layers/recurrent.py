@@ -101,7 +101,7 @@ class Recurrent(Layer):
         wanted = [("T x N x ...", len(x) >= 2), (show(x[:2]), cont == x[:2])]
         if self.static:
             static = bottom[2]
-            wanted.append((f"{x[1:2]} x ...", len(static) >= 1 and static[0] == x[1]))
+            wanted.append((f"{x[1]} x ...", len(static) >= 1 and static[0] == x[1]))
         state = (1, x[1] if len(x) > 1 else 0, self.param.num_output)
         wanted += [(show(state), shape == state) for shape in bottom[len(wanted) :]]
         for name, shape, (expected, right) in zip(self.spec.bottom, bottom, wanted):

@@ -50,6 +50,27 @@ def _python_class(spec: LayerParameter) -> type[Layer] | None:
     return next((cls for cls in registry.values() if named in cls.__dict__.get("python", ())), None)
 
 
+ELSEWHERE = {
+    **dict.fromkeys(("dense", "linear", "fc", "fullyconnected", "gemm", "matmul"), "InnerProduct"),
+    **dict.fromkeys(("conv", "conv1d", "conv2d", "conv3d"), "Convolution"),
+    **dict.fromkeys(("convtranspose2d", "conv2dtranspose", "convtranspose"), "Deconvolution"),
+    **dict.fromkeys(("maxpool", "maxpool2d", "maxpooling2d"), "Pooling, with pool: MAX"),
+    **dict.fromkeys(("avgpool2d", "averagepooling2d", "averagepool"), "Pooling, with pool: AVE"),
+    "adaptiveavgpool2d": "Pooling, with pool: AVE and global_pooling: true",
+    "globalaveragepooling2d": "Pooling, with pool: AVE and global_pooling: true",
+    **dict.fromkeys(("batchnorm1d", "batchnorm2d", "batchnormalization"), "BatchNorm, then Scale"),
+    "leakyrelu": "ReLU, with negative_slope",
+    **dict.fromkeys(("crossentropyloss", "crossentropy"), "SoftmaxWithLoss"),
+    **dict.fromkeys(("bcewithlogitsloss", "bceloss"), "SigmoidCrossEntropyLoss, of scores"),
+    **dict.fromkeys(("mseloss", "mse"), "EuclideanLoss"),
+    **dict.fromkeys(("add", "mul", "maximum"), "Eltwise, with operation: SUM, PROD or MAX"),
+    **dict.fromkeys(("cat", "concatenate"), "Concat"),
+    "embedding": "Embed",
+    "localresponsenorm": "LRN",
+}
+"""What other frameworks call a type, in small letters."""
+
+
 def find(spec: LayerParameter) -> type[Layer]:
     """As `layer_class`; an unknown type is refused with a suggestion."""
     cls = layer_class(spec)
@@ -64,7 +85,7 @@ def find(spec: LayerParameter) -> type[Layer]:
                 "`caffelite layers` lists the types",
             )
         )
-    fork = TYPES.get(spec.type)
+    fork, ours = TYPES.get(spec.type), ELSEWHERE.get(spec.type.lower())
     raise NetError(
         Problem(
             f'unknown layer type "{spec.type}"',
@@ -72,6 +93,8 @@ def find(spec: LayerParameter) -> type[Layer]:
             "one of the types that `caffelite layers` lists",
             f"it is of {fork}; {OWN_LAYER}"
             if fork
+            else f"here it is {ours}"
+            if ours
             else did_you_mean(spec.type, registry) or OWN_LAYER,
         )
     )

@@ -16,7 +16,9 @@ from caffelite.schema.net import LayerMessage
 class SmoothL1LossParameter(LayerMessage, field="smooth_l1_loss_param", number=8266712):
     """Where the square ends."""
 
-    sigma: float = field(1, "float", default=1.0, above=0, doc="squared below an error of 1/sigma²")
+    sigma: float = field(
+        1, "float", default=1.0, above=0, most=1e9, doc="squared below an error of 1/sigma²"
+    )
 
 
 @register

@@ -19,7 +19,10 @@ from caffelite.plan.graph import Graph, Node, build_graph
 from caffelite.schema.message import Message
 from caffelite.schema.net import LayerParameter, NetParameter, NetState
 
-SAMPLES: tuple[Shape, ...] = ((1, 28, 28), (3, 32, 32), (3, 227, 227), (1, 64, 64), (10,), (2,))
+SAMPLES: tuple[Shape, ...] = (
+    *((1, 28, 28), (3, 32, 32), (3, 227, 227), (2, 56, 56), (1, 64, 64)),
+    *((10,), (2,)),
+)
 """Shapes to try where the text says nothing of the data's."""
 LARGE = 1000
 """Nets of more layers are tried with fewer shapes."""
@@ -40,7 +43,7 @@ def outline_net(net: NetParameter, state: NetState, context: Context) -> Plan:
             tried.append(error.problems)
             if not any(node.cls.source and _batch(node.spec) for node in graph.nodes):
                 break  # no data of which another shape could be assumed
-    certain = _certain(tried)
+    certain = _certain(tried, samples)
     if not certain:  # every shape fails in its own way: the data decides
         return build_plan(_sources_only(net, state), context, False, (), partial(assumed, ()))
     raise NetError(*certain)
@@ -51,6 +54,9 @@ def assumed(sample: Shape, node: Node) -> Sequence[Shape] | None:
     batch = _batch(node.spec)
     if not batch or not node.cls.source:
         return None
+    steps = next((n for m in _messages(node.spec) if (n := _number(m, "seq_len"))), 0)
+    if steps:
+        return [(steps, batch)] * len(node.tops)
     shape = _said(node.spec, sample)
     return [(batch, *shape), *[(batch,)] * (len(node.tops) - 1)]
 
@@ -82,9 +88,9 @@ def _number(message: Message, name: str) -> int:
     return int(message.get(name)) if name in message.specs and message.has(name) else 0
 
 
-def _certain(tried: Sequence[Sequence[Problem]]) -> list[Problem]:
-    """What is wrong whatever the data: said of all shapes, or of two and of all that come so
-    far."""
+def _certain(tried: Sequence[Sequence[Problem]], samples: Sequence[Shape]) -> list[Problem]:
+    """What is wrong whatever the data: said of all shapes, or of two that have other
+    channels and of all that come so far."""
     texts = [{str(problem) for problem in problems} for problems in tried]
     firsts = [min((_line(problem) for problem in problems), default=0) for problems in tried]
     found: dict[str, Problem] = {}
@@ -93,11 +99,12 @@ def _certain(tried: Sequence[Sequence[Problem]]) -> list[Problem]:
         if text in found:
             continue
         count = sum(text in other for other in texts)
+        channels = {sample[0] for sample, other in zip(samples, texts) if text in other}
         # behind another mistake it may not have been looked for
         hidden = sum(
             text not in other and first < _line(problem) for other, first in zip(texts, firsts)
         )
-        if count + hidden == len(tried) and (count > 1 or len(tried) == 1):
+        if count + hidden == len(tried) and (len(channels) > 1 or len(tried) == 1):
             found[text] = problem
     return list(found.values())
 

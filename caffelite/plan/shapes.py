@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from caffelite.blob import Shape
 from caffelite.layers.base import MOST, Layer, show
 from caffelite.plan.graph import Node, Version
+from caffelite.reading import MAX_AXES
 
 Shapes = dict[Version, Shape]
 
@@ -20,6 +21,13 @@ def infer_node(
     tops = [tuple(s) for s in layer.reshape([shapes[v] for v in node.bottoms])]
     for i, (version, inferred) in enumerate(zip(node.tops, tops)):
         shape = given.get(version, inferred) if given else inferred
+        if len(shape) > MAX_AXES:
+            layer.fail(
+                f'top "{version.name}" would have {len(shape)} axes',
+                "top",
+                index=i,
+                expected=f"at most {MAX_AXES}, as in Caffe",
+            )
         if math.prod(shape) > MOST:
             layer.fail(
                 f'top "{version.name}" would be {show(shape)}',

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from caffelite.errors import printable
+
 CUT = ".."
 NARROWEST = 8
 
@@ -29,6 +31,7 @@ def table(
     """The lines of a table; with no `width` nothing is left out or cut. `foot` are rows below a
     line."""
     chosen = list(range(len(columns)))
+    rows, foot = ([[printable(cell) for cell in row] for row in part] for part in (rows, foot))
     body = [[c.title for c in columns], *rows, *foot]
 
     def widths() -> list[int]:

@@ -11,6 +11,7 @@ from typing import TextIO
 import numpy as np
 
 from caffelite.blob import Array
+from caffelite.errors import printable
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Output:
         lines = []
         for value in np.ravel(self.values):
             term = f" (* {self.weight:g} = {self.weight * value:g} loss)" if self.weight else ""
-            lines.append(f"{self.name} = {value:g}{term}")
+            lines.append(f"{printable(self.name)} = {value:g}{term}")
         return lines
 
 

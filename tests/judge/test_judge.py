@@ -167,3 +167,47 @@ def test_train_warns_before_it_begins_and_starts_from_what_it_is_given(
     assert main(["train", "s.solver", "--weights", "run_iter_1.caffemodel"]) == 0
     assert main(["train", "s.solver", "--allow", "zero-weights"]) == 0
     assert "zero-weights" not in capsys.readouterr().err.replace("start at 0", "")
+
+
+def test_many_mistakes_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "".join(f'layer {{ name: "{i}" type: "ReLU" botom: "x" }}\n' for i in range(300))
+    Path("f.net").write_text(text)
+    assert main(["check", "f.net"]) == 1
+    error = capsys.readouterr().err
+    assert error.count('no field "botom"') == 100
+    assert error.endswith("\n\n300 mistakes, 100 of them shown\n")
+
+
+def test_names_cannot_move_the_cursor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blob = "layer { name: 'q\\033[2J' type: 'DummyData' top: 'x\\033]0;hi\\007' "
+    shape = "dummy_data_param { shape { dim: 1 } } }\n"
+    Path("f.net").write_text(blob + shape)
+    Path("g.net").write_text("layer { name: 'q\\033[2J' type: 'Re\\033[1mLU' }")
+    assert main(["check", "f.net", "g.net"]) == 1
+    captured = capsys.readouterr()
+    assert "x ]0;hi" in captured.out and 'unknown layer type "Re [1mLU"' in captured.err
+    assert not set(captured.out + captured.err) & {"\x1b", "\x07"}
+
+
+STAGED = """
+layer { name: "a" type: "DummyData" top: "x" dummy_data_param { shape { dim: 1 } }
+  include { stage: "one" } }
+layer { name: "b" type: "DummyData" top: "x" dummy_data_param { shape { dim: 1 } }
+  include { stage: "two" } }
+layer { name: "r" type: "ReLU" bottom: "x" top: "y" }
+"""
+
+
+def test_stages_that_exclude_each_other_are_checked_alone(tmp_path: Path) -> None:
+    (tmp_path / "f.net").write_text(STAGED)
+    report = check_file(str(tmp_path / "f.net"))
+    assert not report.mistakes
+    assert [line.partition(":")[0] for line in report.says] == [
+        f"{phase} ({stage})" for phase in ("TRAIN", "TEST") for stage in ("one", "two")
+    ]

@@ -8,7 +8,7 @@ import os
 from caffelite.cli.console import complain, load_plugins
 from caffelite.cli.help import UsageError
 from caffelite.cli.warnings import allowed_names, warn
-from caffelite.errors import CaffeliteError, Problem, Span
+from caffelite.errors import CaffeliteError, Problem, Span, printable
 from caffelite.judge import NAMES, Doubt
 from caffelite.judge.check import Report, check_file
 
@@ -84,11 +84,11 @@ def _print(report: Report, known: int) -> None:
     if report.mistakes or known:
         print(f"{report.file}: {found}")
     elif len(report.says) == 1 and not found:
-        print(f"{report.file}: {report.says[0]}")
+        print(printable(f"{report.file}: {report.says[0]}"))
     else:
         print(f"{report.file}: {found}".rstrip())
         for line in report.says:
-            print(f"    {line}")
+            print(printable(f"    {line}"))
 
 
 def _print_absent(absent: list[Problem]) -> None:
@@ -99,7 +99,7 @@ def _print_absent(absent: list[Problem]) -> None:
         lines.setdefault(said, f"    {problem.span}: {said}")
     print("data that is not here, so that shapes which depend on it are not checked:")
     for line in lines.values():
-        print(line)
+        print(printable(line))
 
 
 def _print_json(reports: list[Report], right: bool) -> None:
