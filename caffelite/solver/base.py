@@ -17,7 +17,7 @@ from caffelite.blob import Array
 from caffelite.errors import SnapshotError, SolverError
 from caffelite.net import Net
 from caffelite.schema.solver import SolverParameter
-from caffelite.solver import lengths, resume
+from caffelite.solver import debug, lengths, resume
 from caffelite.solver.diagnosis import diagnose
 from caffelite.solver.job import Job, load_job
 from caffelite.solver.monitor import LineMonitor, Monitor, Output
@@ -165,6 +165,9 @@ class Solver:
         for start, _ in self._callbacks:
             start()
         self._tell(self._read(self._gradients()), timetable)
+        if self.param.debug_info:
+            for line in debug.lines(self.net):
+                self.monitor.on_note(line)
         for _, gradient_ready in self._callbacks:
             gradient_ready()
         self._updating = True
@@ -189,7 +192,7 @@ class Solver:
         """The loss of this iteration as a number. Raises SolverError if it is not finite."""
         value = float(loss)
         if not math.isfinite(value):
-            raise SolverError(diagnose(self.net, self.iter, value, self.rate))
+            raise SolverError(diagnose(self.net, self.iter, value, self.rate, self.param))
         return value
 
     def _tell(self, loss: float, timetable: Timetable) -> None:
