@@ -82,6 +82,7 @@ def hunt(
             fault = wrong_with(target, folder, case(target, name, seed, number))
             if fault:
                 yield {"target": name, "number": number, "fault": fault}
-            (folder / target.name).write_bytes(target.seeds[0])
+            if target.name not in ("n.net", "s.solver"):  # no other target reads these
+                (folder / target.name).write_bytes(target.seeds[0])
         if number % 100 == 0:
             gc.collect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,9 @@ import h5py
 import numpy as np
 from PIL import Image
 
+from caffelite.cli import main
 from caffelite.data.images import read_image
+from caffelite.errors import CaffeliteError
 from caffelite.files import parse_net
 from caffelite.net import Net
 from caffelite.schema.binary import blob_proto, encode, read_blob
@@ -48,6 +51,8 @@ def make_targets(folder: Path) -> dict[str, Target]:
         "list": Target("img.txt", _contents(folder / "img.txt"), read_layer("ImageData")),
         "windows": Target("w.txt", _contents(folder / "w.txt"), read_layer("WindowData")),
         "image": Target("image", _images(), lambda at: read_image(at / "image", None)),
+        "net": Target("n.net", [(ROOT / f"nets/{name}.net").read_bytes() for name in NETS], _check),
+        "solver": Target("s.solver", [_solver(folder)], _check),
         "mean": Target("mean", [encode(blob_proto(np.ones((3, 4))))], _mean),
     }
     net = parse_net(NET, "some.net")
@@ -63,6 +68,8 @@ def make_targets(folder: Path) -> dict[str, Target]:
     return targets
 
 
+ROOT = Path(__file__).parents[2]
+NETS = ["spiral", "siamese"]
 NET = 'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" }'
 
 
@@ -84,6 +91,25 @@ class _State:
 
     def __call__(self, folder: Path) -> object:
         return read_state(str(folder / self.path.name))
+
+
+def _solver(folder: Path) -> bytes:
+    """The spiral's solver, with its net in the same folder."""
+    shutil.copy(ROOT / "nets/spiral.net", folder)
+    text = (ROOT / "solvers/spiral.solver").read_bytes()
+    return text.replace(b"../nets/", b"").replace(b"nets/", b"")
+
+
+def _check(folder: Path) -> object:
+    """What `caffelite check` says of whichever of the two is there."""
+    said = io.StringIO()
+    (name,) = (n for n in ("n.net", "s.solver") if (folder / n).exists())
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        status = main(["check", str(folder / name)])
+    (folder / name).unlink()
+    if status:
+        raise CaffeliteError(said.getvalue())
+    return status
 
 
 def _mean(folder: Path) -> object:
