@@ -100,7 +100,11 @@ class CaffeliteError(Exception):
         super().__init__(*self.problems)
 
     def __str__(self) -> str:
-        return "\n\n".join(map(str, self.problems))
+        """The problems; of very many the first 100 and their number."""
+        shown = [*map(str, self.problems[:100])]
+        if len(self.problems) > 100:
+            shown.append(f"{len(self.problems):,} mistakes, 100 of them shown")
+        return "\n\n".join(shown)
 
 
 class ParseError(CaffeliteError):

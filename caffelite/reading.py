@@ -28,7 +28,7 @@ LIMITS: dict[str, int] = {
     "unpacked": 512 << 20,
     "text": 1 << 30,
     "definition": 2 << 20,
-    "fields": 500_000,
+    "fields": 300_000,
     "columns": 1_000_000,
     "objects": 100_000,
 }

@@ -29,3 +29,9 @@ def test_a_number_of_a_window_file_that_is_infinite(tmp_path: Path) -> None:
     path.write_text("# " + "9" * 1000)
     with pytest.raises(DataError, match="where the number of an image was expected"):
         read_windows(str(path))
+
+
+def test_an_error_of_very_many_mistakes_is_short() -> None:
+    error = DataError(*[f"mistake {i}" for i in range(200_000)])
+    assert len(str(error)) < 5000 and str(error).endswith("200,000 mistakes, 100 of them shown")
+    assert str(DataError("one", "two")) == "one\n\ntwo"
