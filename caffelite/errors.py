@@ -8,13 +8,9 @@ with five mistakes is mended in one go.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-
-_CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
-"""Control characters, and those that hide text or turn its direction; not the line break."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +48,11 @@ class Span:
 
 
 def printable(text: str) -> str:
-    """Text for a terminal: what would move its cursor, or ring its bell, is a space. Line breaks
-    stay."""
-    return _CONTROL.sub(" ", text)
+    """Text for a terminal: what would move its cursor, ring its bell, hide text or turn its
+    direction, or cannot be encoded, is a space. Line breaks stay."""
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
 def _window(line: str, at: int, width: int = 66) -> tuple[str, int]:

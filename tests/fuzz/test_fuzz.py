@@ -53,13 +53,20 @@ def test_valid_files_are_read(tmp_path: Path) -> None:
             target.read(tmp_path)
 
 
+class Loud(DataError):
+    """An error that says what a file says."""
+
+    def __str__(self) -> str:
+        return "\x1b[31m"
+
+
 @pytest.mark.parametrize(
     "error, seen",
     [
         (DataError("refused"), None),
         (KeyError("x"), "KeyError"),
         (MemoryError(), "MemoryError"),
-        (DataError("\x1b[31m"), "control characters"),
+        (Loud(), "control characters"),
     ],
 )
 def test_faults_are_seen(error: Exception, seen: str | None, tmp_path: Path) -> None:
