@@ -10,6 +10,7 @@ Ends with 1 if a file was read with anything but success or a CaffeliteError, to
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
 import subprocess
@@ -20,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 from .hunt import case, hunt
-from .targets import make_targets
+from .targets import Target, make_targets
 
 
 def main() -> int:
@@ -91,10 +92,14 @@ def keep(args: argparse.Namespace, folder: Path, fault: dict[str, object]) -> No
     args.keep.mkdir(exist_ok=True)
     file = args.keep / f"{target}-{args.seed}-{number}"
     again = folder / "again"
-    targets = make_targets(again) if not again.exists() and not again.mkdir() else None
-    if targets is not None:
-        file.write_bytes(case(targets[target], target, args.seed, number))
+    again.mkdir(exist_ok=True)
+    file.write_bytes(case(_targets(again)[target], target, args.seed, number))
     print(f"{file}: {fault['fault']}\n", flush=True)
+
+
+@functools.lru_cache(maxsize=1)
+def _targets(folder: Path) -> dict[str, Target]:
+    return make_targets(folder)
 
 
 def again(args: argparse.Namespace, folder: Path) -> int:
