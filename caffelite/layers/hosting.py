@@ -7,6 +7,7 @@ them lie in the arrays of the pass that runs.
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -22,14 +23,13 @@ from caffelite.schema.net import LayerParameter
 
 class LayerBlob(Blob):
     """A blob as a layer's code sees it. A top may be reshaped; its values stay if their number
-    does."""
+    does. A bottom may be seen in another shape of as many values, until the next pass."""
 
     __slots__ = ()
 
-    def __init__(self, shape: Shape, dtype: Any, what: str = "") -> None:
-        super().__init__(np.zeros(shape, dtype), None, self._reshape)
-        if what:
-            self._on_reshape = self._refuse_reshape
+    def __init__(self, shape: Shape, dtype: Any, fixed: bool = False) -> None:
+        super().__init__(np.zeros(shape, dtype))
+        self._on_reshape = self._reshape_alike if fixed else self._reshape
 
     def _reshape(self, shape: Shape) -> None:
         data = np.zeros(shape, self._data.dtype)
@@ -37,8 +37,11 @@ class LayerBlob(Blob):
             data[...] = self._data.reshape(shape)
         self._data, self._diff = data, None
 
-    def _refuse_reshape(self, shape: Shape) -> None:
-        raise ValueError("a layer reshapes its tops; this is one of its bottoms")
+    def _reshape_alike(self, shape: Shape) -> None:
+        if math.prod(shape) != self._data.size:
+            raise ValueError("a layer reshapes its tops; this is one of its bottoms")
+        self._data = self._data.reshape(shape)
+        self._diff = None if self._diff is None else self._diff.reshape(shape)
 
     def lie_in(self, data: Array) -> None:
         """From now on the values are those of this array."""
@@ -76,10 +79,11 @@ class Host:
         self.code.blobs = self.blobs
         self.code.param_str = self.code.param_str_ = spec.get("python_param").param_str
         self.code.phase = phase
-        self.bottom = [LayerBlob(shape, dtype, "bottom") for shape in bottom]
         names = list(spec.bottom)
         self.same = [names.index(n) if n in names else None for n in spec.top]
         """For each top the bottom of its name."""
+        fixed = [i not in self.same for i in range(len(bottom))]
+        self.bottom = [LayerBlob(shape, dtype, only) for shape, only in zip(bottom, fixed)]
         self.top = [LayerBlob((), dtype) if b is None else self.bottom[b] for b in self.same]
         self.run("setup", self.bottom, self.top)
         self.run("reshape", self.bottom, self.top)

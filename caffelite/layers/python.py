@@ -109,4 +109,4 @@ class Python(Layer):
         host.run("backward", host.top, down, host.bottom)
         for blob, out in zip(host.bottom, bottom_diff):
             if out is not None:
-                out[...] = blob.diff
+                out[...] = blob.diff.reshape(out.shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from caffelite.blob import Shape
 from caffelite.layers.base import MOST, Layer, show
@@ -47,6 +47,21 @@ def infer_shapes(
     for node in nodes:
         infer_node(node, layers[node.index], shapes, given)
     return shapes
+
+
+def carry(blobs: Iterable[Version], shapes: Shapes, end: int) -> Iterator[int]:
+    """Shapes stand up to the layer `end`. A blob (its last version) that layers behind it rewrite
+    is shown as what these make: until they run it has the shape that it has at `end`. Gives the
+    layers whose tops were changed so, which must be asked for their shapes before they run."""
+    for last in blobs:
+        behind: list[Version] = []
+        at: Version | None = last
+        while at is not None and at.maker.index > end:
+            behind.append(at)
+            at = at.previous
+        if at is not None:
+            shapes.update(dict.fromkeys(behind, shapes[at]))
+            yield from (version.maker.index for version in behind)
 
 
 def _check_rewritten_inputs(node: Node, layer: Layer, shapes: Mapping[Version, Shape]) -> None:

@@ -20,7 +20,7 @@ from caffelite.errors import NetError, Problem
 from caffelite.layers.base import Gradients, Layer
 from caffelite.plan.build import Plan
 from caffelite.plan.graph import Node, Version
-from caffelite.plan.shapes import infer_node
+from caffelite.plan.shapes import carry, infer_node
 from caffelite.run.arena import Arena
 from caffelite.run.keeping import Keeping
 from caffelite.run.memory import Memory
@@ -116,6 +116,8 @@ class Executor:
         for node in part:
             infer_node(node, self.layers[node.index], shapes, self._given)
         self._stale.difference_update(node.index for node in part)
+        if end is not None:
+            self._stale.update(carry(self.plan.graph.blobs.values(), shapes, end))
         self._moved(shapes)
         self._prepare(part)
         self.session.ready()

@@ -115,6 +115,27 @@ def test_a_parameter_is_filled_learned_saved_and_shared(tmp_path: Path) -> None:
     assert (other.forward(x=np.ones((2, 3)))["y"] == -1).all()
 
 
+def test_shapes_of_bottoms_and_of_blobs_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bent.py").write_text(
+        "import caffe\n\n\nclass Flat(caffe.Layer):\n"
+        "    def reshape(self, bottom, top):\n        top[0].reshape(bottom[0].count)\n"
+        "    def forward(self, bottom, top):\n"
+        "        bottom[0].reshape(bottom[0].count)\n        top[0].data[...] = bottom[0].data\n"
+        "    def backward(self, top, down, bottom):\n"
+        "        bottom[0].reshape(bottom[0].count)\n        bottom[0].diff[...] = top[0].diff\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    double = 'layer { name: "p" type: "Power" bottom: "x" top: "h" power_param { scale: 2 } }\n'
+    for bottom, top in (("h", "y"), ("h", "h")):
+        n = net(INPUT + double + python("f", bottom, top, "Flat").replace("shop", "bent"))
+        n.blobs["x"].data[...] = x = np.arange(6).reshape(2, 3)
+        np.testing.assert_array_equal(n.forward()[top], 2 * x.ravel())
+        n.blobs[top].diff[...] = np.arange(6)
+        np.testing.assert_array_equal(n.backward()["x"], 2 * x)
+
+
 def test_it_trains_in_a_solver(tmp_path: Path) -> None:
     data = 'layer { name: "d" type: "DummyData" top: "x" dummy_data_param { shape { dim: 2 dim: 1 }'
     data += " data_filler { value: 1 } } }\n"

@@ -133,6 +133,18 @@ def test_any_blob_may_be_reshaped_and_keeps_its_values(path: str) -> None:
     assert net.forward()["p"].shape == (2, 5, 1, 1)  # where its layer runs it decides
 
 
+def test_a_part_that_ends_before_layers_in_place_shows_what_they_would_rewrite(path: str) -> None:
+    net = caffe.Net(path, caffe.TEST)
+    net.blobs["x"].reshape(1, 3, 6, 5)
+    net.blobs["x"].data[...] = some(1, 3, 6, 5)
+    before = net.forward(end="conv")["c"].copy()
+    assert before.shape == (1, 5, 4, 3) and (before < 0).any()
+    net.blobs["c"].diff[...] = before
+    assert net.backward(start="conv")["x"].any()
+    np.testing.assert_array_equal(net.forward(end="relu")["c"], np.maximum(before, 0))
+    assert net.forward()["p"].shape == (1, 5, 1, 1)
+
+
 def test_parts_by_number_and_their_loss(tmp_path: Path) -> None:
     (tmp_path / "n").write_text(
         'layer { name: "d" type: "DummyData" top: "x" dummy_data_param { shape { dim: 2 dim: 1 } '
