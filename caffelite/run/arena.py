@@ -141,6 +141,8 @@ class ParamBlob(Blob):
     def lie_in(self, other: ParamBlob) -> None:
         """From now on the values are those of another parameter, of as many values; the gradient
         stays its own. The net must start anew (`Executor.restart`)."""
+        if other.home is self.home:
+            return
         self._home = other.home
         self._data = self.home._data.reshape(self.shape)
         self.arena.lenders.add(self.home.arena)

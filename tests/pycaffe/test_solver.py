@@ -149,6 +149,9 @@ def test_test_nets_and_others_share_the_weights(path: str) -> None:
     for other in (net, *solver.test_nets):
         np.testing.assert_array_equal(other.params["ip"][0].data, trained)
     np.testing.assert_allclose(net.forward()["loss"], solver.test_nets[0].forward()["loss"])
+    solver.test_nets[0].share_with(solver.net)  # as they do already
+    w = solver.net.params["ip"][0]
+    assert solver.test_nets[0].params["ip"][0] is w and w.home is w and w._home is None
     with pytest.raises(NetError, match="a solver trains"):
         solver.net.share_with(net)
 
