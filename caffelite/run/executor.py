@@ -331,9 +331,6 @@ class Executor:
             self._run_step(part, index)
 
     def _run_step(self, part: Part, index: int) -> None:
-        if self._around is not None and self.session.whole:
-            self.session.bind((self.program(part)[index],))[0]()
-            return
         # a dynamic layer may have exchanged the steps behind it
         (self._bound.get((part, False)) or self._compile(part))[index]()
 
@@ -370,6 +367,9 @@ class Executor:
 
     def let_run(self, around: Around | None) -> None:
         """From now on `around` runs the steps of each pass, which may do more between them."""
+        if self.session.whole:  # it knows no steps
+            self._make_session = Session
+            self.restart()
         self._keep_everything()  # it may look at any blob underway
         self._around = around
         self._forget()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import caffelite
 import caffelite.pycaffe as caffe
 from caffelite.errors import NetError, SnapshotError
 
@@ -174,6 +175,26 @@ def test_callbacks_around_each_layer(path: str) -> None:
     assert calls[10:14] == [("[", 4), ("]", 4), ("[", 3), ("]", 3)] and len(calls) == 20
     np.testing.assert_allclose(net.blobs["x"].diff, plain.blobs["x"].diff, rtol=1e-5)
     assert net.blobs["x"].diff.any()
+
+
+@pytest.mark.parametrize("engine", ["numpy", "torch", "onnxruntime"])
+def test_shared_parameters_and_callbacks_on_each_engine(path: str, engine: str) -> None:
+    for module in {"numpy": [], "torch": ["torch"]}.get(engine, ["onnx", "onnxruntime"]):
+        pytest.importorskip(module)
+    caffelite.set_engine("numpy")
+    one = caffe.Net(path, caffe.TEST)
+    caffelite.set_engine(engine)
+    net, calls = caffe.Net(path, caffe.TEST), []
+    x = some(2, 3, 4, 4)
+    net.share_with(one)
+    np.testing.assert_allclose(net.forward(x=x)["p"], one.forward(x=x)["p"], rtol=1e-4, atol=1e-5)
+    one.params["conv"][0].data[...] *= 2
+    one.params["conv"][1].data[...] = 1
+    expected = one.forward(x=x)["p"]
+    np.testing.assert_allclose(net.forward(x=x)["p"], expected, rtol=1e-4, atol=1e-5)
+    net.after_forward(calls.append)
+    np.testing.assert_allclose(net.forward(x=x)["p"], expected, rtol=1e-4, atol=1e-5)
+    assert calls == [0, 1, 2, 3]
 
 
 def test_a_callback_may_change_what_the_next_layer_reads(path: str) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from caffelite.blob import Array, Blob
 from caffelite.layers.base import Layer
-from caffelite.run.arena import Arena
+from caffelite.run.arena import Arena, ParamBlob
 
 BLOCK = 1 << 16
 """So many values are compared at a time: they stay in the cache."""
@@ -31,8 +31,9 @@ class Watch:
         self.stamp = 0
         self._arena = weakref.ref(arena)  # the arena knows this watch: no circle
         own = [b for blobs in arena.blobs for b in blobs]
-        self._lent: list[Blob] = [b for b in own if getattr(b, "arena", arena) is not arena]
-        self._blobs = [b for b in own if getattr(b, "arena", arena) is arena]
+        homes = [b.home.arena if isinstance(b, ParamBlob) else arena for b in own]
+        self._lent: list[Blob] = [b for b, home in zip(own, homes) if home is not arena]
+        self._blobs = [b for b, home in zip(own, homes) if home is arena]
         self._copy: Array | None = None
         """The parameters as they were when somebody looked; None: nobody has, or not known."""
         self._known = False
