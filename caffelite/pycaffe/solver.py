@@ -35,7 +35,7 @@ class LiveSolver(CoreSolver):
 
     def apply_update(self) -> None:
         self._follow()
-        super().apply_update()
+        self._update.apply(self._rate_at(self.iter), self.iter)
 
     def _follow(self) -> None:
         """Take up what has been changed in `param`. Raises SolverError if that cannot be."""
@@ -55,10 +55,11 @@ class LiveSolver(CoreSolver):
         return type(self._update.rule)
 
 
-def _fields(param: SolverParameter) -> list[tuple[int, Any]]:
+def _fields(param: SolverParameter) -> list[Any]:
+    """What is set, for comparison: looked at in every iteration, so it must cost little."""
     return [
-        (spec.number, list(value) if spec.repeated else value)
-        for spec, value in param.set_fields()
+        (name, tuple(value) if type(value) is list else value)
+        for name, value in param.stored().items()
         if not isinstance(value, Message)
     ]
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar, TypeVar, Union, overload
@@ -272,6 +272,10 @@ class Message:
     def keep_foreign(self, item: Field) -> None:
         """Keep a field of a fork as it stands in the text."""
         self._foreign.append(item)
+
+    def stored(self) -> Mapping[str, Any]:
+        """What has been set or asked for, as it is kept: not to be changed."""
+        return self._values
 
     def set_fields(self) -> Iterator[tuple[FieldSpec, Any]]:
         """The fields that are set, by number, with their values."""
