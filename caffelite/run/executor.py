@@ -16,13 +16,13 @@ import numpy as np
 
 from caffelite.blob import Array, Shape
 from caffelite.collecting import no_collection
-from caffelite.errors import NetError, Problem
+from caffelite.errors import NetError
 from caffelite.layers.base import Gradients, Layer
 from caffelite.plan.build import Plan
 from caffelite.plan.graph import Node, Version
 from caffelite.plan.shapes import carry, infer_node
 from caffelite.run.arena import Arena
-from caffelite.run.keeping import Keeping
+from caffelite.run.keeping import Keeping, restore
 from caffelite.run.memory import Memory
 from caffelite.run.passes import backward_program, forward_program, not_overwritten
 from caffelite.run.placement import place
@@ -378,25 +378,3 @@ class Executor:
         """Run all layers forward; the weighted sum of the losses. The solver's inner loop."""
         self.forward()
         return self.session.loss()
-
-
-def restore(shown: Sequence[Array], before: Sequence[Array]) -> None:
-    """What a second run of a pass computed gives way to what the first one had. Raises NetError
-    where they differ by more than rounding: then inputs or parameters are not the same."""
-    for new, old in zip(shown, before):
-        same = _close(new, old)  # fused kernels may round another way
-        np.copyto(new, old)
-        if not same:
-            raise NetError(
-                Problem(
-                    "the blob was not kept by the last pass, and inputs or parameters have "
-                    "changed since then",
-                    hint="run forward again; from now on this net keeps all of its blobs",
-                )
-            )
-
-
-def _close(new: Array, old: Array) -> bool:
-    """Are these the same values, but for rounding?"""
-    scale = float(np.abs(old[np.isfinite(old)]).max(initial=0))
-    return np.allclose(new, old, rtol=0, atol=1e-4 * scale, equal_nan=True)

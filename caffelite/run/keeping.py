@@ -7,11 +7,13 @@ filled from outside or comes from data, the outputs, and what somebody has asked
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from caffelite.blob import Array
+from caffelite.errors import NetError, Problem
 from caffelite.plan.build import Plan
 from caffelite.plan.graph import Version
 from caffelite.run.liveness import Slots, share_memory
@@ -82,3 +84,25 @@ class Keeping:
             for step in program
             if isinstance(step, Forward) and any(owner[v.version] in wanted for v in step.tops)
         )
+
+
+def restore(shown: Sequence[Array], before: Sequence[Array]) -> None:
+    """What a second run of a pass computed gives way to what the first one had. Raises NetError
+    where they differ by more than rounding: then inputs or parameters are not the same."""
+    for new, old in zip(shown, before):
+        same = _close(new, old)  # fused kernels may round another way
+        np.copyto(new, old)
+        if not same:
+            raise NetError(
+                Problem(
+                    "the blob was not kept by the last pass, and inputs or parameters have "
+                    "changed since then",
+                    hint="run forward again; from now on this net keeps all of its blobs",
+                )
+            )
+
+
+def _close(new: Array, old: Array) -> bool:
+    """Are these the same values, but for rounding?"""
+    scale = float(np.abs(old[np.isfinite(old)]).max(initial=0))
+    return np.allclose(new, old, rtol=0, atol=1e-4 * scale, equal_nan=True)

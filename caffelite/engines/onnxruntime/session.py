@@ -21,7 +21,7 @@ from caffelite.engines.onnxruntime.watch import Watch
 from caffelite.errors import CaffeliteError, NetError, Problem
 from caffelite.kernels import parallel
 from caffelite.plan.graph import Node, Version
-from caffelite.run.executor import restore
+from caffelite.run.keeping import restore
 from caffelite.run.program import DATA, Backward, Forward, Program, Value, data_of
 from caffelite.run.session import Bound, Session, Setting
 
