@@ -29,8 +29,12 @@ PRINTS = {
 }
 
 
+ELSEWHERE = {"detect"}
+"""Scripts that run nets of others, and are tested with those of OpenCV."""
+
+
 def test_each_script_has_its_line_here() -> None:
-    assert {path.stem for path in FOLDER.glob("*.py")} == set(PRINTS)
+    assert {path.stem for path in FOLDER.glob("*.py")} - ELSEWHERE == set(PRINTS)
 
 
 @pytest.mark.parametrize("name", PRINTS)
