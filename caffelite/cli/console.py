@@ -139,9 +139,15 @@ def add_unverified(parser: argparse.ArgumentParser) -> None:
 
 
 def load_plugins(args: argparse.Namespace) -> None:
-    """Run the user's own files, which register their layers."""
+    """Run the user's own files, which register their layers; let `Python` layers run if asked."""
     from caffelite.cli import plugins
 
+    if args.allow_python_layers:
+        from caffelite import mode
+        from caffelite.pycaffe.hook import import_layers
+
+        mode.request.import_layers, mode.request.locate_errors = import_layers, True
+        sys.path.append(os.getcwd())
     for name in args.plugin:
         plugins.load(name)
 
