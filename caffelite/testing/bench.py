@@ -32,7 +32,8 @@ class Bench:
     """A layer of a case, set up as a net does it, with arrays for its tops and gradients.
 
     Inputs, parameters and top gradients are drawn from fixed seeds, alike for every dtype. `engine`
-    names what runs the passes: `caffelite.testing.engines`."""
+    names what runs the passes: `caffelite.testing.engines`. `planned` is another bench's planned
+    layer, to be run here too."""
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Bench:
         cls: type[Layer] | None = None,
         folder: str = "",
         engine: str = "numpy",
+        planned: Layer | None = None,
     ) -> None:
         self.case, self.dtype = case, np.dtype(dtype)
         spec = message_of(case)
@@ -50,11 +52,15 @@ class Bench:
             spec.top = []
         self.streams = Streams(1)
         context = Context(case.phase, dtype, "", folder)
-        planned = cls(spec, context)
+        new = planned is None
+        planned = cls(spec, context) if planned is None else planned
+        self.planned = planned
+        """The layer as a plan has it; `layer` is its running copy."""
         inputs = case.arrays(np.random.default_rng(5))
         self.bottom: list[Array] = [np.array(v, self.dtype) for v in inputs.values()]
-        planned.setup([b.shape for b in self.bottom])
-        planned.reshape([b.shape for b in self.bottom])
+        if new:
+            planned.setup([b.shape for b in self.bottom])
+            planned.reshape([b.shape for b in self.bottom])
         rng = np.random.default_rng(6)
         params: list[Blob] = []
         learns: list[bool] = []

@@ -43,9 +43,9 @@ class Subject:
     label: str = "case 1"
     """What messages call the case."""
 
-    def bench(self) -> Bench:
-        """The layer on a bench of its own."""
-        return Bench(self.case, self.dtype, self.cls, self.folder, self.engine)
+    def bench(self, planned: Layer | None = None) -> Bench:
+        """The layer on a bench of its own; `planned`: as it was planned for another one."""
+        return Bench(self.case, self.dtype, self.cls, self.folder, self.engine, planned)
 
     @property
     def loose(self) -> float:

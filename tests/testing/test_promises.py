@@ -208,7 +208,26 @@ class Undocumented(Affine):
     pass
 
 
+class ClaimsToOverwrite(Affine):
+    overwrites = True
+
+
+class KeepsItsInputInThePlan(Affine):
+    def setup(self, bottom: Shapes) -> None:
+        super().setup(bottom)
+        self.kept = [np.zeros(bottom[0])]
+
+    def forward(self, bottom: Arrays, top: Arrays) -> None:
+        super().forward(bottom, top)
+        self.kept[0][...] = bottom[0]
+
+    def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:
+        super().backward(top, top_diff, self.kept, bottom_diff)
+
+
 PLANTED: list[tuple[type[Layer], Promise, type]] = [
+    (ClaimsToOverwrite, backward.fresh_gradients_are_written, np.float64),
+    (KeepsItsInputInThePlan, life.one_plan_serves_two_runs, np.float64),
     (BottomGradientOff, backward.gradients_are_right, np.float64),
     (WeightGradientOff, backward.gradients_are_right, np.float64),
     (GradientsOfTwoElementsSwapped, backward.gradients_are_right, np.float64),

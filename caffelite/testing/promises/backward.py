@@ -89,6 +89,23 @@ def gradients_overwrite_and_accumulate(subject: Subject) -> None:
 
 
 @promise()
+def fresh_gradients_are_written(subject: Subject) -> None:
+    """Where the layer declares `overwrites`, the first backward pass after gradients have been
+    cleared writes the parameters' gradients, whatever lies there."""
+    bench = subject.bench().run()
+    needs_backward(bench)
+    needs(bench.learned, "has nothing to learn")
+    needs(bench.layer.overwrites, "does not declare `overwrites`: its gradients are cleared for it")
+    other = subject.bench()
+    other.forward()
+    for i in other.learned:
+        other.layer.params[i].diff[...] = np.nan
+    other.layer.gradients.fresh = True
+    other.backward()
+    same(other.results(), bench.results(), subject.loose, "over old gradients")
+
+
+@promise()
 def unneeded_gradients_may_be_none(subject: Subject) -> None:
     """A bottom whose gradient is not needed changes nothing for the others."""
     bench = subject.bench().run()

@@ -56,6 +56,22 @@ def _doubled(array: Array, axis: int) -> Array:
 
 
 @promise(FLOAT64)
+def one_plan_serves_two_runs(subject: Subject) -> None:
+    """Two running copies of one planned layer have nothing in common: one may run forward and
+    backward between the other's two passes."""
+    expected = subject.bench().run().results()
+    one = subject.bench()
+    two = subject.bench(one.planned)
+    needs(one.bottom or one.has_backward, "has no bottoms")
+    two.bottom = [np.roll(b, 1, 0) if b.ndim else b for b in two.bottom]
+    one.forward()
+    two.run()
+    if one.has_backward:
+        one.backward()
+    same(one.results(), expected, 0, "with another run of the same plan between")
+
+
+@promise(FLOAT64)
 def a_net_runs_it_alike(subject: Subject) -> None:
     """What the layer gives by itself, it gives in a net: tops and gradients, from the same seed."""
     cls = subject.cls
