@@ -45,4 +45,4 @@ def test_the_facts_are_where_they_belong() -> None:
     assert having("higher_is_better") == {"Accuracy"}
     assert having("learns_labels") <= having("compares")
     assert having("compares") - having("loss") == {"Accuracy"}
-    assert having("loss") - having("compares") == {"ContrastiveLoss"}
+    assert having("loss") - having("compares") == {"ContrastiveLoss", "MultiBoxLoss"}

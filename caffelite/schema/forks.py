@@ -206,7 +206,7 @@ def unfollowed(message: Message) -> list[Problem]:
 
 
 _TYPES = {
-    "the SSD fork (weiliu89/caffe)": "AnnotatedData DetectionEvaluate MultiBoxLoss VideoData",
+    "the SSD fork (weiliu89/caffe)": "AnnotatedData DetectionEvaluate VideoData",
     "MS-CNN and Cascade R-CNN (zhaoweicai)": "BoxGroupOutput DecodeBBox BboxAccuracy "
     "ProposalTarget DetectionAccuracy DetectionLoss ImageGtData DetectionGroupAccuracy "
     "DetectionGroupLoss DetectionData FrcnnOutput EvalData ScaleRoute HardMining",

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from caffelite.layers.detection_output import NonMaximumSuppressionParameter
-from caffelite.layers.prior_box import CodeType
 from caffelite.schema.datum import Datum
 from caffelite.schema.message import FieldSpec, Message, field, repeated
 
@@ -233,62 +231,6 @@ class EmitConstraint(Message):
 # Layers.
 
 
-class LocLossType(IntEnum):
-    """The loss of places."""
-
-    L2 = 0
-    SMOOTH_L1 = 1
-
-
-class ConfLossType(IntEnum):
-    """The loss of classes."""
-
-    SOFTMAX = 0
-    LOGISTIC = 1
-
-
-class MatchType(IntEnum):
-    """How priors and objects are matched."""
-
-    BIPARTITE = 0
-    PER_PREDICTION = 1
-
-
-class MiningType(IntEnum):
-    """Which negatives count."""
-
-    NONE = 0
-    MAX_NEGATIVE = 1
-    HARD_EXAMPLE = 2
-
-
-class MultiBoxLossParameter(Message):
-    """The loss of SSD."""
-
-    loc_loss_type: LocLossType = field(1, LocLossType, default=LocLossType.SMOOTH_L1)
-    conf_loss_type: ConfLossType = field(2, ConfLossType, default=ConfLossType.SOFTMAX)
-    loc_weight: float = field(3, "float", default=1.0)
-    num_classes: int = field(4, "uint32")
-    share_location: bool = field(5, "bool", default=True)
-    match_type: MatchType = field(6, MatchType, default=MatchType.PER_PREDICTION)
-    overlap_threshold: float = field(7, "float", default=0.5)
-    use_prior_for_matching: bool = field(8, "bool", default=True)
-    background_label_id: int = field(9, "uint32", default=0)
-    use_difficult_gt: bool = field(10, "bool", default=True)
-    do_neg_mining: bool = field(11, "bool")
-    neg_pos_ratio: float = field(12, "float", default=3.0)
-    neg_overlap: float = field(13, "float", default=0.5)
-    code_type: CodeType = field(14, CodeType, default=CodeType.CORNER)
-    encode_variance_in_target: bool = field(16, "bool", default=False)
-    map_object_to_agnostic: bool = field(17, "bool", default=False)
-    ignore_cross_boundary_bbox: bool = field(18, "bool", default=False)
-    bp_inside: bool = field(19, "bool", default=False)
-    mining_type: MiningType = field(20, MiningType, default=MiningType.MAX_NEGATIVE)
-    nms_param: NonMaximumSuppressionParameter = field(21, NonMaximumSuppressionParameter)
-    sample_size: int = field(22, "int32", default=64)
-    use_prior_for_nms: bool = field(23, "bool", default=False)
-
-
 class DetectionEvaluateParameter(Message):
     """How detections are scored."""
 
@@ -309,7 +251,6 @@ def _added(**specs: FieldSpec) -> dict[str, FieldSpec]:
 FIELDS: dict[str, dict[str, FieldSpec]] = {
     "LayerParameter": _added(
         annotated_data_param=FieldSpec(200, AnnotatedDataParameter),
-        multibox_loss_param=FieldSpec(201, MultiBoxLossParameter),
         detection_evaluate_param=FieldSpec(205, DetectionEvaluateParameter),
         video_data_param=FieldSpec(207, VideoDataParameter),
     ),
