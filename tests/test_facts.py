@@ -41,8 +41,17 @@ def test_the_facts_are_where_they_belong() -> None:
         return {name for name, cls in registry.items() if getattr(cls, fact)}
 
     assert having("gives_probability") == {"Sigmoid", "Softmax"}
-    assert having("learns_labels") == {"EuclideanLoss", "SmoothL1Loss", "SmoothL1LossOHEM"}
+    assert having("learns_labels") == {
+        "EuclideanLoss",
+        "L1Loss",
+        "SmoothL1Loss",
+        "SmoothL1LossOHEM",
+    }
     assert having("higher_is_better") == {"Accuracy"}
     assert having("learns_labels") <= having("compares")
     assert having("compares") - having("loss") == {"Accuracy"}
-    assert having("loss") - having("compares") == {"ContrastiveLoss", "MultiBoxLoss"}
+    assert having("loss") - having("compares") == {
+        "ContrastiveLoss",
+        "MultiBoxLoss",
+        "TripletLoss",
+    }

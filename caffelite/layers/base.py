@@ -154,6 +154,8 @@ class Layer:
     else? (No where chance, running statistics or a place in the data have a part.)"""
     overwrites: ClassVar[bool] = False
     """Does the backward pass write the parameters' gradients while `gradients.fresh` is true?"""
+    by_rule: ClassVar[tuple[int, ...]] = ()
+    """Numbers of the parameters whose diff is a rule of its own, not the objective's gradient."""
     lasting: ClassVar[bool] = False
     """Do the tops keep their values from pass to pass? (Then no layer may overwrite them.)"""
     dynamic: ClassVar[bool] = False

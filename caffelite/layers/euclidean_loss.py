@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class EuclideanLoss(LossLayer):
 
     learns_labels = True
     backward_reads = ()
-    cases = (
+    cases: ClassVar[tuple[Case, ...]] = (
         Case(
             'type: "EuclideanLoss"',
             {"a": [[1.0, 2.0], [3.0, 4.0]], "b": [[1.0, 0.0], [0.0, 4.0]]},

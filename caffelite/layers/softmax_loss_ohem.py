@@ -18,7 +18,9 @@ class SoftmaxWithLossOHEM(SoftmaxWithLoss):
     """As SoftmaxWithLoss; a third top, if named, is −ln p of each sample's label, 0 where the label
     is ignored. It passes no gradient on: hard examples are chosen by it (BoxAnnotatorOHEM).
 
-    Gradient and shapes: as SoftmaxWithLoss; the third top is like the labels.
+    Gradient and shapes: as SoftmaxWithLoss; the third top is like the scores with one value along
+    the class axis, so that it goes with SmoothL1LossOHEM's second top. The fork gives it the
+    labels' shape, which there is the same: R-FCN's labels are (N, 1, 1, 1).
     Source: Shrivastava, Gupta and Girshick 2016, OHEM; Dai et al. 2016, R-FCN.
     """
 
@@ -32,7 +34,7 @@ class SoftmaxWithLossOHEM(SoftmaxWithLoss):
             {
                 "loss": (math.log(4 / 3) + math.log(2)) / 4,
                 "p": [[0.25, 0.75], [0.5, 0.5], [0.5, 0.5]],
-                "each": [math.log(4 / 3), math.log(2), 0.0],
+                "each": [[math.log(4 / 3)], [math.log(2)], [0.0]],
             },
             gradient=False,  # the third top passes none
         ),
@@ -45,7 +47,9 @@ class SoftmaxWithLossOHEM(SoftmaxWithLoss):
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         loss, *rest = super().reshape(bottom)
-        return [loss, *rest[:1], bottom[1]][: max(1, len(self.spec.top))]
+        scores, axis = bottom[0], self._axis
+        each = (*scores[:axis], 1, *scores[axis + 1 :])
+        return [loss, *rest[:1], each][: max(1, len(self.spec.top))]
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         super().forward(bottom, top[:2])

@@ -191,7 +191,9 @@ class _Bench:
             for i, (blob, use) in enumerate(zip(layer.params, uses)):
                 if use.param not in seen:
                     self.blobs[f"{layer.name}[{i}]"] = blob
-                    self.learned += [f"{layer.name}[{i}]"] * layer.learns[i]
+                    self.learned += [f"{layer.name}[{i}]"] * (
+                        layer.learns[i] and i not in layer.by_rule
+                    )
                 seen.add(use.param)
         self.values = {name: blob.data.copy() for name, blob in self.blobs.items()}
         self.streams = net.streams.state()

@@ -121,3 +121,47 @@ def test_region_proposals_in_a_deploy_net() -> None:
     assert rois.shape[1] == 5 and 1 < len(rois) <= 108
     assert rois[:, 1:].min() >= 0 and rois[:, 3].max() <= 63 and rois[:, 4].max() <= 47
     assert net.blobs["y"].data.shape == (len(rois), 2, 3, 3)
+
+
+def test_the_centres_move_to_their_samples() -> None:
+    """CenterLoss's rule, (Σ c − x)/(1 + k), whatever the loss weight; the features' gradient."""
+    net = caffelite.Net(
+        parse_net(
+            'force_backward: true input: "x" input_shape { dim: 3 dim: 1 } input: "label" '
+            'input_shape { dim: 3 } layer { name: "c" type: "CenterLoss" bottom: "x" '
+            'bottom: "label" top: "loss" loss_weight: 6 center_loss_param { num_output: 3 } }'
+        ),
+        caffelite.TRAIN,
+    )
+    net.params["c"][0].data[...] = [[1.0], [0.0], [5.0]]
+    net.blobs["x"].data[...] = [[2.0], [4.0], [-1.0]]
+    net.blobs["label"].data[...] = [0, 0, 1]
+    net.forward()
+    net.backward()
+    assert net.blobs["loss"].data == pytest.approx((1 + 9 + 1) / 6)
+    np.testing.assert_allclose(net.params["c"][0].diff, [[-4 / 3], [1 / 2], [0]], rtol=1e-6)
+    np.testing.assert_allclose(net.blobs["x"].diff, [[2], [6], [-2]], rtol=1e-6)
+
+
+def test_the_losses_of_hard_examples_add_up() -> None:
+    """R-FCN's end: the losses of each region, of its class and of its box, go into one Eltwise."""
+    net = caffelite.Net(
+        parse_net(
+            'input: "score" input_shape { dim: 3 dim: 2 dim: 1 dim: 1 } '
+            'input: "label" input_shape { dim: 3 } '
+            'input: "box" input_shape { dim: 3 dim: 8 dim: 1 dim: 1 } '
+            'input: "target" input_shape { dim: 3 dim: 8 } '
+            'layer { name: "c" type: "SoftmaxWithLossOHEM" bottom: "score" bottom: "label" '
+            'top: "a" top: "p" top: "each_class" } '
+            'layer { name: "b" type: "SmoothL1LossOHEM" bottom: "box" bottom: "target" top: "l" '
+            'top: "each_box" } '
+            'layer { name: "e" type: "Eltwise" bottom: "each_class" bottom: "each_box" '
+            'top: "each" }'
+        ),
+        caffelite.TRAIN,
+    )
+    net.blobs["target"].data[1, 0] = 3
+    net.forward()
+    np.testing.assert_allclose(
+        net.blobs["each"].data.ravel(), np.log(2) + np.array([0, 2.5, 0]), rtol=1e-6
+    )

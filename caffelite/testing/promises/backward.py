@@ -33,7 +33,9 @@ def gradient_results(bench: Bench) -> list[Result]:
 
     checked = [(f"bottom {i}", bench.bottom[i], bench.bottom_diff[i]) for i in bench.differentiable]
     checked += [
-        (f"parameter {i}", bench.start_params[i], layer.params[i].diff) for i in bench.learned
+        (f"parameter {i}", bench.start_params[i], layer.params[i].diff)
+        for i in bench.learned
+        if i not in layer.by_rule
     ]
     checked = [(name, x, gradient.copy()) for name, x, gradient in checked]
     return [compare(name, f, x, g, rng, magnitude=magnitude) for name, x, g in checked]
@@ -62,7 +64,7 @@ def every_gradient_has_a_case(subjects: Sequence[Subject]) -> None:
     for subject in subjects:
         bench = subject.bench()
         names = {f"bottom {i}" for i in bench.differentiable}
-        names |= {f"parameter {i}" for i in bench.learned}
+        names |= {f"parameter {i}" for i in bench.learned if i not in bench.layer.by_rule}
         exists |= names
         checked |= names if subject.case.gradient else set()
     needs(exists, "has no gradient to pass and nothing to learn")
