@@ -130,11 +130,15 @@ class DataError(CaffeliteError):
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """The name that a misspelt one is likely to be: case is forgiven first, then small slips."""
+    """The name that a misspelt one is likely to be: case is forgiven first, then
+    an ending that is left out, then small slips."""
     names = list(known)
     folded = {name.casefold(): name for name in reversed(names)}
     if word.casefold() in folded and folded[word.casefold()] != word:
         return folded[word.casefold()]
+    longer = [n for n in folded if n.startswith(word.casefold()) and n != word.casefold()]
+    if len(word) > 3 and longer:
+        return folded[min(longer, key=len)]
     close = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.6)
     return folded[close[0]] if close else None
 

@@ -57,12 +57,12 @@ def _refuse_the_other(block: Block, cls: type[Message], name: str) -> None:
         return
     if cls is NetParameter and is_solver(block):
         problem = Problem(
-            f"{name}: this is a solver file, where a net is wanted",
+            f"{name}: this is a solver file, where a net is expected",
             hint="the net is the file that it names; `caffelite train` takes the solver",
         )
     elif cls is SolverParameter and names & NetParameter.specs.keys():
         problem = Problem(
-            f"{name}: this is a net, where a solver file is wanted",
+            f"{name}: this is a net, where a solver file is expected",
             hint=f'a solver names its net, net: "{name}"; `caffelite test` takes the net',
         )
     else:

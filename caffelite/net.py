@@ -24,6 +24,7 @@ from caffelite.report.summary import Summary, summarise
 from caffelite.run.arena import Arena, ParamBlob
 from caffelite.run.blobs import blobs_of
 from caffelite.run.executor import Executor
+from caffelite.run.names import Named
 from caffelite.run.program import DIFF
 from caffelite.schema.common import Phase
 from caffelite.schema.net import NetParameter
@@ -123,7 +124,8 @@ class Net:
     @property
     def params(self) -> Mapping[str, Sequence[Blob]]:
         """Layer name to its parameters; layers without any are left out."""
-        return MappingProxyType({x.name: tuple(x.params) for x in self.layers if x.params})
+        params = {x.name: tuple(x.params) for x in self.layers if x.params}
+        return MappingProxyType(Named(params))
 
     @property
     def plan(self) -> Plan:
@@ -222,6 +224,8 @@ class Net:
         first = self._find_layer(start) if start else len(self.layers) - 1
         last = self._find_layer(end) if end else 0
         self._in_order(last, first, start, end)
+        if not executor.ran:
+            raise NetError(Problem("backward has no forward pass before it", hint="net.forward()"))
         for name, values in top_diffs.items():
             self._set_diff(name, values, first)
         executor.backward(first, last)

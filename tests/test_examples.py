@@ -65,9 +65,7 @@ def test_files_that_are_there_are_left_alone(
     monkeypatch.chdir(tmp_path)
     Path("spiral.net").write_text("mine")
     assert main(["new", "spiral"]) == 1
-    assert capsys.readouterr().err == (
-        "spiral.net: there is such a file already\n  --force replaces it\n"
-    )
+    assert capsys.readouterr().err == ("spiral.net: exists already\n  --force replaces it\n")
     assert Path("spiral.net").read_text() == "mine" and not Path("spiral.solver").exists()
     assert main(["new", "spiral", "--force"]) == 0
     assert Path("spiral.net").read_text() != "mine"

@@ -11,10 +11,12 @@ import pytest
 import caffelite
 from caffelite.cli import main
 from caffelite.errors import SnapshotError
+from caffelite.files import parse_net
 from caffelite.schema.binary import array_of, halved
 from caffelite.schema.common import BlobProto, BlobShape, RawType
 from caffelite.schema.net import NetParameter
 from caffelite.schema.wire import decode
+from caffelite.seal import verify_file
 from caffelite.weights import read_weights
 
 NET = """
@@ -84,3 +86,17 @@ def test_a_net_is_saved_and_read(tmp_path: Path, capsys: pytest.CaptureFixture[s
     with pytest.raises(SnapshotError, match="half precision is for"):
         net.save(str(tmp_path / "x.h5"), half=True)
     assert main(["upgrade", "--half", str(tmp_path / "n.net"), str(tmp_path / "m.net")]) == 1
+
+
+def test_upgrade_keeps_our_seal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net, half = str(tmp_path / "a.caffemodel"), str(tmp_path / "b.caffemodel")
+    caffelite.Net(parse_net(NET), caffelite.TEST, seed=1).save(net)
+    assert main(["upgrade", "--half", net, half]) == 0
+    said = capsys.readouterr().out
+    assert "left out" not in said and "already up to date" not in said
+    verify_file(half, required=True)
+    data = bytearray(Path(net).read_bytes())
+    data[len(data) // 2] ^= 1
+    Path(net).write_bytes(data)
+    assert main(["upgrade", net, half, "--force"]) == 1
+    assert "not as it was written" in capsys.readouterr().err

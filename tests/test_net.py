@@ -339,3 +339,18 @@ def test_a_field_of_the_data_that_has_moved_is_warned_of(caplog: pytest.LogCaptu
         parse_net(text.format(kind, message))
         assert ("scale in" in caplog.text) == warned
         assert "mirror in" not in caplog.text
+
+
+def test_backward_before_the_first_forward_is_refused() -> None:
+    net = small(TRAIN)
+    with pytest.raises(NetError, match="no forward pass before it"):
+        net.backward()
+
+
+def test_a_name_that_is_not_there_gets_a_suggestion() -> None:
+    net = small()
+    with pytest.raises(KeyError, match="did you mean"):
+        net.blobs["hh"]
+    with pytest.raises(KeyError, match='did you mean "ip1"'):
+        net.params["Ip1"]
+    assert net.blobs.get("hh") is None and "hh" not in net.blobs

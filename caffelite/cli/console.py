@@ -95,7 +95,7 @@ def use_device(args: argparse.Namespace) -> None:
     from caffelite.kernels import parallel
 
     if args.engine is not None:
-        set_engine(args.engine)
+        set_engine(args.engine, "--engine")
     if args.gpu is not None and args.device is not None:
         raise CaffeliteError(Problem("--gpu and --device are given together", expected="one"))
     if args.device is not None:
@@ -161,5 +161,5 @@ def refuse_overwriting(source: str, target: str, force: bool) -> None:
     if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
         problem = Problem(f"{target}: IN and OUT are the same file", hint="--force replaces it")
     else:
-        problem = Problem(f"{target}: there is such a file already", hint="--force replaces it")
+        problem = Problem(f"{target}: exists already", hint="--force replaces it")
     raise CaffeliteError(problem)

@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
     there = [path for path in files if path.exists()]
     if there and not args.force:
         raise CaffeliteError(
-            *(Problem(f"{path}: there is such a file already") for path in there[:-1]),
-            Problem(f"{there[-1]}: there is such a file already", hint="--force replaces it"),
+            *(Problem(f"{path}: exists already") for path in there[:-1]),
+            Problem(f"{there[-1]}: exists already", hint="--force replaces it"),
         )
     Path(args.folder).mkdir(parents=True, exist_ok=True)
     for path, text in files.items():

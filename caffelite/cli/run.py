@@ -38,6 +38,10 @@ def run(args: argparse.Namespace) -> int:
     """Run the script; its exit status."""
     from caffelite.pycaffe.script import run_script, user_frames
 
+    if args.script.endswith((".net", ".solver", ".prototxt")):
+        raise CaffeliteError(
+            Problem(f"{args.script}: this is a net or a solver", expected="a Python script")
+        )
     if args.opencv:
         mend_opencv()
     try:

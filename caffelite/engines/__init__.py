@@ -52,10 +52,11 @@ def engines() -> dict[str, Engine]:
     return found
 
 
-def set_engine(name: str) -> None:
+def set_engine(name: str, asked_by: str = "set_engine") -> None:
     """Use this engine for nets that are made from now on and not given one of their own; "auto":
-    choose for each. Raises CaffeliteError for a name that there is not."""
-    _check(name, "set_engine")
+    choose for each. Raises CaffeliteError, which begins with `asked_by`, for a name that there is
+    not."""
+    _check(name, asked_by)
     mode.request.engine = name
 
 

@@ -43,7 +43,7 @@ def threads() -> int:
 def set_threads(n: int | None) -> None:
     """Use `n` threads from now on; None: choose again, as at the start."""
     if n is not None and n < 1:
-        raise CaffeliteError(Problem(f"{n} threads", expected="1 or more"))
+        raise CaffeliteError(Problem(f"the number of threads is {n}", expected="1 or more"))
     _state.threads = n
 
 

@@ -19,10 +19,10 @@ from caffelite.net import Net as CoreNet
 from caffelite.pycaffe import batches, glog
 from caffelite.pycaffe.callbacks import Callback, Callbacks
 from caffelite.pycaffe.messages import net_source
-from caffelite.pycaffe.names import Named
 from caffelite.pycaffe.vectors import BlobVec, DtypeVec, IntVec, LayerVec, RawBlobVec, StringVec
 from caffelite.pycaffe.vectors import shown as shown_layer
 from caffelite.run.blobs import blobs_of
+from caffelite.run.names import Named
 from caffelite.seal import verify_file
 
 

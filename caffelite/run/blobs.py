@@ -10,6 +10,7 @@ import numpy as np
 
 from caffelite.blob import Array, Blob, Shape
 from caffelite.run.executor import Executor
+from caffelite.run.names import Named
 from caffelite.run.program import DIFF
 
 
@@ -59,4 +60,4 @@ def blobs_of(executor: Executor, free: bool = False) -> Mapping[str, Blob]:
     graph = executor.plan.graph
     fed = {v.name for n in graph.nodes if n.cls.fed for v in n.tops}
     blobs = {name: NetBlob(executor, name, free or name in fed) for name in graph.blobs}
-    return MappingProxyType(blobs)
+    return MappingProxyType(Named(blobs))

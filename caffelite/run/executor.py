@@ -64,7 +64,7 @@ class Executor:
         self._stale: set[int] = set()  # layers whose shapes may be about to change
         self._until = self._end  # the last layer of the pass that runs
         self._around: Around | None = None
-        self._ran = False
+        self.ran = False  # a forward pass, since the arrays were made
         self.placement = place(plan)
         self._keeping = Keeping(plan, self.placement)
         self.memory = Memory(self.placement, self.dtype)
@@ -152,7 +152,7 @@ class Executor:
             array[...] = old.reshape(shape)
         self.session.give(self.placement.shown(name), array)
         self._stale.update(range(last.first.maker.index, len(self.layers)))
-        self._ran, self._steady = False, None
+        self.ran, self._steady = False, None
 
     def _set_shape(self, version: Version, shape: Shape) -> None:
         """Let a blob have this shape for the passes that begin behind the layer that makes it."""
@@ -198,7 +198,7 @@ class Executor:
         lost = [v for v in versions if self.placement.owner[v] in self.memory.slot]
         if not lost:
             return
-        if self._ran:
+        if self.ran:
             self._keep_everything()
             return
         self._keeping.asked.update(lost)
@@ -214,7 +214,7 @@ class Executor:
         lost, graph = self.memory.slot, self.plan.graph
         if not lost:
             return
-        if not self._ran:
+        if not self.ran:
             self._allocate(self.session)
             return
         again = self._keeping.again(forward_program(self.placement, 0, self._end), lost)
@@ -226,7 +226,7 @@ class Executor:
         try:
             restore([self.session.look(value) for value in shown], before)
         except NetError:
-            self._ran = False
+            self.ran = False
             raise
 
     # Passes.
@@ -315,7 +315,7 @@ class Executor:
         steps = self._bound.get((part, False))
         if steps is None:
             steps = self._compile(part)
-        self._ran, self._until = True, part[2]
+        self.ran, self._until = True, part[2]
         if self._around is not None:
             self._around(part, self.program(part), partial(self._run_step, part))
             return

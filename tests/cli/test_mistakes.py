@@ -89,9 +89,9 @@ def test_a_misspelt_file_is_guessed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_net_and_a_solver_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
     Path("s.solver").write_text('net: "spiral.net" base_lr: 0.1\n')
     assert main(["train", "--solver", "spiral.net"]) == 1
-    assert "this is a net, where a solver file is wanted" in capsys.readouterr().err
+    assert "this is a net, where a solver file is expected" in capsys.readouterr().err
     assert main(["test", "--model", "s.solver", "--weights", "x"]) == 1
-    assert "this is a solver file, where a net is wanted" in capsys.readouterr().err
+    assert "this is a solver file, where a net is expected" in capsys.readouterr().err
 
 
 def test_a_file_may_be_meant_for_one_phase(capsys: pytest.CaptureFixture[str]) -> None:

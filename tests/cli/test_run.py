@@ -127,3 +127,11 @@ def test_opencv_gets_back_what_it_lacks(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(CaffeliteError, match="OpenCV is not installed"):
         mend_opencv()
+
+
+def test_a_net_is_not_a_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.net").write_text('name: "a"\n')
+    assert main(["run", "a.net"]) == 1
+    assert (
+        capsys.readouterr().err == "a.net: this is a net or a solver\n  expected a Python script\n"
+    )

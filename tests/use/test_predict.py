@@ -167,3 +167,13 @@ def test_places_count_for_scores_of_places() -> None:
     values = np.zeros((3, 2, 2))
     values[1, 0] = values[2, 1, 0] = values[1, 1, 1] = 1
     assert Prediction("x", values).top(2) == [(1, 0.75), (2, 0.25)]
+
+
+def test_without_the_data_the_stage_deploy_says_the_shape() -> None:
+    net = str(Path(caffelite.__file__).parents[1] / "nets" / "lenet.net")
+    caffelite.Net(net, caffelite.TEST, stages=["deploy"], seed=1).save("lenet.caffemodel")
+    Image.new("L", (90, 80)).save("photo.png")
+    predictor = Predictor(net, "lenet.caffemodel", first="photo.png")
+    assert predictor.net.blobs[predictor.input].shape == (1, 1, 28, 28)
+    (found,) = predictor(["photo.png"])
+    assert found.values.shape == (10,)

@@ -17,6 +17,7 @@ from caffelite.schema.solver import SolverParameter
 from caffelite.schema.sorts import net_in, solver_in
 from caffelite.schema.unknown import unknown_fields
 from caffelite.schema.wire import foreign
+from caffelite.seal import SIZE, seal, sealed_with, verify_file
 from caffelite.text import parse, read_source
 
 Definition = Union[NetParameter, SolverParameter]
@@ -37,10 +38,12 @@ def run(args: argparse.Namespace) -> int:
         upgraded, done = legacy.upgrade_net(message)
     if args.half:
         _halve(upgraded, target)
-    for line in done or ["already up to date"]:
+    for line in done or ([] if args.half else ["already up to date"]):
         print(f"{source}: {line}")
     if target.endswith(BINARY):
         data = encode(upgraded)
+        if source.endswith(BINARY) and sealed_with(source):  # other programs' files have none
+            data += seal(data)
     else:
         if source.endswith(BINARY):
             notes += _without_parameters(upgraded)
@@ -90,6 +93,9 @@ def has_comments(text: str) -> bool:
 def _read_binary(path: str) -> tuple[Definition, list[str]]:
     legacy.declare()
     data = read_bytes(path)
+    if sealed_with(path):
+        verify_file(path)
+        data = data[:-SIZE]
     if not data:
         raise SnapshotError(f"{path}: this is {EMPTY.name}")
     what = foreign(data)
