@@ -1,4 +1,4 @@
-"""Is what the README says of this project still so? Ends with 1 if not.
+"""Is what the README and the guides say of this project still so? Ends with 1 if not.
 
 python tools/claims.py          measure, and compare
 python tools/claims.py --fix    and write the counts that are measured into the README
@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 README = ROOT / "README.md"
+GUIDES = ROOT / ".github" / "guides"
 LONGEST = 400
 """Lines of a file of code."""
 
@@ -68,8 +69,10 @@ def mistakes(readme: str) -> Iterator[str]:
     """All that is not so."""
     yield from (wrong for count in COUNTS if (wrong := count.compare(readme)))
     yield from unnamed_commands(readme)
-    yield from unknown_extras(readme)
-    yield from missing_files(readme)
+    guides = (path.read_text(encoding="utf-8") for path in sorted(GUIDES.glob("*.md")))
+    for text in (readme, *guides):
+        yield from unknown_extras(text)
+        yield from missing_files(text)
     for path in [*(ROOT / "caffelite").rglob("*.py"), *(ROOT / "tools").rglob("*.py")]:
         if _lines(path) > LONGEST:
             yield f"{path.relative_to(ROOT)} has more than {LONGEST} lines"
@@ -96,7 +99,7 @@ def unknown_extras(readme: str) -> Iterator[str]:
     for names in re.findall(r'"(?:\.|caffelite)\[([a-z,]+)\]"', readme):
         for name in names.split(","):
             if name not in there:
-                yield f"the README installs the extra {name}, which there is not"
+                yield f"README or guides install the extra {name}, which there is not"
 
 
 def missing_files(readme: str) -> Iterator[str]:
@@ -105,7 +108,7 @@ def missing_files(readme: str) -> Iterator[str]:
         set(re.findall(r"(?<![\w./])(?:nets|solvers|tools|\.github)/[\w./]+\w", readme))
     ):
         if not (ROOT / name).exists():
-            yield f"the README names {name}, which is not there"
+            yield f"README or guides name {name}, which is not there"
 
 
 def _lines(path: Path) -> int:
