@@ -224,10 +224,10 @@ class Net:
         first = self._find_layer(start) if start else len(self.layers) - 1
         last = self._find_layer(end) if end else 0
         self._in_order(last, first, start, end)
-        if not executor.ran:
-            raise NetError(Problem("backward has no forward pass before it", hint="net.forward()"))
         for name, values in top_diffs.items():
             self._set_diff(name, values, first)
+        if not executor.ran:
+            raise NetError(Problem("backward has no forward pass before it", hint="net.forward()"))
         executor.backward(first, last)
         names = [*([] if end else self.inputs), *asked]
         node = self.plan.graph.nodes[last]

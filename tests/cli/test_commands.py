@@ -104,7 +104,7 @@ class TestTrain:
         ("how", "message"),
         [
             (["--engine", "nunpy"], 'did you mean "numpy"?'),
-            (["--threads", "0"], "0 threads"),
+            (["--threads", "0"], "number of threads is 0"),
             (["-gpu", "0,1"], '-gpu "0,1"'),
             (["-gpu", "0", "--device", "cpu"], "--gpu and --device are given together"),
         ],
