@@ -303,13 +303,13 @@ class Executor:
         bound()
 
     @one_thread
-    def forward(self, start: int = 0, end: int | None = None) -> None:
-        """Run the layers `start` to `end` forward."""
-        if self._steady is not None and start == 0 and end is None:
+    def forward(self, start: int | None = None, end: int | None = None) -> None:
+        """Run the layers `start` to `end` forward; all where neither is given."""
+        if self._steady is not None and start is None and end is None:
             for step in self._steady:
                 step()
             return
-        part = (FORWARD, start, self._end if end is None else end)
+        part = (FORWARD, start or 0, self._end if end is None else end)
         if self._stale:
             self._follow(part[1], part[2])
         steps = self._bound.get((part, False))
@@ -344,9 +344,9 @@ class Executor:
                 layer.top_shapes = [self.plan.shapes[v] for v in node.tops]
 
     @one_thread
-    def backward(self, start: int | None = None, end: int = 0) -> None:
+    def backward(self, start: int | None = None, end: int | None = None) -> None:
         """Run the layers `start` down to `end` backward."""
-        part = (BACKWARD, self._end if start is None else start, end)
+        part = (BACKWARD, self._end if start is None else start, end or 0)
         for lender in self.arena.lenders:
             lender.settle()
         fresh = self.arena.cleared and self._around is None

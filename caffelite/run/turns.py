@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec
+from typing import TYPE_CHECKING
 
 from caffelite.errors import NetError, Problem
 
 if TYPE_CHECKING:
     from caffelite.run.executor import Executor
 
-P = ParamSpec("P")
-
 
 def one_thread(
-    run: Callable[Concatenate[Executor, P], None],
-) -> Callable[Concatenate[Executor, P], None]:
+    run: Callable[[Executor, int | None, int | None], None],
+) -> Callable[..., None]:
     """A pass that is refused, with NetError, while another thread is in one."""
 
     @wraps(run)
-    def guarded(self: Executor, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        if not self.turn.acquire(blocking=False):
+    def guarded(self: Executor, start: int | None = None, end: int | None = None) -> None:
+        if not self.turn.acquire(False):
             raise NetError(
                 Problem(
                     "the net is running in another thread; its blobs hold one batch",
@@ -30,7 +28,7 @@ def one_thread(
                 )
             )
         try:
-            run(self, *args, **kwargs)
+            run(self, start, end)
         finally:
             self.turn.release()
 

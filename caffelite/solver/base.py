@@ -165,7 +165,7 @@ class Solver:
         for start, _ in self._callbacks:
             start()
         self._tell(self._read(self._gradients()), timetable)
-        if self.param.debug_info:
+        if timetable.debug:
             for line in debug.lines(self.net):
                 self.monitor.on_note(line)
         for _, gradient_ready in self._callbacks:
