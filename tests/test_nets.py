@@ -25,6 +25,7 @@ from caffelite.schema.binary import write_blob
 from caffelite.schema.common import Phase
 from caffelite.schema.datum import Datum
 from caffelite.schema.wire import encode
+from caffelite.solver import get_solver
 
 ROOT = Path(__file__).parents[1]
 NETS = sorted((ROOT / "nets").glob("*.net"))
@@ -132,6 +133,15 @@ PUBLISHED = [
         + 25 * (4 * (9 * 48 + 1) + (6 + 6) * (9 * 64 + 1)),
         "3x3 convolutions, scale and shift, Normalize's scale, 4 + 21 filters for each box",
     ),
+    (
+        "ssd_shapes",
+        TRAIN,
+        (),
+        9 * (3 * 16 + 16 * 32 + 32 * 48 + 48 * 64 + 3 * 64 * 64)
+        + 2 * (16 + 32 + 48 + 4 * 64)
+        + 8 * 4 * ((9 * 48 + 1) + 2 * (9 * 64 + 1)),
+        "3x3 convolutions, scale and shift, 4 + 4 filters for each box",
+    ),
 ]
 
 
@@ -223,6 +233,26 @@ def test_a_step_down_the_gradient_lowers_the_loss(name: str) -> None:
         for blob in blobs.values():  # to first order, one per cent of the loss
             blob.data[...] -= 0.01 * losses[0] / squares * blob.diff
     assert 0.9 * losses[0] < losses[1] < losses[0]
+
+
+def test_a_detector_learns_and_is_tested(tmp_path: Path) -> None:
+    """The whole way: shapes, matches, loss, update; detections, judgement, mAP."""
+    text = re.sub(
+        r"samples: 500 batch_size: 50", "samples: 4 batch_size: 4", path("ssd_shapes").read_text()
+    )
+    (tmp_path / "n.net").write_text(re.sub("batch_size: 16", "batch_size: 8", text))
+    solver = (ROOT / "solvers" / "ssd_shapes.solver").read_text(encoding="utf-8")
+    solver = re.sub("test_iter: 10", "test_iter: 1", solver.replace("../nets/ssd_shapes", "n"))
+    (tmp_path / "s.solver").write_text(solver.replace('"ssd_shapes"', f'"{tmp_path}/s"'))
+    run = get_solver(str(tmp_path / "s.solver"))
+    losses = []
+    for _ in range(12):
+        run.step(1)
+        losses.append(float(run.net.blobs["loss"].data))
+    assert np.mean(losses[-3:]) < 0.75 * np.mean(losses[:3])
+    found = run.test()
+    assert list(found) == ["mAP", "mAP_class1", "mAP_class2", "mAP_class3"]
+    assert all(0 <= float(value) <= 1 for value in found.values())
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--worst", metavar="N", type=int, default=5, help="mistakes to show (default: 5)"
     )
     parser.add_argument("--labels", metavar="FILE", help="the names of the classes, one a line")
+    parser.add_argument(
+        "--ap-version",
+        choices=["11point", "MaxIntegral", "Integral"],
+        help="of detectors: which mean average precision (default: Integral)",
+    )
+    parser.add_argument(
+        "--per-class", action="store_true", help="of detectors: each class's precision too"
+    )
     parser.add_argument("--level", type=int, default=0, help="the net's level")
     parser.add_argument("--stage", default="", help="stages, separated by commas")
     parser.add_argument(
@@ -76,7 +84,8 @@ def run(args: argparse.Namespace) -> int:
     load_plugins(args)
     from caffelite.cli.stopping import Stopping
     from caffelite.errors import CaffeliteError, Problem
-    from caffelite.solver.testing import mean_outputs
+    from caffelite.solver.precision import Scoring
+    from caffelite.solver.testing import mean_outputs, tallied
     from caffelite.use.classes import Judged
     from caffelite.use.shown import class_names
 
@@ -91,10 +100,14 @@ def run(args: argparse.Namespace) -> int:
         raise CaffeliteError(
             Problem(f"{option}: the net holds no scores of classes against labels")
         )
+    if (args.ap_version or args.per_class) and not tallied(net):
+        option = "--ap-version" if args.ap_version else "--per-class"
+        raise CaffeliteError(Problem(f"{option}: the net judges no detections"))
+    scoring = Scoring(args.ap_version or "Integral", args.per_class)
     names = class_names(args.labels, len(judged.confusion)) if judged and args.labels else []
     with Stopping("stopping after this batch") as stopping:
         each = _Each(args, judged, count)
-        outputs, loss = mean_outputs(net, count, each, lambda: stopping.asked)
+        outputs, loss = mean_outputs(net, count, each, lambda: stopping.asked, scoring)
         each.end()
     found = judged.result(names) if judged is not None else None
     shown_loss = loss if any(net.blob_loss_weights.values()) else None

@@ -145,6 +145,8 @@ class Layer:
     higher_is_better: ClassVar[bool | None] = None
     """Of a top that says how good a net is: is a higher value better? None: it says no such thing,
     or the objective says it."""
+    tallies: ClassVar[bool] = False
+    """Are the top's rows judged detections, of which a test makes one number for all batches?"""
     source: ClassVar[bool] = False
     """Does it make data from nothing? (Then there is no gradient to pass.)"""
     fed: ClassVar[bool] = False

@@ -64,9 +64,6 @@ _NONE: dict[str, dict[str, str]] = {
         "SolverParameter": "engine test_offset",
         "DataParameter": "side",
     },
-    "the SSD fork": {
-        "SolverParameter": "eval_type ap_version show_per_class_result",
-    },
     "the fork of C3D": {
         "ImageDataParameter": "show_data",
         "DataParameter": "show_data",
@@ -120,6 +117,7 @@ _ALWAYS: dict[str, dict[str, str]] = {
     },
     "the SSD fork": {
         "TransformationParameter": "resize_param crop_h crop_w",
+        "DetectionEvaluateParameter": "resize_param",
     },
     "yjxiong's fork": {
         "TransformationParameter": "is_flow stride upper_size upper_height upper_width",
@@ -206,7 +204,7 @@ def unfollowed(message: Message) -> list[Problem]:
 
 
 _TYPES = {
-    "the SSD fork (weiliu89/caffe)": "AnnotatedData DetectionEvaluate VideoData",
+    "the SSD fork (weiliu89/caffe)": "AnnotatedData VideoData",
     "MS-CNN and Cascade R-CNN (zhaoweicai)": "BoxGroupOutput DecodeBBox BboxAccuracy "
     "ProposalTarget DetectionAccuracy DetectionLoss ImageGtData DetectionGroupAccuracy "
     "DetectionGroupLoss DetectionData FrcnnOutput EvalData ScaleRoute HardMining",

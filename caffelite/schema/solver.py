@@ -166,6 +166,21 @@ class SolverParameter(Message):
     )
 
     # Forks' fields, with the numbers of the forks where Caffe's own leave them free.
+    eval_type: str = field(
+        20041,
+        "string",
+        default="classification",
+        doc='SSD (there 41): "detection" where test nets end in DetectionEvaluate',
+    )
+    ap_version: str = field(
+        20042,
+        "string",
+        default="Integral",
+        doc="SSD (there 42): the average precision: 11point, MaxIntegral or Integral",
+    )
+    show_per_class_result: bool = field(
+        44, "bool", default=False, doc="SSD: show each class's average precision too"
+    )
     stagelr: list[float] = repeated(150, "float", doc="the rates of the stages (multifixed)")
     stageiter: list[int] = repeated(151, "int32", doc="the iterations they end at (multifixed)")
     larc: bool = field(49, "bool", default=False, doc="NVCaffe: a rate of its own per parameter")

@@ -21,6 +21,7 @@ from caffelite.solver import debug, lengths, resume
 from caffelite.solver.diagnosis import diagnose
 from caffelite.solver.job import Job, load_job
 from caffelite.solver.monitor import LineMonitor, Monitor, Output
+from caffelite.solver.precision import Scoring
 from caffelite.solver.rules import RULES, Rule, find_rule
 from caffelite.solver.stopping import Watch
 from caffelite.solver.testing import mean_outputs, outputs_of
@@ -249,7 +250,9 @@ class Solver:
     def test(self, index: int = 0) -> dict[str, Array]:
         """Run one test net over its batches; the mean of every output."""
         each = partial(self._test_goes_on, index)
-        outputs, loss = mean_outputs(self.test_nets[index], self.test_iter[index], each)
+        scoring = Scoring(self.param.ap_version, self.param.show_per_class_result)
+        net, count = self.test_nets[index], self.test_iter[index]
+        outputs, loss = mean_outputs(net, count, each, scoring=scoring)
         shown = loss if self.param.test_compute_loss else None
         self.monitor.on_test(self.iter, index, shown, outputs)
         return {output.name: output.values for output in outputs}

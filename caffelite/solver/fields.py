@@ -79,7 +79,7 @@ def field_notes(param: SolverParameter, rule: type[Rule]) -> list[str]:
     policy = f'lr_policy: "{param.lr_policy}"'
     needs = POLICIES[param.lr_policy][1] if param.lr_policy in POLICIES else ()
     of_policies = {name for _, names in POLICIES.values() for name in names} - {"max_iter"}
-    of_policies |= {"power"} if param.lr_policy != "poly" else set()
+    of_policies = of_policies - {"power"} if param.lr_policy == "poly" else of_policies | {"power"}
     idle: dict[str, str] = {}
     if reads is not None:
         rule_fields = RULE_FIELDS.keys() - set(reads) - {"momentum"}

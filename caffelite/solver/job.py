@@ -31,10 +31,11 @@ from caffelite.solver import lengths, stopping
 from caffelite.solver.fields import check_numbers, check_rule, field_notes
 from caffelite.solver.mistakes import Mistakes, joined
 from caffelite.solver.policies import learning_rate
+from caffelite.solver.precision import check_scoring
 from caffelite.solver.rules import Rule, find_rule
 from caffelite.solver.sources import Reader, Source, test_sources, train_source
 from caffelite.solver.stopping import Watched, find_watched
-from caffelite.solver.testing import DataSize, data_size
+from caffelite.solver.testing import DataSize, data_size, tallied
 from caffelite.streams import Streams
 
 ASSUMED = DataSize("", 10_000, 100)
@@ -263,6 +264,7 @@ class _Planner:
                 tests.append(self._net(test, Phase.TEST, asked, f"test{i}/", watched))
             if watches:
                 stopping.check_net(param, len(sources))
+            check_scoring(param, [tallied(test.plan) for test in tests if test is not None])
         return train, tests
 
     def _net(

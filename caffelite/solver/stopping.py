@@ -125,7 +125,7 @@ def find_watched(param: SolverParameter, plan: Plan) -> Watched:
         )
     version = plan.graph.blobs[name]
     count = math.prod(plan.shapes[version])
-    if count != 1:
+    if count != 1 and not plan.layers[version.maker.index].tallies:
         raise SolverError(
             Problem(
                 f'output "{name}" cannot be watched: it has {count} values',

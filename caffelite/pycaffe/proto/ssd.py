@@ -231,17 +231,6 @@ class EmitConstraint(Message):
 # Layers.
 
 
-class DetectionEvaluateParameter(Message):
-    """How detections are scored."""
-
-    num_classes: int = field(1, "uint32")
-    background_label_id: int = field(2, "uint32", default=0)
-    overlap_threshold: float = field(3, "float", default=0.5)
-    evaluate_difficult_gt: bool = field(4, "bool", default=True)
-    name_size_file: str = field(5, "string")
-    resize_param: ResizeParameter = field(6, ResizeParameter)
-
-
 def _added(**specs: FieldSpec) -> dict[str, FieldSpec]:
     for name, spec in specs.items():
         spec.name = name
@@ -251,7 +240,6 @@ def _added(**specs: FieldSpec) -> dict[str, FieldSpec]:
 FIELDS: dict[str, dict[str, FieldSpec]] = {
     "LayerParameter": _added(
         annotated_data_param=FieldSpec(200, AnnotatedDataParameter),
-        detection_evaluate_param=FieldSpec(205, DetectionEvaluateParameter),
         video_data_param=FieldSpec(207, VideoDataParameter),
     ),
     "TransformationParameter": _added(
@@ -264,13 +252,8 @@ FIELDS: dict[str, dict[str, FieldSpec]] = {
         expand_param=FieldSpec(14, ExpansionParameter),
     ),
     "SaveOutputParameter": _added(resize_param=FieldSpec(7, ResizeParameter)),
-    # 41 and 42, the fork's numbers of the first two, are layer_wise_reduce and weights in Caffe
-    "SolverParameter": _added(
-        eval_type=FieldSpec(20041, "string", "classification"),
-        ap_version=FieldSpec(20042, "string", "Integral"),
-        plateau_winsize=FieldSpec(43, "int32", repeated=True),
-        show_per_class_result=FieldSpec(44, "bool", False),
-    ),
+    "DetectionEvaluateParameter": _added(resize_param=FieldSpec(6, ResizeParameter)),
+    "SolverParameter": _added(plateau_winsize=FieldSpec(43, "int32", repeated=True)),
     "SolverState": _added(
         minimum_loss=FieldSpec(5, "float", 1e38),
         iter_last_event=FieldSpec(6, "int32", 0),
