@@ -150,7 +150,7 @@ def reading(
     except CaffeliteError:
         raise
     except FileNotFoundError:
-        raise error(f"{name} is missing") from None
+        raise error(f"{name}: no such file") from None
     except MemoryError:
         raise error(f"{name} needs more memory than there is") from None
     except OSError as problem:
