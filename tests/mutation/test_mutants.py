@@ -1,0 +1,86 @@
+"""The mutants are small mistakes in what the code does. The long run: python -m tests.mutation"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from .__main__ import ROOMS, key, reasons, report, sample
+from .mutants import Mutant, mutants_of
+from .trials import ROOT, Result, Workshop
+
+CODE = '''"""One + two."""
+
+cases = (1, 2)
+
+def grow(x: "1 + 1", most: int = 7) -> int:
+    """x + 1."""
+    if not x or x < 3:
+        raise ValueError(f"{x + 1} is too small")
+    self.fail("3 < 4", 5)
+    self.put(x)
+    x += 2.5
+    return min(x, most) // most
+'''
+
+
+def test_mistakes_are_made_in_what_the_code_does_alone(tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text(CODE)
+    mutants = mutants_of(tmp_path, "code.py")
+    assert [(m.line, m.change) for m in mutants] == [
+        (5, "7 -> (8)"),
+        (7, "not x or x < 3 -> True"),
+        (7, "not x or x < 3 -> False"),
+        (7, "not x or x < 3 -> (not x and x < 3)"),
+        (7, "not x -> (x)"),
+        (7, "x < 3 -> (x <= 3)"),
+        (7, "3 -> (4)"),
+        (9, 'self.fail("3 < 4", 5) -> pass'),
+        (10, "self.put(x) -> pass"),
+        (11, "x += 2.5 -> x -= 2.5"),
+        (11, "2.5 -> (3.5)"),
+        (12, "return min(x, most) // most -> return None"),
+        (12, "min(x, most) // most -> (min(x, most) * most)"),
+        (12, "min -> max"),
+    ]
+    assert {m.where for m in mutants} == {"grow"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_mutant_is_a_program_of_its_own(room: str) -> None:
+    for mutant in sample([room], seed=0, count=20, part="base" if room == "layers" else "s.py"):
+        source = (ROOT / mutant.path).read_bytes()
+        assert ast.dump(ast.parse(mutant.applied(source))) != ast.dump(ast.parse(source)), mutant
+
+
+def test_a_seed_draws_the_same_mutants() -> None:
+    plan = sample(["plan"], 1, 3, "sharing")
+    assert plan == sample(["plan"], 1, 3, "sharing") != sample(["plan"], 2, 3, "sharing")
+
+
+def test_reasons_are_of_mutants_that_there_are() -> None:
+    paths = {path for path, _, _ in reasons()}
+    known = {key(mutant) for path in paths for mutant in mutants_of(ROOT, path)}
+    assert not reasons().keys() - known, "its code has changed: is the reason still one?"
+    assert all(reasons().values())
+
+
+def test_a_mistake_is_caught_and_the_file_is_as_before(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    mutants = mutants_of(ROOT, "caffelite/run/turns.py")
+    mutant = next(m for m in mutants if m.after == "return None")
+    before = (workshop.root / mutant.path).read_bytes()
+    workshop.tests_of = lambda _: [["tests/run/test_turns.py"]]  # type: ignore[method-assign]
+    result = workshop.try_out(mutant, wide=False)
+    assert result.caught and "tests/run/test_turns.py" in result.by
+    assert (workshop.root / mutant.path).read_bytes() == before
+
+
+def test_less_than_nine_in_ten_are_too_few(capsys: pytest.CaptureFixture[str]) -> None:
+    mutant = Mutant("caffelite/plan/graph.py", 7, "f", 0, 1, "a", "b")
+    caught, missed = Result(mutant, True, "a test"), Result(mutant, False)
+    assert report([caught] * 9 + [missed], 0) == 0
+    assert report([caught] * 8 + [missed], 0) == 1
+    assert "caffelite/plan/graph.py:7: f: a -> b" in capsys.readouterr().out
