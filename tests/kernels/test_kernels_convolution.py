@@ -186,6 +186,17 @@ def test_weight_and_bias_gradients_accumulate() -> None:
     np.testing.assert_allclose(dbias, 1 + problem.dout.sum(axis=(0, 2, 3)))
 
 
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_no_images_are_no_mistake(kernel: int) -> None:
+    x, out = np.zeros((0, 2, 9, 9)), np.zeros((0, 4, 9, 9))
+    weights, window = np.ones((4, 2, kernel, kernel)), Window.of((kernel, kernel), pad=kernel // 2)
+    kernels.conv_forward(x, weights, None, out, window)
+    kernels.conv_backward_data(out, weights, x, window)
+    gradient = np.ones_like(weights)
+    kernels.conv_backward_weights(x, out, gradient, window)
+    assert (gradient == 1).all()
+
+
 def test_add_bias() -> None:
     out = np.zeros((2, 3, 2, 2))
     kernels.add_bias(out, np.array([1.0, 2.0, 3.0]))

@@ -181,8 +181,10 @@ def test_stochastic_test_phase_is_the_expected_draw() -> None:
     assert np.isclose(out[1, 1, 3, 1], (part**2).sum() / part.sum())
 
 
-def test_stochastic_test_phase_gradient() -> None:
+@pytest.mark.parametrize("scale", [1.0, 0.02])
+def test_stochastic_test_phase_gradient(scale: float) -> None:
     problem = Problem(GEOMETRIES["3/2 ceil"], low=0.1)
+    problem.x *= scale
     dx = np.empty_like(problem.x)
     kernels.stochastic_pool_test_backward(problem.x, problem.dout, dx, problem.window)
     direction = np.random.default_rng(4).standard_normal(problem.x.shape)

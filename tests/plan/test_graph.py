@@ -136,3 +136,22 @@ class TestMistakes:
         text = DATA.replace(" top", " include { phase: TRAIN } top")
         assert refusal(text) == ["the net has no layers in phase TEST"]
         assert refusal('name: "x"') == ["the net has no layers"]
+
+
+@pytest.mark.parametrize(
+    ("count", "listed"),
+    [
+        (1, '"b1"'),
+        (6, '"b1", "b2", "b3", "b4", "b5", "b6"'),
+        (7, '..., "b2", "b3", "b4", "b5", "b6", "b7"'),
+    ],
+)
+def test_where_a_bottom_is_missing_the_last_six_blobs_are_named(count: int, listed: str) -> None:
+    text = "".join(
+        f'layer {{ name: "{n}" type: "Input" top: "b{n}" input_param {{ shape {{ dim: 1 }} }} }}'
+        for n in range(1, count + 1)
+    )
+    with pytest.raises(NetError) as caught:
+        graph(text + relu("quite_another", "y"))
+    (problem,) = caught.value.problems
+    assert problem.expected == f"a top of an earlier layer: {listed}"

@@ -87,6 +87,14 @@ def test_mistakes_in_solver_and_nets_are_said_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_where_snapshots_go_matters_only_to_who_takes_some(tmp_path: Path) -> None:
+    prefix = 'snapshot_prefix: "no_such_folder/run"\n'
+    load_job(write(tmp_path, GOOD + prefix, LINE))
+    path = write(tmp_path, GOOD + prefix + "snapshot: 5", LINE)
+    with pytest.raises(CaffeliteError, match="no_such_folder"):
+        load_job(path)
+
+
 def test_a_run_to_the_end_needs_an_end(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD.replace("max_iter: 10", ""), LINE)
     load_job(path)  # to be stepped by hand

@@ -1,0 +1,94 @@
+"""Nets whose data is not here: what is wrong whatever the data, and what the text says of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from caffelite.errors import NetError
+from caffelite.files import parse_net
+from caffelite.layers.base import Context
+from caffelite.plan.build import Plan
+from caffelite.plan.graph import state_for
+from caffelite.plan.outline import assumed, outline_net
+from caffelite.schema.common import Phase
+
+
+def data(more: str = "") -> str:
+    return (
+        'layer { name: "d" type: "Data" top: "data" top: "label" '
+        f'data_param {{ source: "nowhere" batch_size: 4 }} transform_param {{ {more} }} }}\n'
+    )
+
+
+def dense(bottom: str, top: str, more: str = "") -> str:
+    return (
+        f'layer {{ name: "{top}" type: "InnerProduct" bottom: "{bottom}" top: "{top}" '
+        f"inner_product_param {{ num_output: 3 {more} }} }}\n"
+    )
+
+
+def reshape(top: str, dims: str) -> str:
+    dims = " ".join(f"dim: {n}" for n in dims.split())
+    return (
+        f'layer {{ name: "{top}" type: "Reshape" bottom: "data" top: "{top}" '
+        f"reshape_param {{ shape {{ {dims} }} }} }}\n"
+    )
+
+
+def outline(text: str) -> Plan:
+    net = parse_net(text, "f.net")
+    return outline_net(net, state_for(net, Phase.TRAIN), Context(Phase.TRAIN, np.dtype("f4")))
+
+
+def shape(plan: Plan, name: str) -> tuple[int, ...]:
+    return plan.shapes[plan.graph.blobs[name]]
+
+
+def refused(text: str) -> list[str]:
+    with pytest.raises(NetError) as caught:
+        outline(text)
+    return [problem.message for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("sample", "more", "expected"),
+    [
+        ((1, 28, 28), "", (1, 28, 28)),
+        ((1, 28, 28), "crop_size: 20", (1, 20, 20)),
+        ((2, 28, 28), "crop_size: 20", (2, 20, 20)),
+        ((10,), "crop_size: 20", (3, 20, 20)),
+    ],
+)
+def test_the_text_says_how_large_a_sample_is(
+    sample: tuple[int, ...], more: str, expected: tuple[int, ...]
+) -> None:
+    net = parse_net(data(more), "f.net")
+    plan = outline_net(net, state_for(net, Phase.TRAIN), Context(Phase.TRAIN, np.dtype("f4")))
+    assert assumed(sample, plan.graph.nodes[0]) == [(4, *expected), (4,)]
+
+
+def test_new_sides_count_together_and_a_crop_after_them() -> None:
+    text = (
+        'layer { name: "d" type: "ImageData" top: "data" top: "label" image_data_param '
+        '{ source: "nowhere" batch_size: 4 new_height: 30 new_width: 40 } %s }'
+    )
+    assert shape(outline(text % ""), "data") == (4, 1, 30, 40)
+    assert shape(outline(text % "transform_param { crop_size: 9 }"), "data") == (4, 1, 9, 9)
+
+
+def test_a_net_that_some_data_suits_is_planned_with_it() -> None:
+    plan = outline(data() + reshape("y", "4 -1 227") + dense("y", "z"))
+    assert shape(plan, "data") == (4, 3, 227, 227)
+    assert [*plan.absent] == [0]
+
+
+def test_what_is_wrong_with_all_data_is_refused_once() -> None:
+    text = data() + dense("data", "y") + dense("y", "z", "axis: 5")
+    (message,) = refused(text)
+    assert "axis" in message
+
+
+def test_what_only_the_data_can_say_is_no_mistake() -> None:
+    plan = outline(data() + reshape("y", "4 7919"))
+    assert [node.spec.name for node in plan.graph.nodes] == ["d"]
