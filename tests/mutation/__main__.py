@@ -27,7 +27,6 @@ from .trials import ROOT, Result, Workshop, take_back
 ROOMS = ("layers", "kernels", "solver", "plan", "run")
 ENOUGH = 0.9
 REASONS = Path(__file__).parent / "reasons.txt"
-MISSED = Result(Mutant("", 0, "", 0, 0, "", ""), False)
 
 
 def main() -> int:
@@ -51,7 +50,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         workshop = Workshop(Path(folder))
         for wide in (False, True):
-            for mutant in [mutant for mutant in tried if not results.get(mutant, MISSED).caught]:
+            for mutant in tried:
+                if mutant in results and results[mutant].caught:
+                    continue
                 if time.monotonic() > end:
                     break
                 result = results[mutant] = workshop.try_out(mutant, wide)

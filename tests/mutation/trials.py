@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -93,7 +94,8 @@ class Workshop:
         if process.returncode in (0, 5):  # passed, or there are no such tests
             return ""
         if process.returncode < 0:
-            return "the time limit" if process.returncode == -24 else f"signal {process.returncode}"
+            name = signal.Signals(-process.returncode).name
+            return "the time limit" if name == "SIGXCPU" else name
         found = re.search(r"^(?:FAILED|ERROR) (\S+)", words, re.MULTILINE)
         if process.returncode == 4 and "found no collectors" in words:
             raise RuntimeError(words[-2000:])
