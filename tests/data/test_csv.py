@@ -99,3 +99,16 @@ def test_what_is_wrong_is_said_with_its_line(
         batches(net_of(with_field(field), table(tmp_path, content)), 1)
     for part in parts:
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "looks_like_labels"),
+    [("0 1 2", True), ("1 3 2", True), ("0 1 0.5", False), ("2 3 4", False), ("-1 0 1", False)],
+)
+def test_whole_numbers_in_front_may_be_the_label(
+    tmp_path: Path, column: str, looks_like_labels: bool
+) -> None:
+    table(tmp_path, "".join(f"{number},5,7.5\n" for number in column.split()))
+    hint = layer_of(net_of(TEXT, tmp_path)).other_label()
+    assert (hint is not None and 'write label: "0"' in hint) == looks_like_labels
+    assert layer_of(net_of(with_field('label: "2"'), tmp_path)).other_label() is None

@@ -188,3 +188,13 @@ def test_products_in_blocks(fresh: bool) -> None:
         found.append((out, added))
     for one, two in zip(*found, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_the_cores_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
+    assert parallel._cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert parallel._cores() == 7
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert parallel._cores() == 1

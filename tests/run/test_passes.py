@@ -269,3 +269,17 @@ def test_time_grows_linearly_with_depth() -> None:
 
     few, many = calls(100), calls(400)
     assert many < 4.4 * few
+
+
+def test_cleared_gradients_of_shared_parameters_begin_at_zero() -> None:
+    shared = 'param { name: "w" } param { name: "b" }'
+    text = DATA + dense("one", "x", "h", shared) + dense("two", "h", "y", shared) + loss("y")
+    net = Net(parse_net(text, "f.net"), phase=TRAIN, seed=1)
+    net.blobs["x"].data[...] = np.random.default_rng(0).normal(size=net.blobs["x"].shape)
+    found = []
+    for _ in range(2):
+        net.clear_param_diffs()
+        net.forward_backward()
+        found.append(net.params["one"][0].diff.copy())
+    assert found[0].any()
+    np.testing.assert_array_equal(found[0], found[1])
