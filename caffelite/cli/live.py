@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TextIO
-
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
+from typing import TYPE_CHECKING, TextIO
 
 from caffelite.cli.liveline import Part, bar, clock, fitted, rate
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver.facts import Pace
 from caffelite.solver.monitor import LineMonitor, Output
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 
 class LiveMonitor(LineMonitor):
@@ -21,6 +20,10 @@ class LiveMonitor(LineMonitor):
     interval = 1
 
     def __init__(self, param: SolverParameter, file: TextIO | None = None, verbose: bool = False):
+        # imported where there is a terminal: a run in a pipe starts sooner
+        from rich.console import Console
+        from rich.live import Live
+
         self.console = Console(highlight=False, soft_wrap=True, file=file)
         super().__init__(write=self._line)
         self.last, self.verbose = param.max_iter, verbose
@@ -35,6 +38,8 @@ class LiveMonitor(LineMonitor):
         )
 
     def _line(self, line: str) -> None:
+        from rich.text import Text
+
         self.console.print(Text(line))
 
     def __enter__(self) -> None:
@@ -99,6 +104,8 @@ class LiveMonitor(LineMonitor):
 
     def _render(self) -> Text:
         # one column stays free: a terminal may wrap at the last one
+        from rich.text import Text
+
         return Text(self.line(self.console.width - 1), no_wrap=True, overflow="crop")
 
 

@@ -12,7 +12,6 @@ import shlex
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import Any
 
@@ -23,8 +22,8 @@ from caffelite.schema.solver import SolverParameter
 from caffelite.solver.base import Solver
 from caffelite.solver.facts import Pace, data_of
 
-PACKAGES = ("numpy", "torch", "onnxruntime", "h5py", "lmdb", "Pillow")
-"""Whose versions may change what a run computes."""
+PACKAGES = ("numpy", "torch", "onnxruntime", "h5py", "lmdb", "PIL")
+"""Whose versions may change what a run computes, by the names of their modules."""
 
 
 def manifest_path(param: SolverParameter, path: str) -> str:
@@ -105,13 +104,11 @@ def _numbered(solver: Solver) -> list[tuple[str, Any]]:
 
 
 def _versions() -> dict[str, str]:
-    """Of what is installed and, where it takes long to import, was imported."""
+    """Of what this run has imported."""
     found = {}
     for name in PACKAGES:
-        if name in ("torch", "onnxruntime") and name not in sys.modules:
-            continue
-        with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
+        if name in sys.modules:
+            found[name] = str(getattr(sys.modules[name], "__version__", "unknown"))
     return found
 
 
