@@ -249,6 +249,11 @@ class Layer:
         """A dynamic layer's top shapes, from its bottoms' values."""
         return self.top_shapes
 
+    def why_not_finite(self, bottom: Arrays) -> str:
+        """Why these finite bottoms give values or gradients that are not finite; "": no reason of
+        the layer's own. Asked when a run cannot go on."""
+        return ""
+
     def multiply_adds(self, bottom: Shapes, top: Shapes) -> int:
         """How many products with learned weights a forward pass takes, as papers count them;
         biases, pooling, normalisation and activations are left out."""
@@ -353,6 +358,9 @@ class LossLayer(Layer):
     tops = (0, 1)
     loss = True
     compares = True
+    floor: ClassVar[float] = 0.0
+    """The least that a label's probability p counts as in -ln p, where the loss is the mean of
+    that; 0: it is no such loss."""
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         return [()]

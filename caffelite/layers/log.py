@@ -47,6 +47,16 @@ class Log(Layer):
         if self._log_base == 0:
             self.fail("there is no logarithm of base 1", "log_param", "base")
 
+    def why_not_finite(self, bottom: Arrays) -> str:
+        x = self.param.shift + self.param.scale * bottom[0]
+        zero, below = int((x == 0).sum()), int((x < 0).sum())
+        if not zero + below:
+            return ""
+        return (
+            f"it takes the logarithm of 0 {zero} times, of less than 0 {below} times; a small "
+            "log_param { shift: 1e-6 }, or a layer before it that is above 0, prevents that"
+        )
+
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         (x,), (y,), p = bottom, top, self.param
         np.multiply(x, p.scale, y)

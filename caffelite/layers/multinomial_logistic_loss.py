@@ -28,6 +28,7 @@ class MultinomialLogisticLoss(LossLayer):
     """
 
     reads_probability = labels_are_classes = True
+    floor = LOG_THRESHOLD
     backward_reads = ()
     cases = (
         Case(

@@ -80,6 +80,19 @@ class Power(Layer):
         if self._is_constant or p.power == 1:
             self.in_place, self.backward_reads = True, ()
 
+    def why_not_finite(self, bottom: Arrays) -> str:
+        p = self.param
+        if p.power >= 1 and p.power == int(p.power):
+            return ""
+        x = p.shift + p.scale * bottom[0]
+        zero, below = int((x == 0).sum()), int((x < 0).sum())
+        if not zero + below:
+            return ""
+        return (
+            f"it raises 0 to the power {p.power:g} {zero} times, numbers below 0 {below} times; "
+            "where that is not finite, or its gradient is not, power_param { shift: 1e-6 } helps"
+        )
+
     def _base(self, x: Array, out: Array) -> None:
         """out ← shift + scale·x."""
         np.multiply(x, self.param.scale, out)

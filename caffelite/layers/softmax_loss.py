@@ -34,6 +34,7 @@ class SoftmaxWithLoss(LossLayer):
     """
 
     prediction = "Softmax"
+    floor = FLT_MIN
     labels_are_classes = True
     tops = (0, 2)
     backward_reads = ("bottom",)

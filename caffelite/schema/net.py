@@ -99,5 +99,5 @@ class NetParameter(Message):
         5, "bool", default=False, doc="gradients for all blobs, wanted or not"
     )
     state: NetState = field(6, NetState, doc="phase, level and stages to build for")
-    debug_info: bool = field(7, "bool", default=False, doc="print mean values of every pass")
+    debug_info: bool = field(7, "bool", default=False, doc="as a solver's debug_info")
     layer: list[LayerParameter] = repeated(100, LayerParameter, doc="the layers")

@@ -119,7 +119,9 @@ class SolverParameter(Message):
     delta: float = field(31, "float", default=1e-8, doc="keeps a division from being by zero")
     momentum2: float = field(39, "float", default=0.999, doc="Adam's second decay rate")
     rms_decay: float = field(38, "float", default=0.99, doc="RMSProp's decay rate")
-    debug_info: bool = field(23, "bool", default=False, doc="print mean values of every pass")
+    debug_info: bool = field(
+        23, "bool", default=False, doc="with each displayed loss, print mean values"
+    )
     snapshot_after_train: bool = field(28, "bool", default=True, doc="a last one when done")
     solver_type: SolverType = field(
         30, SolverType, default=SolverType.SGD, deprecated=True, doc="old form of `type`"

@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar, SupportsFloat, TypeVar
 
@@ -18,11 +18,12 @@ from caffelite.errors import SnapshotError, SolverError
 from caffelite.net import Net
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver import debug, lengths, resume
-from caffelite.solver.diagnosis import diagnose
+from caffelite.solver.diagnosis import Evidence, diagnose, diagnose_gradient
 from caffelite.solver.job import Job, load_job
 from caffelite.solver.monitor import LineMonitor, Monitor, Output
 from caffelite.solver.precision import Scoring
 from caffelite.solver.rules import RULES, Rule, find_rule
+from caffelite.solver.signs import Signs
 from caffelite.solver.stopping import Watch
 from caffelite.solver.testing import mean_outputs, outputs_of
 from caffelite.solver.timetable import Timetable
@@ -115,6 +116,10 @@ class Solver:
         self._losses: deque[float] = deque(maxlen=max(1, param.average_loss))
         self._more_batches = range(param.iter_size - 1)
         self._update = make_update(job.rule, self.net, param)
+        self._signs = Signs(self.net, param)
+        self._debug = param.debug_info or self.net.param.debug_info
+        if self._debug and not param.display:
+            self.monitor.on_note("debug_info prints with the displayed losses, and display is 0")
         for weights in job.weights:
             self.net.copy_from(weights)
 
@@ -166,15 +171,27 @@ class Solver:
         for start, _ in self._callbacks:
             start()
         self._tell(self._read(self._gradients()), timetable)
-        if timetable.debug:
-            for line in debug.lines(self.net):
-                self.monitor.on_note(line)
+        shown = self._debug and timetable.displays(self.iter)
+        if shown:
+            self._note(debug.lines(self.net))
         for _, gradient_ready in self._callbacks:
             gradient_ready()
+        if not self._update.measure():
+            raise SolverError(diagnose_gradient(self.net, self._evidence()))
         self._updating = True
+        before = self.net.arena.data.copy() if shown else None
         self.apply_update()
+        if before is not None:
+            self._note(debug.update_lines(self.net, before))
         self.iter += 1
         self._updating = False
+
+    def _note(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.monitor.on_note(line)
+
+    def _evidence(self) -> Evidence:
+        return Evidence(self.iter, self.rate, self.param, self._update.norms())
 
     def _gradients(self) -> SupportsFloat:
         """Sum the gradients of `iter_size` batches; the mean of their losses. An engine's loss may
@@ -193,7 +210,7 @@ class Solver:
         """The loss of this iteration as a number. Raises SolverError if it is not finite."""
         value = float(loss)
         if not math.isfinite(value):
-            raise SolverError(diagnose(self.net, self.iter, value, self.rate, self.param))
+            raise SolverError(diagnose(self.net, value, self._evidence()))
         return value
 
     def _tell(self, loss: float, timetable: Timetable) -> None:
@@ -202,6 +219,7 @@ class Solver:
         self._losses.append(loss)
         if timetable.displays(at):
             monitor.on_display(at, self._mean_loss(), self.rate, outputs_of(self.net))
+            self._note(self._signs.look(at, self.rate))
         if timetable.listens(at):
             monitor.on_iteration(at, self._mean_loss(), self.rate)
 

@@ -13,8 +13,6 @@ class Timetable:
         self._test, self._first = param.test_interval, param.test_initialization
         self._display, self._snapshot = param.display, param.snapshot
         self._listens = listens
-        self.debug = param.debug_info
-        """Show the sizes of all values and gradients, in each iteration?"""
 
     def tests(self, iteration: int) -> bool:
         """Test before this iteration?"""

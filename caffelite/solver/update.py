@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -15,6 +16,9 @@ from caffelite.schema.solver import SolverParameter
 from caffelite.solver.adaptive import fill_rates, is_adaptive
 from caffelite.solver.blocks import BLOCK, Stretch, blocks, stretches
 from caffelite.solver.rules import Rule, Scalar, Vector, make_rule
+
+REMEMBERED = 8
+"""Of how many iterations the norm of the gradient is kept."""
 
 
 def make_update(rule: type[Rule], net: Net, param: SolverParameter) -> Update:
@@ -87,6 +91,8 @@ class Update:
         longest = max((part[-1].stop - part[0].start for part in cut), default=0)
         self._scratch = self._xp.empty_like(arena.data[:longest])
         self._param = param
+        self.squares: deque[Scalar] = deque(maxlen=REMEMBERED)
+        """|gradient|² of the last iterations, as `measure` found them."""
         self._own_rates = self._xp.zeros_like(arena.data) if is_adaptive(param) else None
         self._parts = [(place, owner.lr_mult) for owner, place in zip(arena.params, arena.slices)]
         self._blocks = [self._block(part, arena) for part in cut]
@@ -145,6 +151,22 @@ class Update:
         for stretch, value in zip(part, values):
             vector[stretch.start - part[0].start : stretch.stop - part[0].start] = value
         return vector
+
+    def measure(self) -> bool:
+        """Keep the norm of the gradient, as it is before `apply`. False if it is known not to be
+        finite; on a device it is not waited for. One pass over the gradient, of the six or more
+        that an update takes."""
+        gradient = self._arena.diff
+        square = self._xp.dot(gradient, gradient)
+        self.squares.append(square)
+        if not isinstance(square, np.floating) or math.isfinite(square):
+            return True
+        return bool(np.isfinite(gradient).all())  # else only the square is too large
+
+    def norms(self) -> list[float]:
+        """The norms of the gradient of the last iterations, divided by `iter_size`."""
+        each = self._param.iter_size
+        return [math.sqrt(float(square)) / each for square in self.squares]
 
     def apply(self, rate: float, iteration: int) -> None:
         """The update of this iteration, with this learning rate."""
