@@ -36,9 +36,6 @@ COMPLETE = [
 ]
 """Messages of which every field must be there, whatever else is left out."""
 
-FORKS_ENUMS = {"PRE_FIXED", "AVE_EXC_PAD"}
-"""Values of Caffe's enums that forks add."""
-
 NOT_DECLARED: set[str] = set()
 """Messages of Caffe that caffelite does not know."""
 
@@ -52,7 +49,7 @@ FIELDS: dict[str, dict[str, Row]] = defaultdict(dict)
 for _row in rows("fields.tsv"):
     FIELDS[_row["message"]][_row["field"]] = _row
 ENUMS: dict[str, dict[str, int]] = defaultdict(dict)
-for _row in rows("enums.tsv"):
+for _row in [*rows("enums.tsv"), *rows("fork_enums.tsv")]:
     ENUMS[_row["enum"]][_row["name"]] = int(_row["number"])
 
 
@@ -88,7 +85,6 @@ def disagreements(spec: FieldSpec, fact: Row) -> list[str]:
     enum = spec.enum_type
     if enum is not None:
         members = {name: int(value) for name, value in enum.__members__.items()}
-        members = {name: n for name, n in members.items() if name not in FORKS_ENUMS}
         pairs["enum"] = (str(members), str(ENUMS.get(fact["type"])))
     else:
         pairs["type"] = (spec.type_name, fact["type"])

@@ -36,6 +36,7 @@ class Accuracy(Layer):
 
     labels_are_classes = True
     compares = True
+    deployed = False
     bottoms = (2, 2)
     tops = (1, 2)
     backward_reads = ()

@@ -35,6 +35,7 @@ class AnchorTarget(Layer):
     Source: Ren et al. 2015, Faster R-CNN (rpn/anchor_target_layer.py of py-faster-rcnn).
     """
 
+    deployed = False
     bottoms = (3, 4)
     tops = (4, 4)
     backward_reads = ()

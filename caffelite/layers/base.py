@@ -147,6 +147,9 @@ class Layer:
     or the objective says it."""
     tallies: ClassVar[bool] = False
     """Are the top's rows judged detections, of which a test makes one number for all batches?"""
+    deployed: ClassVar[bool] = True
+    """May a net that is put to use have it? (No if it makes targets, chooses samples, measures or
+    writes files; losses and data layers may not either.)"""
     source: ClassVar[bool] = False
     """Does it make data from nothing? (Then there is no gradient to pass.)"""
     fed: ClassVar[bool] = False

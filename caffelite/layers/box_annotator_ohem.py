@@ -33,6 +33,7 @@ class BoxAnnotatorOHEM(Layer):
     box_annotator_ohem_param is 10000 there and 152 in Intel's Caffe.
     """
 
+    deployed = False
     bottoms = (4, 4)
     tops = (2, 2)
     backward_reads = ()

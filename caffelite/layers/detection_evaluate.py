@@ -54,6 +54,7 @@ class DetectionEvaluate(Layer):
     backward_reads = ()
     dynamic = True
     tallies = True
+    deployed = False
     higher_is_better = True
     extension = "SSD fork (weiliu89/caffe), detection_evaluate_param = 205"
     param: DetectionEvaluateParameter = param_of(DetectionEvaluateParameter)

@@ -26,6 +26,7 @@ class HDF5Output(Layer):
     Source: https://caffe.berkeleyvision.org/tutorial/layers/hdf5output.html
     """
 
+    deployed = False
     bottoms = (2, 2)
     tops = (0, 0)
     backward_reads = ()

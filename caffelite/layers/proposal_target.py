@@ -34,6 +34,7 @@ class ProposalTargets(Layer):
     Source: Ren et al. 2015, Faster R-CNN (rpn/proposal_target_layer.py of py-faster-rcnn).
     """
 
+    deployed = False
     bottoms = (2, 2)
     tops = (5, 5)
     backward_reads = ()

@@ -12,6 +12,13 @@ from caffelite.layers.base import Layer
 SAME = ("Reshape", "Flatten", "Split", "Permute", "Tile", "Concat", "Slice", "Crop", "Dropout")
 """Types whose tops hold values of their bottoms: what reads those, reads these."""
 
+REGIONS = {
+    "ROIPooling": "roi_pooling_param",
+    "ROIAlign": "roi_pooling_param",
+    "PSROIPooling": "psroi_pooling_param",
+}
+"""Types whose second bottom is regions, and the message that has their scale."""
+
 
 def random_inputs(
     layers: Sequence[Layer], shapes: Mapping[str, Shape], rng: np.random.Generator
@@ -61,9 +68,9 @@ def _demanded(layer: Layer, index: int, shape: Shape, rng: np.random.Generator) 
         marks = rng.integers(0, 2, shape)
         marks.reshape(-1)[:1] = 1
         return marks
-    if kind == "ROIPooling" and index == 1:
+    if kind in REGIONS and index == 1:
         _, _, height, width = shapes[0]
-        scale = layer.spec.get("roi_pooling_param").spatial_scale
+        scale = layer.spec.get(REGIONS[kind]).spatial_scale
         rois = np.zeros((shape[0], 5))
         corners = rng.uniform(0, 1, (shape[0], 2, 2)) * [width / scale, height / scale]
         rois[:, 0] = rng.integers(0, shapes[0][0], shape[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from enum import IntEnum
 
 import numpy as np
 
@@ -16,13 +17,21 @@ from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
 
 
+class SPPMethod(IntEnum):
+    """What a bin is reduced to."""
+
+    MAX = 0
+    AVE = 1
+    STOCHASTIC = 2
+
+
 class SPPParameter(LayerMessage, field="spp_param", number=132):
     """The height of the pyramid and how its levels pool."""
 
     pyramid_height: int = field(
         1, "uint32", least=1, doc="number of levels; level l has 2^l x 2^l bins"
     )
-    pool: PoolMethod = field(2, PoolMethod, default=PoolMethod.MAX, doc="maximum or mean")
+    pool: SPPMethod = field(2, SPPMethod, default=SPPMethod.MAX, doc="maximum or mean")
     engine: Engine = field(6, Engine, default=Engine.DEFAULT, doc="accepted, of no effect")
 
 
@@ -58,7 +67,7 @@ class SPP(Layer):
 
     def setup(self, bottom: Shapes) -> None:
         self.need("spp_param", "pyramid_height", expected="the number of levels, 1 or more")
-        if self.param.pool == PoolMethod.STOCHASTIC:
+        if self.param.pool == SPPMethod.STOCHASTIC:
             self.backward_reads = ("bottom",)
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
@@ -87,7 +96,7 @@ class SPP(Layer):
                 "pyramid_height",
                 expected="fewer levels or larger planes",
             )
-        if any(pad) and self.param.pool == PoolMethod.STOCHASTIC:
+        if any(pad) and self.param.pool == SPPMethod.STOCHASTIC:
             self.fail(
                 f"STOCHASTIC pooling has no pad, which {bins} x {bins} bins need on a plane of "
                 f"{spatial[0]} x {spatial[1]}",
@@ -99,7 +108,7 @@ class SPP(Layer):
     def prepare(self) -> None:
         spatial = self.bottom_shapes[0][2:]
         self._pools = [
-            PlanePool(self, self.param.pool, window, spatial, out)
+            PlanePool(self, PoolMethod(self.param.pool), window, spatial, out)
             for window, out in zip(self._levels, self._outs)
         ]
         self._part = np.empty(self.bottom_shapes[0] if len(self._outs) > 1 else 0, self.dtype)

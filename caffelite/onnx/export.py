@@ -19,6 +19,7 @@ from caffelite.layers.recurrent import Recurrent
 from caffelite.onnx.dims import Dims, LayerDims, NotDynamic, find_dims, fixed_dims
 from caffelite.onnx.fold import Folds, find_folds
 from caffelite.onnx.out.place import Place, Unsayable, registry
+from caffelite.onnx.out.unsaid import UNSAID
 from caffelite.onnx.out.writer import Writer, value_info
 from caffelite.schema.common import Phase
 from caffelite.version import VERSION
@@ -90,6 +91,11 @@ class Exported:
             if tensor not in have:
                 model.graph.output.append(helper.make_tensor_value_info(tensor, 1, None))
         return model
+
+
+def deployed(kind: type[Layer]) -> bool:
+    """May a net that is put to use have layers of this class?"""
+    return kind.deployed and not (kind.loss or kind.source)
 
 
 def export_model(net: Exportable, all_blobs: bool = False, **options: Any) -> bytes:
@@ -193,8 +199,10 @@ class _Export:
                             f'its number of rows depends on values, and layer "{reader}" reads it',
                         )
                     )
-            elif layer.loss or layer.source or kind in ("Accuracy", "HDF5Output"):
+            elif not deployed(type(layer)):
                 problems.append(_cannot(layer, "it is not part of a deploy net"))
+            elif kind in UNSAID:
+                problems.append(_cannot(layer, UNSAID[kind]))
             else:
                 problems.append(_cannot(layer, "there is no way to say it in ONNX's operators"))
         if self.net.phase != Phase.TEST:

@@ -163,3 +163,9 @@ def test_stochastic_pooling_draws_in_proportion_to_the_values() -> None:
     values, counts = np.unique(bench.top[0], return_counts=True)
     assert values.tolist() == [1, 2, 5]
     np.testing.assert_allclose(counts / 2500, [1 / 8, 2 / 8, 5 / 8], atol=0.04)
+
+
+def test_spp_pools_as_caffe_does_only() -> None:
+    text = 'type: "SPP" spp_param { pyramid_height: 1 pool: AVE_EXC_PAD }'
+    message, before = refusal(text)
+    assert "AVE_EXC_PAD" in message and before.endswith("pool: ")

@@ -15,25 +15,26 @@ from caffelite.layers.cases import Case
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
-from caffelite.onnx.export import OPSETS, build  # noqa: E402
+from caffelite.onnx.export import OPSETS, build, deployed  # noqa: E402
 from caffelite.onnx.out.place import registry  # noqa: E402
+from caffelite.onnx.out.unsaid import UNSAID  # noqa: E402
 from caffelite.onnx.verify import check, verify  # noqa: E402
 
-NOT_DEPLOYED = {name for name, cls in layers.items() if cls.loss or cls.source} | {
-    "Accuracy",
-    "HDF5Output",
-    "Python",
-}
+NOT_DEPLOYED = {name for name, cls in layers.items() if not deployed(cls)}
+NOT_SAID = UNSAID.keys() | {name for name, cls in layers.items() if cls.hosts}
 ODD = {
+    ("BN", 0): "the variance and eps are 0",
     ("BatchNorm", 0): "a batch of one sample divides by 0 there",
     ("DummyData", 2): "random values are no constants",
+    ("ForkDropout", 1): "it drops at random",
+    ("ScaledBatchNorm", 0): "the variance and eps are 0",
     ("Silence", 0): "a net without outputs",
 }
 CASES = [
     pytest.param(name, case, id=f"{name}-{i}")
     for name, cls in sorted(layers.items())
     for i, case in enumerate(cls.cases)
-    if (name not in NOT_DEPLOYED or name == "DummyData") and (name, i) not in ODD
+    if (name not in NOT_DEPLOYED | NOT_SAID or name == "DummyData") and (name, i) not in ODD
 ]
 
 
@@ -67,7 +68,16 @@ def test_lines_of_one_value_are_made_larger_by_products() -> None:
 
 def test_every_layer_that_is_deployed_can_be_said() -> None:
     builtin = {n for n, cls in layers.items() if cls.__module__.startswith("caffelite.layers.")}
-    assert builtin - NOT_DEPLOYED - registry.keys() == set()
+    assert builtin - NOT_DEPLOYED - NOT_SAID - registry.keys() == set()
+    assert not NOT_SAID & registry.keys()
+
+
+@pytest.mark.parametrize("name", sorted(UNSAID))
+def test_what_cannot_be_said_is_refused_with_the_reason(name: str) -> None:
+    net = Net(parse_net(layers[name].cases[0].net_text()), caffelite.TEST)
+    with pytest.raises(CaffeliteError) as caught:
+        build(net)
+    assert f"({name}) cannot be exported: {UNSAID[name]}" in str(caught.value)
 
 
 @pytest.mark.parametrize(("name", "case"), CASES)
@@ -75,7 +85,7 @@ def test_a_layer_gives_the_nets_values(name: str, case: Case) -> None:
     net = Net(parse_net(case.net_text()), caffelite.TEST, seed=1)
     rng = np.random.default_rng(3)
     for i, blob in enumerate(net.layers[-1].params):
-        low = 0.5 if name == "BatchNorm" else -1
+        low = 0.5 if name in ("BN", "BatchNorm", "ScaledBatchNorm") else -1
         given = case.params[i] if i < len(case.params) else rng.uniform(low, 1, blob.shape)
         blob.data[...] = given
     old = len(case.text) % 2  # of two the half each: all operators have both forms somewhere

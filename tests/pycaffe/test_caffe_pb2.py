@@ -68,7 +68,7 @@ OF_FORKS = {"PRE_FIXED", "AVE_EXC_PAD"}
 
 def test_every_enum_is_where_caffe_declares_it() -> None:
     enums: dict[str, dict[str, int]] = defaultdict(dict)
-    for row in rows("enums.tsv"):
+    for row in [*rows("enums.tsv"), *rows("fork_enums.tsv")]:
         enums[row["enum"]][row["name"]] = int(row["number"])
     for name, values in enums.items():
         home, _, own = name.rpartition(".")

@@ -9,7 +9,8 @@ import numpy as np
 
 from caffelite.layers.eltwise import EltwiseOp
 from caffelite.layers.exp import log_of_base
-from caffelite.onnx.out.place import Place, says
+from caffelite.onnx.out.place import Place, Unsayable, says
+from caffelite.onnx.out.shapes import true_axis
 
 
 def _simple(kind: str) -> Any:
@@ -35,6 +36,21 @@ def relu(layer: Any, at: Place) -> None:
         at.op("LeakyRelu", at.bottoms[0], out=at.tops[0], alpha=layer.param.negative_slope)
     else:
         at.op("Relu", at.bottoms[0], out=at.tops[0])
+
+
+@says("CReLU")
+def crelu(layer: Any, at: Place) -> None:
+    p, x = layer.param, at.bottoms[0]
+    kind = ("LeakyRelu", {"alpha": p.negative_slope}) if p.negative_slope else ("Relu", {})
+    parts = [at.op(kind[0], part, **kind[1]) for part in (x, at.op("Neg", x))]
+    at.op("Concat", *parts, out=at.tops[0], axis=true_axis(p.concat_axis, len(at.shape)))
+
+
+@says("ForkDropout")
+def fork_dropout(layer: Any, at: Place) -> None:
+    if layer.drops:
+        raise Unsayable("its sample_weights_test drops values at random in phase TEST too")
+    at.affine(at.bottoms[0], layer._factor, 0.0, at.tops[0])
 
 
 @says("ReLU6")

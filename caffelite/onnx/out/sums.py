@@ -34,23 +34,58 @@ def _channels_first(layer: Any, at: Place) -> tuple[str, bool]:
 
 @says("BatchNorm")
 def batch_norm(layer: Any, at: Place) -> None:
+    stored = statistics(layer) if layer.stored else None
+    _normalise(layer, at, stored, layer.param.eps)
+
+
+@says("ScaledBatchNorm")
+def scaled_batch_norm(layer: Any, at: Place) -> None:
+    stored = statistics(layer) if layer.stored else None
+    scale, shift = (layer.params[i].data for i in (3, 4))
+    _normalise(layer, at, stored, layer.param.eps, (scale, shift))
+
+
+@says("BN")
+def bn(layer: Any, at: Place) -> None:
+    scale, shift, *kept = (p.data.ravel() for p in layer.params)
+    if layer.plain:
+        lain = (layer.channels, *[1] * (len(at.shape) - 2))
+        scaled = at.op("Mul", at.bottoms[0], at.param(0, lain))
+        at.op("Add", scaled, at.param(1, lain), out=at.tops[0])
+    else:
+        stored = (kept[0], kept[1]) if layer.stored else None
+        _normalise(layer, at, stored, layer._eps, (scale, shift))
+
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def _normalise(
+    layer: Any, at: Place, stored: Pair | None, eps: float, line: Pair | None = None
+) -> None:
+    """Each channel's n = (x − μ)/√(v + eps) with the stored μ and v, or without them the batch's;
+    then scale·n + shift, these being the `line`."""
     x, reshaped = _channels_first(layer, at)
     top = None if reshaped else at.tops[0]
-    if layer.stored:
-        mean, variance = statistics(layer)
-        ones, zeros = np.ones_like(mean), np.zeros_like(mean)
-        eps = float(layer.param.eps)
-        y = at.op("BatchNormalization", x, ones, zeros, mean, variance, out=top, epsilon=eps)
+    if stored is not None:
+        mean, variance = stored
+        scale, shift = line or (np.ones_like(mean), np.zeros_like(mean))
+        y = at.op(
+            "BatchNormalization", x, scale, shift, mean, variance, out=top, epsilon=float(eps)
+        )
     else:
         rank = max(2, len(at.shape))
-        y = normalised(at, x, [0, *range(2, rank)], layer.param.eps, inside=True, out=top)
+        y = normalised(at, x, [0, *range(2, rank)], eps, inside=True, out=None if line else top)
+        if line:
+            scale, shift = (v.reshape(-1, *[1] * (rank - 2)) for v in line)
+            y = at.op("Add", at.op("Mul", y, scale), shift, out=top)
     if reshaped:
         at.reshape(y, at.top_dims[0], at.tops[0])
 
 
 def statistics(layer: Any) -> tuple[np.ndarray, np.ndarray]:
     """A BatchNorm's mean and variance, freed of the factor that Caffe keeps."""
-    mean, variance, factor = (p.data for p in layer.params)
+    mean, variance, factor = (p.data for p in layer.params[:3])
     scale = 0.0 if factor[0] == 0 else 1 / factor[0]
     return mean * scale, variance * scale
 

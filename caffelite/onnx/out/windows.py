@@ -56,15 +56,16 @@ def _check_rank(layer: Any) -> None:
 
 @says("Convolution", "DepthwiseConvolution", "ConvolutionDepthwise")
 def convolution(layer: Any, at: Place) -> None:
-    _convolve(layer, at, "Conv")
+    convolve(layer, at, "Conv")
 
 
 @says("Deconvolution")
 def deconvolution(layer: Any, at: Place) -> None:
-    _convolve(layer, at, "ConvTranspose")
+    convolve(layer, at, "ConvTranspose")
 
 
-def _convolve(layer: Any, at: Place, kind: str) -> None:
+def convolve(layer: Any, at: Place, kind: str, before: Shape = (), after: Shape = ()) -> None:
+    """`before` and `after`: the pads of the sides of each axis, where they differ."""
     _check_rank(layer)
     weight = layer.params[0].data.shape
     plain = len(weight) == 2  # no spatial axes: one is made
@@ -72,25 +73,33 @@ def _convolve(layer: Any, at: Place, kind: str) -> None:
         [at.param(1)] if layer.param.bias_term else []
     )
     attrs = _window(layer)
+    if before or after:
+        attrs["pads"] = [*before, *after]
+    pads = attrs.get("pads", [])
     for index in range(len(at.bottoms)):
-        if kind == "Conv" and layer.window.taps == 1 and any(layer.window.pad):
+        if kind == "Conv" and layer.window.taps == 1 and any(pads):
             # OpenCV 5.0 leaves out the pads of a kernel of one tap: they are made first
             attrs.pop("pads", None)
-            at.bottoms[index] = _padded(at, index, layer.window.pad)
-            at.bottom_dims[index] = _padded_dims(at.bottom_dims[index], layer.window.pad)
+            at.bottoms[index] = _padded(at, index, pads)
+            at.bottom_dims[index] = _padded_dims(at.bottom_dims[index], pads)
         _over(at, index, layer.channel_axis, kind, inputs, group=layer.group, **attrs)
 
 
-def _padded(at: Place, index: int, pad: Shape) -> str:
-    """Bottom `index` with zeros around its last axes."""
-    lead = [0] * (len(at.bottom_dims[index]) - len(pad))
-    return at.op("Pad", at.bottoms[index], [*lead, *pad, *lead, *pad], mode="constant")
+def _padded(at: Place, index: int, pads: list[int]) -> str:
+    """Bottom `index` with zeros around its last axes: all starts, then all ends."""
+    axes = len(pads) // 2
+    lead = [0] * (len(at.bottom_dims[index]) - axes)
+    return at.op(
+        "Pad", at.bottoms[index], [*lead, *pads[:axes], *lead, *pads[axes:]], mode="constant"
+    )
 
 
-def _padded_dims(dims: Dims, pad: Shape) -> Dims:
+def _padded_dims(dims: Dims, pads: list[int]) -> Dims:
     """Its dims then; those of windows are numbers."""
-    lead, last = dims[: len(dims) - len(pad)], dims[len(dims) - len(pad) :]
-    return (*lead, *(d + 2 * p if isinstance(d, int) else d for d, p in zip(last, pad)))
+    axes = len(pads) // 2
+    lead, last = dims[: len(dims) - axes], dims[len(dims) - axes :]
+    both = zip(last, pads[:axes], pads[axes:])
+    return (*lead, *(d + a + b if isinstance(d, int) else d for d, a, b in both))
 
 
 @says("Im2col")
@@ -207,18 +216,3 @@ def lrn(layer: Any, at: Place) -> None:
     mean = ave_pool(at, at.op("Mul", x, x), window, hanging(spatial, spatial, window), None)
     scale = at.op("Add", at.op("Mul", mean, float(p.alpha)), 1.0)
     at.op("Mul", x, at.op("Pow", scale, -float(p.beta)), out=top)
-
-
-@says("ROIPooling")
-def roi_pooling(layer: Any, at: Place) -> None:
-    p, rois = layer.param, at.bottoms[1]
-    if len(layer.bottom_shapes[1]) != 2:
-        rois = at.reshape(rois, (at.bottom_dims[1][0], 5))
-    at.op(
-        "MaxRoiPool",
-        at.bottoms[0],
-        rois,
-        out=at.tops[0],
-        pooled_shape=[p.pooled_h, p.pooled_w],
-        spatial_scale=float(p.spatial_scale),
-    )

@@ -12,6 +12,7 @@ from google.protobuf.internal import enum_type_wrapper
 import caffelite.files  # noqa: F401  (brings the layers' messages)
 from caffelite.layers.hinge_loss import HingeNorm
 from caffelite.layers.prior_box import CodeType
+from caffelite.layers.spp import SPPMethod
 from caffelite.pycaffe.proto import ssd
 from caffelite.schema import legacy
 from caffelite.schema.common import BlobProtoVector, LossNormalization, Phase
@@ -34,6 +35,7 @@ ROOTS: tuple[type[Message], ...] = (
 _NAMES: dict[type[IntEnum], str] = {
     HingeNorm: "Norm",
     LossNormalization: "NormalizationMode",
+    SPPMethod: "PoolMethod",
     V0PoolMethod: "PoolMethod",
     V1LayerType: "LayerType",
 }
