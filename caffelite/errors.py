@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,12 @@ class DataError(CaffeliteError):
 def closest(word: str, known: Iterable[str]) -> str | None:
     """The name that a misspelt one is likely to be: case is forgiven first, then
     an ending that is left out, then small slips."""
-    names = list(known)
+    return _closest(word, tuple(known))
+
+
+@lru_cache(maxsize=4096)
+def _closest(word: str, names: tuple[str, ...]) -> str | None:
+    """One slip is often made many times, and to compare it with all names is slow."""
     folded = {name.casefold(): name for name in reversed(names)}
     if word.casefold() in folded and folded[word.casefold()] != word:
         return folded[word.casefold()]

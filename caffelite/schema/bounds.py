@@ -55,7 +55,7 @@ class Bounds:
         return ", and ".join(parts) if parts != ["finite"] else "a finite number"
 
     def __bool__(self) -> bool:
-        return self != FREE
+        return self is not FREE and self != FREE
 
 
 FREE = Bounds()
