@@ -27,7 +27,7 @@ WIDER = {  # beside all tests of the room
     "kernels": [CONTRACT, *NET],
     "solver": [*NET, "tests/test_reference_model.py", *SOLVING],
     "plan": [*NET, "tests/run", "tests/report", "tests/test_weights.py", *SOLVING],
-    "run": [*NET, "tests/plan", "tests/test_weights.py", "tests/engines/numpy", *SOLVING],
+    "run": [*NET, "tests/plan", "tests/test_weights.py", "tests/engines", *SOLVING],
 }
 SECONDS = 60, 240  # of the processor, for the first and the wider tests; four times it by the clock
 

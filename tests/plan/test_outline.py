@@ -77,9 +77,20 @@ def test_new_sides_count_together_and_a_crop_after_them() -> None:
     assert shape(outline(text % "transform_param { crop_size: 9 }"), "data") == (4, 1, 9, 9)
 
 
-def test_a_net_that_some_data_suits_is_planned_with_it() -> None:
-    plan = outline(data() + reshape("y", "4 -1 227") + dense("y", "z"))
-    assert shape(plan, "data") == (4, 3, 227, 227)
+@pytest.mark.parametrize(
+    ("sample", "count"),
+    [
+        ((1, 28, 28), 784),  # MNIST's digits
+        ((3, 32, 32), 3072),  # CIFAR's pictures
+        ((3, 227, 227), 154587),  # what CaffeNet takes
+        ((2, 56, 56), 6272),  # MNIST's pairs
+        ((10,), 10),
+        ((2,), 2),
+    ],
+)
+def test_a_net_that_some_data_suits_is_planned_with_it(sample: tuple[int, ...], count: int) -> None:
+    plan = outline(data() + reshape("y", f"4 {count}") + dense("y", "z"))
+    assert shape(plan, "data") == (4, *sample)
     assert [*plan.absent] == [0]
 
 

@@ -17,6 +17,7 @@ from caffelite.run.liveness import share_memory
 from caffelite.run.passes import backward_program, forward_program, not_overwritten
 from caffelite.run.placement import place
 from caffelite.run.program import Add, Backward, Copy, Fill, Forward
+from caffelite.run.session import Session
 from caffelite.schema.common import Phase
 
 DATA = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 64 dim: 128 } } }\n'
@@ -283,3 +284,16 @@ def test_cleared_gradients_of_shared_parameters_begin_at_zero() -> None:
         found.append(net.params["one"][0].diff.copy())
     assert found[0].any()
     np.testing.assert_array_equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("blob", ["x", "a"])
+def test_a_session_learns_that_blobs_have_other_shapes(
+    blob: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = Net(parse_net(DATA + power("a", "x", "a") + power("b", "a", "b")), phase=TEST)
+    net.forward()
+    told: list[tuple[int, ...]] = []
+    monkeypatch.setattr(Session, "ready", lambda _: told.append(net.blobs[blob].shape))
+    net.executor.give_shape(blob, (3, 5))
+    net.forward()
+    assert told[0] == (3, 5)
