@@ -297,3 +297,17 @@ def test_a_session_learns_that_blobs_have_other_shapes(
     net.executor.give_shape(blob, (3, 5))
     net.forward()
     assert told[0] == (3, 5)
+
+
+def test_shapes_that_a_whole_pass_has_found_are_the_nets(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = 'layer { name: "s" type: "Input" top: "s" input_param { shape { dim: 64 } } }\n'
+    ends = 'bottom: "x" bottom: "s" top: "f"'
+    text = DATA + chosen + f'layer {{ name: "f" type: "Filter" {ends} }}'
+    net = Net(parse_net(text), phase=TEST)
+    net.blobs["s"].data[...] = 1
+    top = net.plan.graph.blobs["f"]
+    monkeypatch.setattr(Session, "whole", True)
+    monkeypatch.setattr(Session, "shapes", lambda _: {top: (2, 128)})
+    net.forward()
+    assert net.executor.plan.shapes[top] == (2, 128)
+    assert net.executor.layers[2].top_shapes == [(2, 128)]
