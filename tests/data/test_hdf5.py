@@ -135,6 +135,12 @@ def test_what_is_written_has_four_axes_and_grows_with_each_pass(tmp_path: Path) 
     np.testing.assert_array_equal(found["data"][..., 0, 0], x)
 
 
+def test_data_and_labels_of_other_counts_are_refused(tmp_path: Path) -> None:
+    text = OUTPUT.replace("FILE", str(tmp_path / "out.h5")).replace("{ dim: 2 } }", "{ dim: 3 } }")
+    with pytest.raises(CaffeliteError, match="expected as many rows in each"):
+        Net(parse_net(text), phase=Phase.TEST)
+
+
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CaffeliteError, match="no folder"):
         Net(parse_net(OUTPUT.replace("FILE", str(tmp_path / "no" / "o.h5"))), phase=Phase.TEST)
