@@ -15,6 +15,7 @@ from caffelite.errors import CaffeliteError, Problem
 if TYPE_CHECKING:
     from caffelite.net import Net
     from caffelite.plan.build import Plan
+    from caffelite.report.unknown import LeftOut
     from caffelite.schema.net import NetParameter, NetState
 
 
@@ -83,14 +84,18 @@ def open_net(args: argparse.Namespace, path: str) -> tuple[NetParameter, list[Ne
     return net, states, os.path.dirname(path)
 
 
-def plan_of(args: argparse.Namespace, path: str) -> Plan:
-    """The plan of a net file. Where its data are missing, the error says how to do without."""
+def plan_of(args: argparse.Namespace, path: str) -> tuple[Plan, LeftOut]:
+    """The plan of a net file, and the layers that are not in it, for they are of unknown types or
+    behind such. Where its data are missing, the error says how to do without."""
     from caffelite.layers.base import Context
     from caffelite.plan.build import plan_net
+    from caffelite.report.unknown import known_part
 
     net, (state,), folder = open_net(args, path)
+    net, left_out = known_part(net, state)
     with _saying_how_to_do_without(net, state):
-        return plan_net(net, state, Context(state.phase, folder=folder))
+        plan = plan_net(net, state, Context(state.phase, folder=folder))
+    return plan, left_out
 
 
 def net_of(args: argparse.Namespace, path: str, **keywords: Any) -> Net:

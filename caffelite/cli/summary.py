@@ -10,6 +10,9 @@ forward pass of the whole batch. Memory is that of the blobs: "inference" their
 values, "training" with gradients. The last line adds the parameters (in training
 with gradients and one history) and counts, for inference, the blobs that are
 needed at the same time. Columns that do not fit the terminal are left out.
+
+Layers of types that are not known here, and all behind them, have ? for their
+shapes; the sums are of the others.
 """
 
 from __future__ import annotations
@@ -35,11 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; 0."""
-    plan = plan_of(args, args.net)
+    plan, left_out = plan_of(args, args.net)
     from caffelite.report import render
     from caffelite.report.summary import summarise
+    from caffelite.report.unknown import with_unknown
 
-    summary = summarise(plan, args.phase)
+    summary = with_unknown(summarise(plan, args.phase), left_out)
     if args.json:
         print(render.as_json(summary))
     elif args.csv:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from caffelite.blob import Shape
-from caffelite.layers.base import Arrays, Diffs, Layer, register
+from caffelite.layers.base import Arrays, Diffs, Layer, register, registry
 from caffelite.layers.cases import Case, random
 from caffelite.layers.convolving import PARAM, ConvolvingLayer
-from caffelite.layers.windows import padded
+from caffelite.layers.windows import has_frames, padded
 from caffelite.schema.net import LayerParameter
 
 
@@ -81,6 +81,8 @@ class Convolution(ConvolvingLayer):
 
     @classmethod
     def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        if has_frames(spec, PARAM):
+            return registry["Convolution3D"]
         return padded(cls, spec, PARAM, "PaddedConvolution")
 
     def weight_shape(self, channels: int) -> Shape:

@@ -48,6 +48,18 @@ class ConvolutionParameter(LayerMessage, field=PARAM, number=106):
     pad_r: int = field(27, "int32", default=0, doc="Synopsys: columns added right")
     pad_t: int = field(28, "int32", default=0, doc="Synopsys: rows added above")
     pad_b: int = field(29, "int32", default=0, doc="Synopsys: rows added below")
+    kernel_depth: int = field(1006, "uint32", least=1, doc="C3D (there 6): frames of a filter")
+    temporal_stride: int = field(
+        1008, "uint32", default=1, least=1, doc="C3D (there 8): step along the frames"
+    )
+    temporal_pad: int = field(1012, "uint32", default=0, doc="C3D (there 12): pad of the frames")
+    filter_group: int = field(
+        1011,
+        "uint32",
+        default=1,
+        least=1,
+        doc="C3D (there 11): saves memory; accepted, of no effect",
+    )
 
 
 class ConvolvingLayer(Layer):

@@ -9,9 +9,9 @@ import numpy as np
 
 from caffelite.blob import Array, Shape
 from caffelite.kernels import Window
-from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
+from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, registry, show
 from caffelite.layers.cases import Case, random
-from caffelite.layers.windows import check_fit, padded, read_window
+from caffelite.layers.windows import check_fit, has_frames, padded, read_window
 from caffelite.schema.common import Engine, Phase
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage, LayerParameter
@@ -60,6 +60,10 @@ class PoolingParameter(LayerMessage, field=PARAM, number=121):
     pad_r: int = field(17, "int32", default=0, doc="Synopsys: columns added right")
     pad_t: int = field(18, "int32", default=0, doc="Synopsys: rows added above")
     pad_b: int = field(19, "int32", default=0, doc="Synopsys: rows added below")
+    kernel_depth: int = field(1005, "uint32", least=1, doc="C3D (there 5): frames of a box")
+    temporal_stride: int = field(
+        1006, "uint32", default=1, least=1, doc="C3D (there 6): step along the frames"
+    )
     ceil_mode: bool = field(
         1013,
         "bool",
@@ -191,6 +195,8 @@ class Pooling(Layer):
 
     @classmethod
     def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        if has_frames(spec, PARAM):
+            return registry["Pooling3D"]
         exact = spec.get(PARAM).pool == PoolMethod.AVE_EXC_PAD
         return padded(cls, spec, PARAM, "PaddedPooling", exact)
 

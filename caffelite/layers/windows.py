@@ -18,6 +18,11 @@ from caffelite.schema.net import LayerParameter
 def read_window(layer: Layer, group: str, rank: int, kernel: Shape | None = None) -> Window:
     """The window over `rank` spatial axes that the message `group` of a layer describes; `kernel`
     stands for one that the text does not give. Refused where the text errs."""
+    frames = [name for name in TEMPORAL if _given(layer, group, name)]
+    if getattr(layer, "temporal", False):
+        return _with_frames(layer, group, rank, kernel)
+    if frames and not getattr(layer, "planes_alone", False):
+        layer.fail(f"{frames[0]} is for Convolution3D and Pooling3D", group, frames[0])
     pad = _per_axis(layer, group, rank, "pad", 0)
     sides = side_pads(layer, group)
     if sides is not None:
@@ -37,6 +42,37 @@ def read_window(layer: Layer, group: str, rank: int, kernel: Shape | None = None
         stride=_per_axis(layer, group, rank, "stride", 1),
         pad=pad,
         dilation=_per_axis(layer, group, rank, "dilation", 1),
+    )
+
+
+TEMPORAL = ("kernel_depth", "temporal_stride", "temporal_pad")
+"""C3D's fields of the first of three axes."""
+
+
+def _given(layer: Layer, group: str, name: str) -> bool:
+    param = layer.spec.get(group)
+    return name in param.specs and param.has(name)
+
+
+def has_frames(spec: LayerParameter, group: str) -> bool:
+    """Does the text give one of C3D's fields?"""
+    param = spec.get(group)
+    return any(name in param.specs and param.has(name) for name in TEMPORAL)
+
+
+def _with_frames(layer: Layer, group: str, rank: int, kernel: Shape | None) -> Window:
+    """A window over frames, rows and columns."""
+    if rank != 3:
+        layer.fail(
+            f"frames need 3 spatial axes, not {rank}", "bottom", expected="N x C x L x H x W"
+        )
+    layer.need(group, "kernel_depth", expected="the frames of a window, kernel_depth: 3")
+    param = layer.spec.get(group)
+    return Window(
+        kernel=(param.kernel_depth, *(kernel or _per_axis(layer, group, 2, "kernel_size", None))),
+        stride=(param.temporal_stride, *_per_axis(layer, group, 2, "stride", 1)),
+        pad=(param.temporal_pad, *_per_axis(layer, group, 2, "pad", 0)),
+        dilation=(1, *_per_axis(layer, group, 2, "dilation", 1)),
     )
 
 

@@ -32,6 +32,26 @@ class Yolov3DetectionOutputParameter(LayerMessage, field=PARAM, number=602):
     gaussian_box: bool = field(9, "bool", default=False, doc="boxes with uncertainty; refused here")
 
 
+def detections(found: Array, threshold: float, images: int) -> Array:
+    """Rows (0, class, score, corners) of (boxes, 6), best first, less what overlaps a better one by
+    `threshold` or more; if there are none a row for each image, its number and six times -1."""
+    found = found[np.argsort(-found[:, 1], kind="stable")]
+    left, kept = np.arange(len(found)), []
+    while left.size:
+        best, left = left[0], left[1:]
+        kept.append(best)
+        a, b = found[best, 2:], found[left, 2:]
+        sides = np.minimum(a[2:], b[:, 2:]) - np.maximum(a[:2], b[:, :2])
+        both = np.prod(np.clip(sides, 0, None), 1)
+        union = np.prod(a[2:] - a[:2]) + np.prod(b[:, 2:] - b[:, :2], 1) - both
+        left = left[both < threshold * union]
+    if kept:
+        return np.concatenate([np.zeros((len(kept), 1), found.dtype), found[kept]], 1)
+    nothing = np.full((images, 7), -1, found.dtype)
+    nothing[:, 0] = np.arange(images)
+    return nothing
+
+
 @register
 class Yolov3DetectionOutput(Layer):
     """The boxes that YOLO v3 finds, one row each: image, class from 1, score, x1, y1, x2, y2 in
@@ -149,21 +169,7 @@ class Yolov3DetectionOutput(Layer):
                 for maps, anchors, scale in zip(bottom, self._anchors, self.param.anchors_scale)
             ]
         )
-        found = found[np.argsort(-found[:, 1], kind="stable")]
-        left, kept = np.arange(len(found)), []
-        while left.size:
-            best, left = left[0], left[1:]
-            kept.append(best)
-            a, b = found[best, 2:], found[left, 2:]
-            sides = np.minimum(a[2:], b[:, 2:]) - np.maximum(a[:2], b[:, :2])
-            both = np.prod(np.clip(sides, 0, None), 1)
-            union = np.prod(a[2:] - a[:2]) + np.prod(b[:, 2:] - b[:, :2], 1) - both
-            left = left[both < self.param.nms_threshold * union]
-        if kept:
-            return np.concatenate([np.zeros((len(kept), 1), self.dtype), found[kept]], 1)
-        nothing = np.full((len(bottom[0]), 7), -1, self.dtype)
-        nothing[:, 0] = np.arange(len(nothing))
-        return nothing
+        return detections(found, self.param.nms_threshold, len(bottom[0]))
 
     def reshape_to(self, bottom: Arrays) -> list[Shape]:
         self._found = self._detect(bottom)

@@ -34,6 +34,9 @@ def text(summary: Summary, width: int | None = None) -> str:
     kept = summary.total.parameters - summary.total.learned
     if kept:
         lines.append(f"{kept:,} of the parameters are kept, not learned (statistics)")
+    if summary.unknown:
+        lines.append(f"?: not known, for want of the types {'; '.join(summary.unknown)}.")
+        lines.append("Parameters, mult-adds and memory are of the other layers.")
     return "\n".join([title(summary), "", *lines])
 
 
@@ -43,7 +46,7 @@ def _columns(summary: Summary) -> list[Column]:
 
 def _foot(summary: Summary) -> list[str]:
     total = summary.total
-    layers = f"{total.layers} layer{'s' if total.layers != 1 else ''}"
+    layers = f"{len(summary.rows)} layer{'s' if len(summary.rows) != 1 else ''}"
     cells = [layers, "", "", f"{total.parameters:,}", si(total.multiply_adds)]
     return [*cells, size(total.inference), size(total.training)]
 
@@ -65,8 +68,10 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def shape(extents: Shape) -> str:
-    """64x3x28x28; a scalar is 1."""
+def shape(extents: Shape | None) -> str:
+    """64x3x28x28; a scalar is 1; ? where it cannot be known."""
+    if extents is None:
+        return "?"
     return "x".join(map(str, extents)) or "1"
 
 

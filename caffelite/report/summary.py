@@ -30,7 +30,8 @@ class Row:
 
     name: str
     type: str
-    tops: tuple[tuple[str, Shape], ...]
+    tops: tuple[tuple[str, Shape | None], ...]
+    """Names and shapes; None where a shape cannot be known."""
     parameters: int
     """Numbers of its own: learned or kept (statistics); shared ones count where they come first."""
     multiply_adds: int
@@ -64,6 +65,9 @@ class Summary:
     itemsize: int
     rows: tuple[Row, ...]
     total: Total
+    """Of the layers whose shapes are known."""
+    unknown: tuple[str, ...] = ()
+    """Types of layers that are not known."""
 
     def __str__(self) -> str:
         return text(self)

@@ -205,11 +205,11 @@ def unfollowed(message: Message) -> list[Problem]:
 
 _TYPES = {
     "the SSD fork (weiliu89/caffe)": "AnnotatedData VideoData",
-    "MS-CNN and Cascade R-CNN (zhaoweicai)": "BoxGroupOutput DecodeBBox BboxAccuracy "
+    "MS-CNN and Cascade R-CNN (zhaoweicai)": "BboxAccuracy "
     "ProposalTarget DetectionAccuracy DetectionLoss ImageGtData DetectionGroupAccuracy "
-    "DetectionGroupLoss DetectionData FrcnnOutput EvalData ScaleRoute HardMining",
+    "DetectionGroupLoss DetectionData FrcnnOutput EvalData HardMining",
     "the YOLO forks (choasup, eric612)": "RegionLoss EvalDetection Yolov3 YoloSeg "
-    "YoloDetectionOutput BoxData LaneData SegmentationEvaluate AssistedExcitation RegionOutput",
+    "BoxData LaneData SegmentationEvaluate AssistedExcitation RegionOutput",
     "SegNet's and ENet's fork": "DenseImageData",
     "PSPNet's fork (hszhao)": "ImageSegData SegAccuracy BiasChannel AdaptiveBiasChannel DenseCRF "
     "DomainTransform MatRead MatWrite UniqueLabel",

@@ -149,6 +149,8 @@ _TODAY = {
     V1LayerType.ABSVAL: "AbsVal",
     V1LayerType.ARGMAX: "ArgMax",
     V1LayerType.BNLL: "BNLL",
+    V1LayerType.CONVOLUTION3D: "Convolution3D",
+    V1LayerType.POOLING3D: "Pooling3D",
     V1LayerType.HDF5_DATA: "HDF5Data",
     V1LayerType.HDF5_OUTPUT: "HDF5Output",
     V1LayerType.IM2COL: "Im2col",

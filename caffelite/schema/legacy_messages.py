@@ -116,6 +116,9 @@ class V1LayerType(IntEnum):
     WINDOW_DATA = 24
     THRESHOLD = 31
 
+    CONVOLUTION3D = 1030  # C3D, 30
+    POOLING3D = 1031  # C3D, 31
+
 
 class V1LayerParameter(Message):
     """A layer of the V1 format; of the V0 format, if `layer` is set."""

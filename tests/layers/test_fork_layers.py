@@ -34,6 +34,8 @@ def kind(text: str) -> str:
         ('type: "Pooling" pooling_param { pad_r: 1 pad_l: 1 kernel_size: 2 }', "Pooling"),
         ('type: "Convolution" convolution_param { pad_b: 1 kernel_size: 2 }', "PaddedConvolution"),
         ('type: "Convolution" convolution_param { pad_b: 1 pad_t: 1 }', "Convolution"),
+        ('type: "Pooling" pooling_param { kernel_size: 2 kernel_depth: 2 }', "Pooling3D"),
+        ('type: "Convolution" convolution_param { temporal_stride: 2 }', "Convolution3D"),
         (
             'type: "Python" python_param { module: "rpn.proposal_layer" layer: "ProposalLayer" }',
             "Proposal",
@@ -81,6 +83,16 @@ def test_alike_pads_are_those_of_caffe() -> None:
         (
             'type: "Deconvolution" convolution_param { num_output: 1 kernel_size: 2 pad_l: 1 }',
             "side",
+        ),
+        (
+            'type: "Deconvolution" convolution_param { num_output: 1 kernel_size: 2 '
+            "kernel_depth: 1 }",
+            "for Convolution3D",
+        ),
+        (
+            'type: "Convolution3D" convolution_param { num_output: 1 kernel_size: 2 '
+            "kernel_depth: 1 }",
+            "3 spatial axes",
         ),
         (
             'type: "Convolution" convolution_param { num_output: 1 kernel_size: 2 pad: 1 '
@@ -165,3 +177,27 @@ def test_the_losses_of_hard_examples_add_up() -> None:
     np.testing.assert_allclose(
         net.blobs["each"].data.ravel(), np.log(2) + np.array([0, 2.5, 0]), rtol=1e-6
     )
+
+
+def test_a_net_of_c3d() -> None:
+    """In the V1 format, as C3D's files are."""
+    net = caffelite.Net(
+        parse_net(
+            'input: "x" input_shape { dim: 1 dim: 2 dim: 5 dim: 6 dim: 6 } '
+            'layers { name: "c" type: CONVOLUTION3D bottom: "x" top: "c" convolution_param { '
+            "num_output: 3 kernel_size: 3 kernel_depth: 3 pad: 1 temporal_pad: 1 } } "
+            'layers { name: "p" type: POOLING3D bottom: "c" top: "p" pooling_param { pool: MAX '
+            "kernel_size: 2 stride: 2 kernel_depth: 2 temporal_stride: 2 } }"
+        ),
+        caffelite.TEST,
+    )
+    assert [layer.type for layer in net.layers[1:]] == ["Convolution3D", "Pooling3D"]
+    assert net.params["c"][0].shape == (3, 2, 3, 3, 3)
+    rng = np.random.default_rng(0)
+    net.params["c"][0].data[...] = rng.uniform(-1, 1, (3, 2, 3, 3, 3))
+    net.blobs["x"].data[...] = rng.uniform(-1, 1, (1, 2, 5, 6, 6))
+    net.forward()
+    c, p = net.blobs["c"].data, net.blobs["p"].data
+    assert c.shape == (1, 3, 5, 6, 6) and p.shape == (1, 3, 3, 3, 3)
+    assert p[0, 1, 2, 1, 2] == c[0, 1, 4:, 2:4, 4:].max()
+    assert p[0, 2, 0, 0, 0] == c[0, 2, :2, :2, :2].max()
