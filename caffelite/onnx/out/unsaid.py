@@ -17,5 +17,18 @@ UNSAID = {
         "it leaves out a box whose overlap is the threshold itself, which NonMaxSuppression keeps, "
         f"and takes boxes of all images and classes together; {_BEFORE}"
     ),
+    "BoxGroupOutput": (
+        "its boxes count both edges and the overlap is over other areas too, which "
+        f"NonMaxSuppression does not know; {_BEFORE}"
+    ),
+    "ScaleRoute": f"how many rows it gives depends on values; {_BEFORE}",
+    "DecodeBBox": f"the regions that it reads have no form either; {_BEFORE}",
+    "YoloDetectionOutput": (
+        "it leaves out a box whose overlap is the threshold itself, which NonMaxSuppression keeps, "
+        f"and takes boxes of all images and classes together; {_BEFORE}"
+    ),
+    "Lstm": "its form is not built in; LSTM has one",
+    "Convolution3D": "its form is not built in; Convolution with a value for each axis has one",
+    "Pooling3D": "its form is not built in",
 }
 """By type. What trains or measures is not here: `Layer.deployed` says that."""
