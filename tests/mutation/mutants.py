@@ -40,6 +40,8 @@ NAMES = {a: b for pair in PAIRS.split(",") for a, b in (pair.split(), pair.split
 
 MESSAGES = {"fail", "warn", "mistake", "note", "Problem", "CaffeliteError", "param_of"}
 """Calls whose arguments are words for people, and their place."""
+SPARED = {"doc", "expected", "hint", "message", "strict"}
+"""Arguments that are words for people, or an assertion as zip's `strict` is."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def parts(node: ast.AST) -> Iterator[ast.AST]:
         return
     elif isinstance(node, ast.Call) and called(node) == "cast":
         yield from node.args[1:]
-    elif isinstance(node, ast.keyword) and node.arg in ("doc", "expected", "hint", "message"):
+    elif isinstance(node, ast.keyword) and node.arg in SPARED:
         return
     else:
         yield from ast.iter_child_nodes(node)

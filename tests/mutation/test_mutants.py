@@ -20,6 +20,7 @@ def grow(x: "1 + 1", most: int = 7) -> int:
     if not x or x < 3:
         raise ValueError(f"{x + 1} is too small")
     self.fail("3 < 4", 5)
+    zip(x, strict=True)
     self.put(x)
     x += 2.5
     return min(x, most) // most
@@ -38,12 +39,13 @@ def test_mistakes_are_made_in_what_the_code_does_alone(tmp_path: Path) -> None:
         (7, "x < 3 -> (x <= 3)"),
         (7, "3 -> (4)"),
         (9, 'self.fail("3 < 4", 5) -> pass'),
-        (10, "self.put(x) -> pass"),
-        (11, "x += 2.5 -> x -= 2.5"),
-        (11, "2.5 -> (3.5)"),
-        (12, "return min(x, most) // most -> return None"),
-        (12, "min(x, most) // most -> (min(x, most) * most)"),
-        (12, "min -> max"),
+        (10, "zip(x, strict=True) -> pass"),
+        (11, "self.put(x) -> pass"),
+        (12, "x += 2.5 -> x -= 2.5"),
+        (12, "2.5 -> (3.5)"),
+        (13, "return min(x, most) // most -> return None"),
+        (13, "min(x, most) // most -> (min(x, most) * most)"),
+        (13, "min -> max"),
     ]
     assert {m.where for m in mutants} == {"grow"}
 
