@@ -21,9 +21,6 @@ from caffelite.plan.graph import included, state_for
 from caffelite.schema.common import BlobShape, Phase, TransformationParameter
 from caffelite.schema.net import LayerParameter, NetParameter, NetState
 
-ONLY_WATCHED = ("Accuracy", "Silence", "HDF5Output")
-"""Types that compute nothing which a user of the net needs."""
-
 
 @dataclass
 class Deployed:
@@ -125,8 +122,12 @@ class _Deploy:
         unread: dict[tuple[int, int], bool] = {}
         for index, spec in enumerate(self.layers):
             reads.append([makers[b] for b in spec.bottom if b in makers])
+            measures = self.classes[index].higher_is_better is not None
+            # what is measured alone, bottom 0, is an output; the labels it is held against are not
+            outputs = {makers[b] for b in spec.bottom[:1] if measures and b in makers}
             for made in reads[-1]:
-                unread[made] = False
+                if made not in outputs or self.classes[made[0]].source:
+                    unread[made] = False
             for i, top in enumerate(spec.top):
                 makers[top] = (index, i)
                 unread[index, i] = True
@@ -141,7 +142,7 @@ class _Deploy:
                     if layer.propagates(k) and not self.classes[made[0]].source:
                         roots.append(made[0])
             elif (
-                spec.type not in ONLY_WATCHED
+                cls.deployed
                 and any(unread[index, i] for i in range(len(spec.top)))
                 and (not cls.source or spec.type == "Input")
             ):

@@ -45,6 +45,11 @@ def test_sources_become_inputs_and_losses_what_they_compare() -> None:
     assert any('"accuracy" (Accuracy) is left out' in note for note in result.notes)
 
 
+def test_what_is_measured_alone_is_the_output() -> None:
+    text = TRAIN.replace('layer { name: "loss"', 'layer { include { phase: TRAIN } name: "loss"')
+    assert Net(deployed(text).net, caffelite.TEST).outputs == ["fc"]
+
+
 def test_a_given_shape_replaces_the_datas() -> None:
     net = Net(deployed(TRAIN, data=(1, 3, 7, 7)).net, caffelite.TEST)
     assert net.blobs["data"].shape == (1, 3, 7, 7)

@@ -129,6 +129,7 @@ SHIPPED: list[tuple[str, list[str], dict[str, tuple[int, ...]]]] = [
     ("cifar10_quick", [], {"data": (2, 3, 32, 32)}),
     ("fcn8s_small", [], {}),
     ("ssd_small", [], {}),
+    ("ssd_shapes", [], {}),
     ("googlenet", [], {}),
     ("hdf5_logreg", [], {"data": (2, 4)}),
     ("lenet", [], {"data": (2, 1, 28, 28)}),
