@@ -92,11 +92,12 @@ def suppressed(boxes: Array, threshold: float, most: int) -> list[int]:
     return kept
 
 
-_ENTRY = re.compile(r"""['"]?(\w+)['"]?\s*:\s*(\[[^\]]*\]|\([^)]*\)|[^,\n}]+)""")
+_ENTRY = re.compile(r"""['"]?(\w+)['"]?\s*:\s*(?:!![\w/.]+\s*)?(\[[^\]]*\]|\([^)]*\)|[^,\n}]+)""")
 
 
 def param_str(layer: Layer, known: dict[str, object]) -> dict[str, list[float]]:
-    """The numbers in a Python layer's param_str, "'feat_stride': 16": name to values. An entry that
+    """The numbers in a Python layer's param_str, "'feat_stride': 16": name to values; YAML's types
+    (`!!python/tuple [4, 8]`) are passed over. An entry that
     is not `known` is refused: it would be passed over."""
     text = layer.spec.get("python_param").param_str
     found: dict[str, list[float]] = {}

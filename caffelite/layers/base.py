@@ -78,6 +78,7 @@ class Declared:
     shape: Shape
     filler: FillerParameter
     fixed: bool = False  # not learned: statistics and the like
+    rated: bool = False  # an lr_mult in the text is passed over where it is fixed
 
 
 class Gradients:
@@ -272,16 +273,21 @@ class Layer:
     # What a layer uses.
 
     def declare(
-        self, shape: Iterable[int], filler: FillerParameter | None = None, fixed: bool = False
+        self,
+        shape: Iterable[int],
+        filler: FillerParameter | None = None,
+        fixed: bool = False,
+        rated: bool = False,
     ) -> None:
-        """Ask for a parameter; without a filler it starts at zero. A `fixed` one is not learned."""
+        """Ask for a parameter; without a filler it starts at zero. A `fixed` one is not learned,
+        and an lr_mult for it is a mistake unless it is `rated`."""
         extents = tuple(int(n) for n in shape)
         if math.prod(extents) > MOST:
             self.fail(
                 f"parameter {len(self.declared)} would be {show(extents)}",
                 expected=f"at most {MOST} values",
             )
-        self.declared.append(Declared(extents, filler or FillerParameter(), fixed))
+        self.declared.append(Declared(extents, filler or FillerParameter(), fixed, rated))
 
     @property
     def rng(self) -> np.random.Generator:

@@ -135,8 +135,10 @@ class BN(Layer):
         one = FillerParameter(type="constant", value=1.0)
         size = (1, self.channels, 1, 1)
         frozen = self.keeps and p.frozen
-        self.declare(size, p.get(first[0]) if p.has(first[0]) else one, fixed=frozen)
-        self.declare(size, p.get(first[1]) if p.has(first[1]) else None, fixed=frozen)
+        # `frozen` is said beside the rates of training, which it overrules
+        for name, filler in zip(first, (one, None)):
+            filler = p.get(name) if p.has(name) else filler
+            self.declare(size, filler, fixed=frozen, rated=frozen)
         if self.keeps:
             self.declare(size, fixed=True)
             self.declare(size, fixed=True)

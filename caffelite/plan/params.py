@@ -92,7 +92,8 @@ class Sharing:
             self._uses[-1].append((claim, declared.shape))
 
     def _claim(self, layer: Layer, index: int, declared: Declared, spec: ParamSpec) -> _Claim:
-        if declared.fixed and spec.has("lr_mult") and spec.lr_mult != 0:
+        said = spec.has("lr_mult") and spec.lr_mult != 0
+        if declared.fixed and said and not declared.rated:
             layer.fail(
                 f"parameter {index} is not learned, but has lr_mult {spec.lr_mult:g}",
                 "param",

@@ -201,3 +201,25 @@ def test_a_net_of_c3d() -> None:
     assert c.shape == (1, 3, 5, 6, 6) and p.shape == (1, 3, 3, 3, 3)
     assert p[0, 1, 2, 1, 2] == c[0, 1, 4:, 2:4, 4:].max()
     assert p[0, 2, 0, 0, 0] == c[0, 2, :2, :2, :2].max()
+
+
+def test_scales_of_a_python_proposal_may_be_a_tuple_of_yamls() -> None:
+    text = """
+        layer { name: "in" type: "Input" top: "s" top: "d" top: "info" input_param {
+          shape { dim: 1 dim: 24 dim: 4 dim: 4 } shape { dim: 1 dim: 48 dim: 4 dim: 4 }
+          shape { dim: 1 dim: 3 } } }
+        layer { name: "p" type: "Python" bottom: "s" bottom: "d" bottom: "info" top: "rois"
+          python_param { module: "rpn.proposal_layer" layer: "ProposalLayer"
+          param_str: "'feat_stride': 16 \\n'scales': !!python/tuple [4, 8, 16, 32]" } }"""
+    net = caffelite.Net(parse_net(text), caffelite.TEST, seed=1)
+    assert len(net.layer_dict["p"].anchors) == 12  # 4 scales, 3 ratios
+
+
+def test_rates_beside_frozen_are_passed_over() -> None:
+    text = """layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 } } }
+        layer { name: "bn" type: "BN" bottom: "x" top: "y" param { lr_mult: 1 } param { lr_mult: 1 }
+          param { lr_mult: 0 } param { lr_mult: 0 } bn_param { frozen: true } }"""
+    net = caffelite.Net(parse_net(text), caffelite.TRAIN, seed=1)
+    assert not any(net.layer_dict["bn"].learns)
+    with pytest.raises(NetError, match="parameter 2 is not learned"):
+        caffelite.Net(parse_net(text.replace("lr_mult: 0", "lr_mult: 1")), caffelite.TRAIN)
