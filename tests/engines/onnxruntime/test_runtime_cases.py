@@ -11,16 +11,17 @@ pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: pip install caffe
 from caffelite import TEST, Net
 from caffelite.files import parse_net
 from caffelite.layers import registry
+from caffelite.onnx.export import deployed
+from caffelite.onnx.out.unsaid import UNSAID
 from caffelite.testing.contract import Subject, same
 
-NO_DEPLOY = ("HDF5Output", "Python")
 SUBJECTS = [
     pytest.param(Subject(cls, case), id=f"{name}-{i}")
     for name, cls in sorted(registry.items())
     for i, case in enumerate(cls.cases)
-    if not (cls.source or cls.loss or cls.compares or name in NO_DEPLOY)
+    if deployed(cls) and name not in UNSAID and not cls.hosts
 ]
-ON_NUMPY = {"BatchReindex", "MVN"}
+ON_NUMPY = {"BatchReindex", "ForkDropout", "MVN"}
 """Some of their cases ONNX cannot say."""
 
 
