@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 Shape = tuple[int, ...]
 Array = np.ndarray
+T = TypeVar("T")
+
+
+class Handed(list[T]):
+    """Arrays that a layer is handed, to be written into. One that was put in the place of another
+    would reach no blob, so that is refused; `top[0] += 1` writes and is fine."""
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if value is not self[index]:
+            raise TypeError("an array cannot be replaced here: write into it, top[0][...] = values")
 
 
 class Blob:

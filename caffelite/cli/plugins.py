@@ -52,8 +52,6 @@ def problem_of(error: BaseException) -> Problem | None:
         said = f'layer "{layers[0].name}" ({layers[0].type}): {said}'
         place = layers[0].spec.span()
         hint += f"; the layer is at {place}" if place else ""
-    if "does not support item assignment" in str(error):
-        hint += "; a top is written into, top[0][...] = values"
     name = os.path.relpath(ours[-1].f_code.co_filename)
     return Problem(said, _last_line(error, name), hint=hint)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from caffelite.blob import Array, Shape
+from caffelite.blob import Array, Handed, Shape
 from caffelite.layers.base import Gradients, Layer
 from caffelite.plan.build import Plan
 from caffelite.plan.graph import Version
@@ -99,7 +99,7 @@ class Session:
             return partial(layer.forward, many(step.bottoms), many(step.tops))
         if isinstance(step, Backward):
             layer = self.layers[step.node.index]
-            diffs = [None if v is None else array(v) for v in step.bottom_diffs]
+            diffs = Handed(None if v is None else array(v) for v in step.bottom_diffs)
             ends = many(step.tops), many(step.top_diffs), many(step.bottoms)
             return partial(layer.backward, *ends, diffs)
         if isinstance(step, Fill):
@@ -111,8 +111,8 @@ class Session:
             return partial(np.copyto, array(step.to), array(step.source))
         raise TypeError(f"no step: {step!r}")
 
-    def _arrays(self, values: Sequence[Value]) -> list[Array]:
-        return [self.memory.array(v) for v in values]
+    def _arrays(self, values: Sequence[Value]) -> Handed[Array]:
+        return Handed(self.memory.array(v) for v in values)
 
     def runs_on(self, index: int) -> str:
         """The engine that runs this layer: another than the net's own where it has no kernel."""

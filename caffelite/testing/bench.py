@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from caffelite.blob import Array, Blob
+from caffelite.blob import Array, Blob, Handed
 from caffelite.errors import Source
 from caffelite.layers.base import Context, Layer, LossLayer, registry
 from caffelite.layers.cases import Case
@@ -129,7 +129,7 @@ class Bench:
                 self._prepare()
             if shapes != [t.shape for t in self.top]:
                 self.make_tops()
-        self.passes.forward(self.bottom, self.top)
+        self.passes.forward(Handed(self.bottom), Handed(self.top))
 
     @property
     def differentiable(self) -> list[int]:
@@ -148,8 +148,9 @@ class Bench:
     def backward(self, without: Sequence[int] = ()) -> None:
         """For all bottoms that get a gradient but those in `without`; they get None."""
         wanted = [i for i in self.differentiable if i not in without]
-        diffs = [d if i in wanted else None for i, d in enumerate(self.bottom_diff)]
-        self.passes.backward(self.top, self.top_diff, self.bottom, diffs)
+        diffs = Handed(d if i in wanted else None for i, d in enumerate(self.bottom_diff))
+        ends = Handed(self.top), Handed(self.top_diff), Handed(self.bottom)
+        self.passes.backward(*ends, diffs)
 
     def run(self) -> Bench:
         """Forward, and backward if there is one."""

@@ -61,7 +61,7 @@ class NumpySession(Session):
         bottom, (y,) = self._arrays(first.bottoms), self._arrays(first.tops)
         if y is not self.memory.array(second.tops[0]):
             return None
-        run = partial(Convolution.forward, cast(Convolution, convolution), bottom, [y], relu=True)
+        run = partial(Convolution.forward, cast(Convolution, convolution), bottom, (y,), relu=True)
         return [run, Several()]
 
 
