@@ -289,6 +289,13 @@ class Layer:
             )
         self.declared.append(Declared(extents, filler or FillerParameter(), fixed, rated))
 
+    def need_values(self, bottom: Shapes) -> None:
+        """Refuse bottoms without any values, for a layer that cannot do with none."""
+        for i, (name, shape) in enumerate(zip(self.spec.bottom, bottom)):
+            if not math.prod(shape):
+                said = f'bottom "{name}" is {show(shape)}: it has no values'
+                self.fail(said, "bottom", index=i, expected="at least one sample")
+
     @property
     def rng(self) -> np.random.Generator:
         """This layer's own random stream."""

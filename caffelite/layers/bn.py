@@ -144,6 +144,7 @@ class BN(Layer):
             self.declare(size, fixed=True)
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
+        self.need_values(bottom)
         if len(bottom[0]) < 2 or bottom[0][1] != self.channels:
             name = self.spec.bottom[0]
             self.fail(

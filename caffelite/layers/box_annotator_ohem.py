@@ -56,6 +56,7 @@ class BoxAnnotatorOHEM(Layer):
         return False
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
+        self.need_values(bottom)
         rois, loss, label, weight = bottom
         count = rois[0] if rois else 0
         for i, (shape, right) in enumerate(

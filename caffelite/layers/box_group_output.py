@@ -135,6 +135,7 @@ class BoxGroupOutput(Layer):
         self._found: Array | None = None
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
+        self.need_values(bottom)
         for i, group in enumerate(self.param.box_group_param):
             prob, codes = bottom[2 * i : 2 * i + 2]
             whole = len(prob) == 4 and len(codes) == 4 and codes[1] == 4

@@ -109,6 +109,7 @@ class BoxOutput(Layer):
         self._found: Array | None = None
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
+        self.need_values(bottom)
         for i, shape in enumerate(bottom):
             if len(shape) != 4 or shape[1] < 6 or shape[0] != bottom[0][0]:
                 self.fail(

@@ -66,6 +66,7 @@ class CenterLoss(LossLayer):
         self.declare((p.num_output, self._features), p.center_filler)
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
+        self.need_values(bottom)
         x, label = bottom
         if math.prod(x[1:]) != self._features:
             self.fail(

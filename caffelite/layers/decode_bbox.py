@@ -80,6 +80,7 @@ class DecodeBBox(Layer):
             self.fail("a third bottom is for phase TRAIN", "bottom", index=2, expected="two")
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
+        self.need_values(bottom)
         for i, (shape, size) in enumerate(zip(bottom, (8, 5, None))):
             if len(shape) < 2 or shape[0] != bottom[0][0] or (size and shape[1] != size):
                 self.fail(

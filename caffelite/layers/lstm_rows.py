@@ -101,6 +101,7 @@ class Lstm(Layer):
         return (shape[0] if shape else 0) // batch, batch
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
+        self.need_values(bottom)
         x = bottom[0]
         steps, batch = self._sequences(x)
         if len(x) < 2 or math.prod(x) != steps * batch * self._inputs:

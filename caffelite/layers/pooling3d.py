@@ -66,6 +66,7 @@ class Pooling3D(Pooling):
         self._frames = Window((p.kernel_depth, 1), (p.temporal_stride, 1), (0, 0), ONE)
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
+        self.need_values(bottom)
         shape = bottom[0]
         if len(shape) != 5:
             self.fail(

@@ -81,6 +81,7 @@ class ProposalTargets(Layer):
         self._found: list[Array] | None = None
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
+        self.need_values(bottom)
         for i, shape in enumerate(bottom):
             if len(shape) < 2 or shape[1] != 5:
                 name = self.spec.bottom[i]

@@ -57,6 +57,7 @@ class TripletLoss(LossLayer):
         return True
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
+        self.need_values(bottom)
         a = bottom[0]
         for i, other in enumerate(bottom):
             if not other or other[0] != a[0] or math.prod(other) != math.prod(a):

@@ -97,6 +97,7 @@ class YoloDetectionOutput(Layer):
         self._found: Array | None = None
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
+        self.need_values(bottom)
         wanted = self.param.num_box * (5 + self.param.num_classes)
         for i, shape in enumerate(bottom):
             if len(shape) != 4 or shape[1] != wanted or shape[2] != shape[3]:

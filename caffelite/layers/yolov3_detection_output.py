@@ -133,6 +133,7 @@ class Yolov3DetectionOutput(Layer):
         self._found: Array | None = None
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
+        self.need_values(bottom)
         wanted = self.param.num_box * (5 + self.param.num_classes)
         for i, shape in enumerate(bottom):
             if len(shape) != 4 or shape[1] != wanted or shape[0] != bottom[0][0]:

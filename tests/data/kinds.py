@@ -34,6 +34,7 @@ KINDS = {
     + TRANSFORM,
     "TextData": 'text_data_param { source: "t.csv" batch_size: 2 seq_len: 3 }',
     "SpiralData": "spiral_data_param { batch_size: 7 }",
+    "ShapesData": "shapes_data_param { batch_size: 2 }",
 }
 """What a layer of each type says, beside its name and tops."""
 
