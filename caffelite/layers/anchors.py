@@ -13,6 +13,7 @@ import numpy as np
 
 from caffelite.blob import Array
 from caffelite.layers.base import Layer
+from caffelite.layers.finding import thinned
 
 RATIOS = (0.5, 1.0, 2.0)
 SCALES = (8.0, 16.0, 32.0)
@@ -80,16 +81,15 @@ def suppressed(boxes: Array, threshold: float, most: int) -> list[int]:
     """Which boxes, best first as given, are left if none may overlap a better one by more than
     `threshold`; at most so many."""
     area = _area(boxes)
-    kept: list[int] = []
-    left = np.arange(len(boxes))
-    while left.size and len(kept) < most:
-        best, left = left[0], left[1:]
-        kept.append(int(best))
-        low = np.maximum(boxes[best, :2], boxes[left, :2])
-        high = np.minimum(boxes[best, 2:], boxes[left, 2:])
+
+    def apart(best: int, others: Array) -> Array:
+        low = np.maximum(boxes[best, :2], boxes[others, :2])
+        high = np.minimum(boxes[best, 2:], boxes[others, 2:])
         both = np.prod(np.clip(high - low + 1, 0, None), 1)
-        left = left[both / (area[best] + area[left] - both) <= threshold]
-    return kept
+        stay: Array = both / (area[best] + area[others] - both) <= threshold
+        return stay
+
+    return thinned(len(boxes), apart, most)
 
 
 _ENTRY = re.compile(r"""['"]?(\w+)['"]?\s*:\s*(?:!![\w/.]+\s*)?(\[[^\]]*\]|\([^)]*\)|[^,\n}]+)""")

@@ -7,9 +7,11 @@ import math
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import ANY, Arrays, Layer, Shapes, param_of, register, show
-from caffelite.layers.bbox_reg import BBoxRegParameter, normal
+from caffelite.layers.base import ANY, Arrays, Shapes, param_of, register, show
+from caffelite.layers.bbox_reg import BBoxRegParameter
 from caffelite.layers.cases import Case
+from caffelite.layers.finding import thinned
+from caffelite.layers.map_boxes import MapBoxes
 from caffelite.schema.common import Phase
 from caffelite.schema.message import Message, field, repeated
 from caffelite.schema.net import LayerMessage
@@ -42,7 +44,7 @@ class BoxGroupOutputParameter(LayerMessage, field=PARAM, number=1158):
 
 
 @register
-class BoxGroupOutput(Layer):
+class BoxGroupOutput(MapBoxes):
     """At each cell of each map one box for each of its G fields. The codes (tx, ty, tw, th), times
     `bbox_std` plus `bbox_mean` (bbox_reg_param), move its centre from the cell's by tx and ty
     fields, at most 1/`field_xyr`; its sides are the field's times e^tw and e^th, `field_whr`
@@ -62,9 +64,6 @@ class BoxGroupOutput(Layer):
     """
 
     bottoms = (2, ANY)
-    tops = (1, 2)
-    backward_reads = ()
-    dynamic = True
     extension = f"Cascade R-CNN (zhaoweicai), there {PARAM} = 158"
     param: BoxGroupOutputParameter = param_of(BoxGroupOutputParameter)
     reg: BBoxRegParameter = param_of(BBoxRegParameter)
@@ -108,9 +107,6 @@ class BoxGroupOutput(Layer):
         ),
     )
 
-    def propagates(self, index: int) -> bool:
-        return False
-
     def setup(self, bottom: Shapes) -> None:
         p, groups = self.param, self.param.box_group_param
         if len(bottom) != 2 * len(groups):
@@ -131,8 +127,7 @@ class BoxGroupOutput(Layer):
             self.fail(
                 f'nms_type is "{p.nms_type}"', PARAM, "nms_type", expected="IOU, IOMU or IOFU"
             )
-        self._mean, self._std = (a.astype(self.dtype) for a in normal(self, self.reg))
-        self._found: Array | None = None
+        super().setup(bottom)
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         self.need_values(bottom)
@@ -155,14 +150,10 @@ class BoxGroupOutput(Layer):
                     index=2 * i,
                     expected="the same images in each map, a field after the other",
                 )
-        return self._shapes(1)
+        return self.shapes(1)
 
     def _fields(self, number: int) -> int:
         return len(self.param.box_group_param[number].field_h)
-
-    def _shapes(self, count: int) -> list[Shape]:
-        shapes: list[Shape] = [(count, 5, 1, 1), (count, 6, 1, 1)]
-        return shapes[: len(self.spec.top)]
 
     def _boxes(self, prob: Array, codes: Array, number: int) -> Array:
         """(boxes, 5): corners and score of one image's map, field by field, cell by cell."""
@@ -188,48 +179,31 @@ class BoxGroupOutput(Layer):
 
     def _thinned(self, boxes: Array) -> Array:
         p = self.param
-        boxes = boxes[np.argsort(-boxes[:, 4], kind="stable")]
-        boxes = boxes[: p.max_nms_num] if p.max_nms_num else boxes
+        boxes = self.best(boxes, p.max_nms_num)
         areas = np.prod(boxes[:, 2:4] - boxes[:, :2] + 1, 1)
-        left, kept = np.arange(len(boxes)), []
-        while left.size:
-            best, left = left[0], left[1:]
-            kept.append(best)
-            sides = np.minimum(boxes[best, 2:4], boxes[left, 2:4])
-            sides = sides - np.maximum(boxes[best, :2], boxes[left, :2])
+
+        def apart(best: int, others: Array) -> Array:
+            sides = np.minimum(boxes[best, 2:4], boxes[others, 2:4])
+            sides = sides - np.maximum(boxes[best, :2], boxes[others, :2])
             # in the fork boxes that share one row have nothing in common, one column counts
             meets = (sides[:, 0] >= 0) & (sides[:, 1] > 0)
             both = np.where(meets, np.prod(sides + 1, 1), 0)
             whole = {
-                "IOU": areas[best] + areas[left] - both,
-                "IOMU": np.minimum(areas[best], areas[left]),
-                "IOFU": np.full(len(left), areas[best]),
+                "IOU": areas[best] + areas[others] - both,
+                "IOMU": np.minimum(areas[best], areas[others]),
+                "IOFU": np.full(len(others), areas[best]),
             }[p.nms_type]
-            left = left[both <= p.iou_thr * whole]
-        return boxes[kept[: p.max_post_nms_num or None]]
+            stay: Array = both <= p.iou_thr * whole
+            return stay
 
-    def _propose(self, bottom: Arrays) -> Array:
+        return boxes[thinned(len(boxes), apart, p.max_post_nms_num or None)]
+
+    def find(self, bottom: Arrays) -> list[Array]:
         found = []
         for image in range(len(bottom[0]) // self._fields(0)):
             maps = []
             for i in range(len(bottom) // 2):
                 own = slice(image * self._fields(i), (image + 1) * self._fields(i))
                 maps.append(self._boxes(bottom[2 * i][own], bottom[2 * i + 1][own], i))
-            boxes = self._thinned(np.concatenate(maps))
-            found.append(np.concatenate([np.full((len(boxes), 1), image, self.dtype), boxes], 1))
-        return np.concatenate(found)
-
-    def reshape_to(self, bottom: Arrays) -> list[Shape]:
-        self._found = self._propose(bottom)
-        return self._shapes(max(1, len(self._found)))
-
-    def forward(self, bottom: Arrays, top: Arrays) -> None:
-        found = self._propose(bottom) if self._found is None else self._found
-        self._found = None
-        if not len(found):
-            top[0].reshape(-1)[...] = (0, 1, 1, 10, 10)
-            for y in top[1:]:
-                y.fill(0)
-            return
-        for y, width in zip(top, (5, 6)):
-            y.reshape(-1, width)[...] = found[:, :width]
+            found.append(self._thinned(np.concatenate(maps)))
+        return self.regions(found)

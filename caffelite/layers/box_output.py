@@ -7,9 +7,11 @@ import math
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import ANY, Arrays, Layer, Shapes, param_of, register, show
-from caffelite.layers.bbox_reg import BBoxRegParameter, normal
+from caffelite.layers.base import ANY, Arrays, Shapes, param_of, register, show
+from caffelite.layers.bbox_reg import BBoxRegParameter
 from caffelite.layers.cases import Case
+from caffelite.layers.finding import thinned
+from caffelite.layers.map_boxes import MapBoxes
 from caffelite.schema.common import Phase
 from caffelite.schema.message import field, repeated
 from caffelite.schema.net import LayerMessage
@@ -34,7 +36,7 @@ class BoxOutputParameter(LayerMessage, field=PARAM, number=1151):
 
 
 @register
-class BoxOutput(Layer):
+class BoxOutput(MapBoxes):
     """At each cell of each map one box. Its centre is the cell's, moved by (tx, ty) fields, at most
     1/`field_xyr`; its size the field's times e^tw and e^th, at most `field_whr` and at least its
     inverse; it is cut to the image. Its score is the highest class's less the background's, which
@@ -54,9 +56,6 @@ class BoxOutput(Layer):
     """
 
     bottoms = (1, ANY)
-    tops = (1, 2)
-    backward_reads = ()
-    dynamic = True
     extension = f"MS-CNN fork (zhaoweicai/mscnn), there {PARAM} = 151"
     param: BoxOutputParameter = param_of(BoxOutputParameter)
     reg: BBoxRegParameter = param_of(BBoxRegParameter)
@@ -86,9 +85,6 @@ class BoxOutput(Layer):
         ),
     )
 
-    def propagates(self, index: int) -> bool:
-        return False
-
     def setup(self, bottom: Shapes) -> None:
         for name in ("field_h", "field_w", "downsample_rate"):
             if len(self.param.get(name)) != len(bottom):
@@ -105,8 +101,7 @@ class BoxOutput(Layer):
                 "nms_type",
                 expected="IOU, IOFMAX or IOFMIN",
             )
-        self._mean, self._std = (a.astype(self.dtype) for a in normal(self, self.reg))
-        self._found: Array | None = None
+        super().setup(bottom)
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         self.need_values(bottom)
@@ -118,11 +113,7 @@ class BoxOutput(Layer):
                     index=i,
                     expected="N x (C + 4) x H x W, with two classes C or more",
                 )
-        return self._shapes(1)
-
-    def _shapes(self, count: int) -> list[Shape]:
-        shapes: list[Shape] = [(count, 5, 1, 1), (count, 6, 1, 1)]
-        return shapes[: len(self.spec.top)]
+        return self.shapes(1)
 
     def _boxes(self, values: Array, number: int) -> Array:
         """(boxes, 5): x, y, width, height, score of one image's map, cell by cell."""
@@ -145,13 +136,10 @@ class BoxOutput(Layer):
 
     def _thinned(self, boxes: Array) -> Array:
         p = self.param
-        boxes = boxes[np.argsort(-boxes[:, 4], kind="stable")]
-        boxes = boxes[: p.max_nms_num] if p.max_nms_num else boxes
-        left, kept = np.arange(len(boxes)), []
-        while left.size:
-            best, left = left[0], left[1:]
-            kept.append(best)
-            a, b = boxes[best], boxes[left]
+        boxes = self.best(boxes, p.max_nms_num)
+
+        def apart(best: int, others: Array) -> Array:
+            a, b = boxes[best], boxes[others]
             sides = np.minimum(a[:2] + a[2:4], b[:, :2] + b[:, 2:4]) - np.maximum(a[:2], b[:, :2])
             both = np.prod(np.clip(sides, 0, None), 1)
             areas = a[2] * a[3], b[:, 2] * b[:, 3]
@@ -160,29 +148,16 @@ class BoxOutput(Layer):
                 "IOFMAX": np.maximum(*areas),
                 "IOFMIN": np.minimum(*areas),
             }[p.nms_type]
-            left = left[both <= p.iou_thr * whole]
-        return boxes[kept[: p.max_post_nms_num or None]]
+            stay: Array = both <= p.iou_thr * whole
+            return stay
 
-    def _propose(self, bottom: Arrays) -> Array:
+        return boxes[thinned(len(boxes), apart, p.max_post_nms_num or None)]
+
+    def find(self, bottom: Arrays) -> list[Array]:
         found = []
         for image in range(len(bottom[0])):
             maps = [b[image] for b in bottom]
             boxes = self._thinned(np.concatenate([self._boxes(m, i) for i, m in enumerate(maps)]))
             boxes[:, 2:4] += boxes[:, :2]
-            found.append(np.concatenate([np.full((len(boxes), 1), image, self.dtype), boxes], 1))
-        return np.concatenate(found)
-
-    def reshape_to(self, bottom: Arrays) -> list[Shape]:
-        self._found = self._propose(bottom)
-        return self._shapes(max(1, len(self._found)))
-
-    def forward(self, bottom: Arrays, top: Arrays) -> None:
-        found = self._propose(bottom) if self._found is None else self._found
-        self._found = None
-        if not len(found):
-            top[0].reshape(-1)[...] = (0, 1, 1, 10, 10)
-            for y in top[1:]:
-                y.fill(0)
-            return
-        for y, width in zip(top, (5, 6)):
-            y.reshape(-1, width)[...] = found[:, :width]
+            found.append(boxes)
+        return self.regions(found)

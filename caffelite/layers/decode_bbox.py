@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import Arrays, Layer, Shapes, param_of, register, show
+from caffelite.layers.base import Arrays, Shapes, param_of, register, show
 from caffelite.layers.bbox_reg import BBoxRegParameter, normal
 from caffelite.layers.cases import Case
+from caffelite.layers.finding import FindingLayer
 from caffelite.schema.common import Phase
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
@@ -27,7 +28,7 @@ class DecodeBBoxParameter(LayerMessage, field=PARAM, number=1155):
 
 
 @register
-class DecodeBBox(Layer):
+class DecodeBBox(FindingLayer):
     """Of a region (x1, y1, x2, y2) with centre (cx, cy) and sides w = x2 − x1 + 1 and h, and the
     codes (tx, ty, tw, th) of class 1, the box of centre (cx + tx·w, cy + ty·h) and sides w·e^tw
     and h·e^th. With bbox_reg_param the codes are first times `bbox_std` plus `bbox_mean`.
@@ -42,8 +43,6 @@ class DecodeBBox(Layer):
     """
 
     bottoms = (2, 3)
-    backward_reads = ()
-    dynamic = True
     extension = f"Cascade R-CNN and MS-CNN (zhaoweicai), there {PARAM} = 155"
     param: DecodeBBoxParameter = param_of(DecodeBBoxParameter)
     reg: BBoxRegParameter = param_of(BBoxRegParameter)
@@ -71,9 +70,6 @@ class DecodeBBox(Layer):
         ),
     )
 
-    def propagates(self, index: int) -> bool:
-        return False
-
     def setup(self, bottom: Shapes) -> None:
         self._mean, self._std = (a.astype(self.dtype) for a in normal(self, self.reg))
         if len(bottom) > 2 and self.phase != Phase.TRAIN:
@@ -91,7 +87,7 @@ class DecodeBBox(Layer):
                 )
         return [(bottom[1][0], 5, 1, 1)]
 
-    def _decoded(self, bottom: Arrays) -> Array:
+    def find(self, bottom: Arrays) -> list[Array]:
         codes, rois = bottom[0].reshape(-1, 8)[:, 4:], bottom[1].reshape(-1, 5)
         t = codes * self._std + self._mean
         size = rois[:, 3:] - rois[:, 1:3] + 1
@@ -106,10 +102,4 @@ class DecodeBBox(Layer):
             boxes = boxes[good]
             if not len(boxes):
                 self.fail("no region is left", expected="one at least, as in the fork")
-        return boxes
-
-    def reshape_to(self, bottom: Arrays) -> list[Shape]:
-        return [(len(self._decoded(bottom)), 5, 1, 1)]
-
-    def forward(self, bottom: Arrays, top: Arrays) -> None:
-        top[0].reshape(-1, 5)[...] = self._decoded(bottom)
+        return [boxes[:, :, None, None]]

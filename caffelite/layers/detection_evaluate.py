@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import Arrays, Layer, Shapes, param_of, register, show
+from caffelite.layers.base import Arrays, Shapes, param_of, register, show
 from caffelite.layers.box_matching import check_objects, objects_of
 from caffelite.layers.cases import Case
 from caffelite.layers.detection_output import overlap
+from caffelite.layers.finding import FindingLayer
 from caffelite.schema.common import Phase
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
@@ -29,7 +30,7 @@ class DetectionEvaluateParameter(LayerMessage, field="detection_evaluate_param",
 
 
 @register
-class DetectionEvaluate(Layer):
+class DetectionEvaluate(FindingLayer):
     """Which detections find an object; what a test makes its mean average precision of.
 
     First a row for each class but the background: −1, class, number of its objects, −1, −1. Then
@@ -51,8 +52,6 @@ class DetectionEvaluate(Layer):
     """
 
     bottoms = (2, 2)
-    backward_reads = ()
-    dynamic = True
     tallies = True
     deployed = False
     higher_is_better = True
@@ -124,9 +123,6 @@ class DetectionEvaluate(Layer):
         ),
     )
 
-    def propagates(self, index: int) -> bool:
-        return False
-
     def setup(self, bottom: Shapes) -> None:
         p, at = self.param, "detection_evaluate_param"
         self.need(at, "num_classes", expected="the number of classes, the background included")
@@ -138,7 +134,6 @@ class DetectionEvaluate(Layer):
                 expected="no name_size_file: overlaps are measured in parts of the image",
                 hint="the original counts whole pixels, both borders included",
             )
-        self._found: Array | None = None
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         detections, objects = bottom
@@ -151,14 +146,8 @@ class DetectionEvaluate(Layer):
         check_objects(self, 1, objects)
         return [(1, 1, 1, 5)]
 
-    def reshape_to(self, bottom: Arrays) -> list[Shape]:
-        self._found = self._rows(*bottom)
-        return [(1, 1, len(self._found), 5)]
-
-    def forward(self, bottom: Arrays, top: Arrays) -> None:
-        found = self._rows(*bottom) if self._found is None else self._found
-        self._found = None
-        top[0].reshape(-1, 5)[...] = found
+    def find(self, bottom: Arrays) -> list[Array]:
+        return [self._rows(*bottom)[None, None]]
 
     def _rows(self, detections: Array, objects: Array) -> Array:
         p = self.param

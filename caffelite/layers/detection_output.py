@@ -8,8 +8,9 @@ import math
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import Arrays, Layer, Shapes, param_of, register, show
+from caffelite.layers.base import Arrays, Shapes, param_of, register, show
 from caffelite.layers.cases import Case
+from caffelite.layers.finding import FindingLayer
 from caffelite.layers.prior_box import CodeType
 from caffelite.schema.common import Phase
 from caffelite.schema.message import Message, field
@@ -67,7 +68,7 @@ class DetectionOutputParameter(LayerMessage, field="detection_output_param", num
 
 
 @register
-class DetectionOutput(Layer):
+class DetectionOutput(FindingLayer):
     """The boxes that a detector finds, one row each: image, class, score, x1, y1, x2, y2.
 
     1. Each code t is decoded against its prior box p with its variances v (1 with
@@ -89,8 +90,6 @@ class DetectionOutput(Layer):
     """
 
     bottoms = (3, 4)
-    backward_reads = ()
-    dynamic = True
     extension = "SSD fork (weiliu89/caffe), detection_output_param = 204"
     param: DetectionOutputParameter = param_of(DetectionOutputParameter)
     cases = (
@@ -151,9 +150,6 @@ class DetectionOutput(Layer):
         ),
     )
 
-    def propagates(self, index: int) -> bool:
-        return False
-
     def setup(self, bottom: Shapes) -> None:
         p = self.param
         self.need(
@@ -169,7 +165,6 @@ class DetectionOutput(Layer):
             )
         self._classes = p.num_classes
         self._boxes = 1 if p.share_location else p.num_classes
-        self._found: Array | None = None
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         loc, conf, priors = bottom[:3]
@@ -184,14 +179,8 @@ class DetectionOutput(Layer):
                 self.fail(f'bottom "{name}" is {show(shape)}', "bottom", expected=f"{show(wanted)}")
         return [(1, 1, 1, 7)]
 
-    def reshape_to(self, bottom: Arrays) -> list[Shape]:
-        self._found = self._detect(*bottom[:3])
-        return [(1, 1, len(self._found), 7)]
-
-    def forward(self, bottom: Arrays, top: Arrays) -> None:
-        found = self._detect(*bottom[:3]) if self._found is None else self._found
-        self._found = None
-        top[0].reshape(-1, 7)[...] = found
+    def find(self, bottom: Arrays) -> list[Array]:
+        return [self._detect(*bottom[:3])[None, None]]
 
     def _detect(self, loc: Array, conf: Array, priors: Array) -> Array:
         """All detections, (number, 7)."""

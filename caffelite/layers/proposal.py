@@ -14,8 +14,9 @@ from caffelite.layers.anchors import (
     shifted,
     suppressed,
 )
-from caffelite.layers.base import Arrays, Layer, Shapes, param_of, register, show
+from caffelite.layers.base import Arrays, Shapes, param_of, register, show
 from caffelite.layers.cases import Case
+from caffelite.layers.finding import FindingLayer
 from caffelite.schema.common import Phase
 from caffelite.schema.message import field, repeated
 from caffelite.schema.net import LayerMessage
@@ -37,7 +38,7 @@ class ProposalParameter(LayerMessage, field="proposal_param", number=8266713):
 
 
 @register
-class Proposal(Layer):
+class Proposal(FindingLayer):
     """At each cell of the map A anchors, moved by the deltas (dx, dy, dw, dh) of the second bottom:
     centre + (dx·w, dy·h), size (e^dw·w, e^dh·h), cut to the image. Of those whose sides are at
     least `min_size` times the image's scale the `pre_nms_topn` best are thinned out, each that
@@ -61,9 +62,7 @@ class Proposal(Layer):
 
     bottoms = (3, 3)
     tops = (1, 2)
-    backward_reads = ()
     one_image = True
-    dynamic = True
     extension = "Faster R-CNN (rpn.proposal_layer) and PVANET's fork (there proposal_param = 201)"
     python = (("proposal_layer", "ProposalLayer"),)
     param: ProposalParameter = param_of(ProposalParameter)
@@ -96,9 +95,6 @@ class Proposal(Layer):
         ),
     )
 
-    def propagates(self, index: int) -> bool:
-        return False
-
     def setup(self, bottom: Shapes) -> None:
         p = self.param
         self.stride, self.min_size, base = p.feat_stride, p.min_size, p.base_size
@@ -118,7 +114,6 @@ class Proposal(Layer):
             if self.phase == Phase.TRAIN:
                 self.before, self.after = 12000, 2000
         self.anchors = anchors_of(base, ratios, scales).astype(self.dtype)
-        self._found: tuple[Array, Array] | None = None
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         scores, deltas, info = bottom
@@ -141,7 +136,7 @@ class Proposal(Layer):
         shapes: list[Shape] = [(1, 5), (1, 1)]
         return shapes[: len(self.spec.top)]
 
-    def _propose(self, bottom: Arrays) -> tuple[Array, Array]:
+    def find(self, bottom: Arrays) -> tuple[Array, Array]:
         """Regions and scores, best first."""
         scores, deltas, info = bottom
         count, (height, width) = len(self.anchors), scores.shape[2:]
@@ -156,13 +151,3 @@ class Proposal(Layer):
         kept = order[suppressed(boxes[order], self.overlap, self.after)]
         image = np.zeros((len(kept), 1), self.dtype)
         return np.concatenate([image, boxes[kept]], 1), best[kept][:, None]
-
-    def reshape_to(self, bottom: Arrays) -> list[Shape]:
-        self._found = self._propose(bottom)
-        return [found.shape for found in self._found][: len(self.spec.top)]
-
-    def forward(self, bottom: Arrays, top: Arrays) -> None:
-        found = self._propose(bottom) if self._found is None else self._found
-        self._found = None
-        for y, values in zip(top, found):
-            y.reshape(values.shape)[...] = values

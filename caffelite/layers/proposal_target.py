@@ -6,8 +6,9 @@ import numpy as np
 
 from caffelite.blob import Array, Shape
 from caffelite.layers.anchors import coded, overlaps, param_str
-from caffelite.layers.base import Arrays, Layer, Shapes, param_of, register, show
+from caffelite.layers.base import Arrays, Shapes, param_of, register, show
 from caffelite.layers.cases import Case
+from caffelite.layers.finding import FindingLayer
 from caffelite.layers.python import PythonParameter
 
 ROIS, SHARE = 128, 0.25
@@ -16,7 +17,7 @@ STDS = (0.1, 0.1, 0.2, 0.2)
 
 
 @register
-class ProposalTargets(Layer):
+class ProposalTargets(FindingLayer):
     """`type: "Python"` of module rpn.proposal_target_layer, class ProposalTargetLayer, with the
     values of py-faster-rcnn's end-to-end configuration; as a type of its own it reads python_param
     all the same. (`ProposalTarget` is the name of another layer, of MS-CNN's fork.)
@@ -37,8 +38,6 @@ class ProposalTargets(Layer):
     deployed = False
     bottoms = (2, 2)
     tops = (5, 5)
-    backward_reads = ()
-    dynamic = True
     repeatable = False
     extension = "Faster R-CNN (rpn.proposal_target_layer)"
     python = (("proposal_target_layer", "ProposalTargetLayer"),)
@@ -65,9 +64,6 @@ class ProposalTargets(Layer):
         ),
     )
 
-    def propagates(self, index: int) -> bool:
-        return False
-
     def setup(self, bottom: Shapes) -> None:
         said = param_str(self, {"num_classes": 21})
         if "num_classes" not in said:
@@ -78,7 +74,6 @@ class ProposalTargets(Layer):
                 expected="param_str: \"'num_classes': 21\"",
             )
         self.classes = int(said["num_classes"][0])
-        self._found: list[Array] | None = None
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         self.need_values(bottom)
@@ -86,12 +81,9 @@ class ProposalTargets(Layer):
             if len(shape) < 2 or shape[1] != 5:
                 name = self.spec.bottom[i]
                 self.fail(f'bottom "{name}" is {show(shape)}', "bottom", index=i, expected="N x 5")
-        return self._shapes(1)
+        return [(1, 5), (1,), *[(1, 4 * self.classes)] * 3]
 
-    def _shapes(self, count: int) -> list[Shape]:
-        return [(count, 5), (count,), *[(count, 4 * self.classes)] * 3]
-
-    def _sample(self, bottom: Arrays) -> list[Array]:
+    def find(self, bottom: Arrays) -> list[Array]:
         rois, gt = (b.reshape(len(b), -1) for b in bottom)
         image = np.zeros((len(gt), 1), self.dtype)
         rois = np.concatenate([rois, np.concatenate([image, gt[:, :4]], 1)])
@@ -118,13 +110,3 @@ class ProposalTargets(Layer):
 
     def _some(self, places: Array, most: int) -> Array:
         return places if len(places) <= most else self.rng.choice(places, most, replace=False)
-
-    def reshape_to(self, bottom: Arrays) -> list[Shape]:
-        self._found = self._sample(bottom)
-        return self._shapes(len(self._found[1]))
-
-    def forward(self, bottom: Arrays, top: Arrays) -> None:
-        found = self._sample(bottom) if self._found is None else self._found
-        self._found = None
-        for y, values in zip(top, found):
-            y.reshape(values.shape)[...] = values

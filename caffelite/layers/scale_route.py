@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import ANY, Arrays, Layer, Shapes, param_of, register, show
+from caffelite.layers.base import ANY, Arrays, Shapes, param_of, register, show
 from caffelite.layers.cases import Case
+from caffelite.layers.finding import FindingLayer
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
 
@@ -23,7 +24,7 @@ class ScaleRouteParameter(LayerMessage, field=PARAM, number=1162):
 
 
 @register
-class ScaleRoute(Layer):
+class ScaleRoute(FindingLayer):
     """The rows of all bottoms whose region has a scale √(w·h) with low_scale ≤ scale < high_scale;
     w = x2 − x1 + 1 and h likewise. If there is none, the one region whose scale is nearest, by
     |log₂(scale/m)|, to m = √(low_scale·high_scale), or to the one of them that is given.
@@ -36,8 +37,6 @@ class ScaleRoute(Layer):
 
     bottoms = (1, ANY)
     tops = (1, ANY)
-    backward_reads = ()
-    dynamic = True
     extension = f"Cascade R-CNN (zhaoweicai), there {PARAM} = 154"
     param: ScaleRouteParameter = param_of(ScaleRouteParameter)
     cases = (
@@ -64,9 +63,6 @@ class ScaleRoute(Layer):
             note="none is that large: the nearest",
         ),
     )
-
-    def propagates(self, index: int) -> bool:
-        return False
 
     def setup(self, bottom: Shapes) -> None:
         p = self.param
@@ -106,11 +102,6 @@ class ScaleRoute(Layer):
             apart = np.abs(np.log2(scale / self._middle))
         return np.array([int(apart.argmin())])
 
-    def reshape_to(self, bottom: Arrays) -> list[Shape]:
-        count = len(self._routed(bottom))
-        return [(count, *b.shape[1:]) for b in bottom]
-
-    def forward(self, bottom: Arrays, top: Arrays) -> None:
+    def find(self, bottom: Arrays) -> list[Array]:
         rows = self._routed(bottom)
-        for x, y in zip(bottom, top):
-            y[...] = x[rows]
+        return [x[rows] for x in bottom]

@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import Arrays, Layer, Shapes, param_of, register, show
+from caffelite.layers.base import Arrays, Shapes, param_of, register, show
 from caffelite.layers.cases import Case
+from caffelite.layers.finding import FindingLayer
 from caffelite.layers.yolov3_detection_output import detections
 from caffelite.schema.common import Phase
 from caffelite.schema.message import field, repeated
@@ -35,7 +36,7 @@ class YoloDetectionOutputParameter(LayerMessage, field=PARAM, number=601):
 
 
 @register
-class YoloDetectionOutput(Layer):
+class YoloDetectionOutput(FindingLayer):
     """The boxes that YOLO v2 finds, one row each: image, class from 1, score, x1, y1, x2, y2 in
     parts of the image.
 
@@ -55,8 +56,6 @@ class YoloDetectionOutput(Layer):
     """
 
     bottoms = (1, 2)
-    backward_reads = ()
-    dynamic = True
     extension = f"YOLO fork (eric612/MobileNet-YOLO), {PARAM} = 601"
     param: YoloDetectionOutputParameter = param_of(YoloDetectionOutputParameter)
     cases = (
@@ -81,9 +80,6 @@ class YoloDetectionOutput(Layer):
         ),
     )
 
-    def propagates(self, index: int) -> bool:
-        return False
-
     def setup(self, bottom: Shapes) -> None:
         p = self.param
         if len(p.biases) != 2 * p.num_box:
@@ -94,7 +90,6 @@ class YoloDetectionOutput(Layer):
                 expected=f"{2 * p.num_box}, width and height of each",
             )
         self._anchors = np.array(p.biases, self.dtype).reshape(-1, 2)
-        self._found: Array | None = None
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         self.need_values(bottom)
@@ -128,15 +123,7 @@ class YoloDetectionOutput(Layer):
         found: Array = rows[rows[..., 1] >= self.param.confidence_threshold]
         return found
 
-    def _detect(self, bottom: Arrays) -> Array:
+    def find(self, bottom: Arrays) -> list[Array]:
         found = np.concatenate([self._boxes(maps) for maps in bottom])
-        return detections(found, self.param.nms_threshold, len(bottom[0]))
-
-    def reshape_to(self, bottom: Arrays) -> list[Shape]:
-        self._found = self._detect(bottom)
-        return [(1, 1, len(self._found), 7)]
-
-    def forward(self, bottom: Arrays, top: Arrays) -> None:
-        found = self._detect(bottom) if self._found is None else self._found
-        self._found = None
-        top[0].reshape(-1, 7)[...] = found
+        rows = detections(found, self.param.nms_threshold, len(bottom[0]))
+        return [rows[None, None]]

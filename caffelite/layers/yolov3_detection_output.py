@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import ANY, Arrays, Layer, Shapes, param_of, register, show
+from caffelite.layers.base import ANY, Arrays, Shapes, param_of, register, show
 from caffelite.layers.cases import Case
+from caffelite.layers.finding import FindingLayer, thinned
 from caffelite.schema.common import Phase
 from caffelite.schema.message import field, repeated
 from caffelite.schema.net import LayerMessage
@@ -36,15 +37,16 @@ def detections(found: Array, threshold: float, images: int) -> Array:
     """Rows (0, class, score, corners) of (boxes, 6), best first, less what overlaps a better one by
     `threshold` or more; if there are none a row for each image, its number and six times -1."""
     found = found[np.argsort(-found[:, 1], kind="stable")]
-    left, kept = np.arange(len(found)), []
-    while left.size:
-        best, left = left[0], left[1:]
-        kept.append(best)
-        a, b = found[best, 2:], found[left, 2:]
+
+    def apart(best: int, others: Array) -> Array:
+        a, b = found[best, 2:], found[others, 2:]
         sides = np.minimum(a[2:], b[:, 2:]) - np.maximum(a[:2], b[:, :2])
         both = np.prod(np.clip(sides, 0, None), 1)
         union = np.prod(a[2:] - a[:2]) + np.prod(b[:, 2:] - b[:, :2], 1) - both
-        left = left[both < threshold * union]
+        stay: Array = both < threshold * union
+        return stay
+
+    kept = thinned(len(found), apart)
     if kept:
         return np.concatenate([np.zeros((len(kept), 1), found.dtype), found[kept]], 1)
     nothing = np.full((images, 7), -1, found.dtype)
@@ -53,7 +55,7 @@ def detections(found: Array, threshold: float, images: int) -> Array:
 
 
 @register
-class Yolov3DetectionOutput(Layer):
+class Yolov3DetectionOutput(FindingLayer):
     """The boxes that YOLO v3 finds, one row each: image, class from 1, score, x1, y1, x2, y2 in
     parts of the image.
 
@@ -72,8 +74,6 @@ class Yolov3DetectionOutput(Layer):
     """
 
     bottoms = (1, ANY)
-    backward_reads = ()
-    dynamic = True
     extension = f"YOLO v3 fork (eric612/MobileNet-YOLO), {PARAM} = 602"
     param: Yolov3DetectionOutputParameter = param_of(Yolov3DetectionOutputParameter)
     cases = (
@@ -98,9 +98,6 @@ class Yolov3DetectionOutput(Layer):
             phase=Phase.TEST,
         ),
     )
-
-    def propagates(self, index: int) -> bool:
-        return False
 
     def setup(self, bottom: Shapes) -> None:
         p, maps = self.param, len(bottom)
@@ -130,7 +127,6 @@ class Yolov3DetectionOutput(Layer):
             )
         every = np.array(p.biases, self.dtype).reshape(-1, 2)
         self._anchors = every[p.mask].reshape(maps, p.num_box, 2)
-        self._found: Array | None = None
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         self.need_values(bottom)
@@ -163,20 +159,12 @@ class Yolov3DetectionOutput(Layer):
         corners = x[at] - w[at], y[at] - h[at], x[at] + w[at], y[at] + h[at]
         return np.stack([(c + 1).astype(self.dtype), score[n, b, c, i, j], *corners], 1)
 
-    def _detect(self, bottom: Arrays) -> Array:
+    def find(self, bottom: Arrays) -> list[Array]:
         found = np.concatenate(
             [
                 self._boxes(maps, anchors, scale)
                 for maps, anchors, scale in zip(bottom, self._anchors, self.param.anchors_scale)
             ]
         )
-        return detections(found, self.param.nms_threshold, len(bottom[0]))
-
-    def reshape_to(self, bottom: Arrays) -> list[Shape]:
-        self._found = self._detect(bottom)
-        return [(1, 1, len(self._found), 7)]
-
-    def forward(self, bottom: Arrays, top: Arrays) -> None:
-        found = self._detect(bottom) if self._found is None else self._found
-        self._found = None
-        top[0].reshape(-1, 7)[...] = found
+        rows = detections(found, self.param.nms_threshold, len(bottom[0]))
+        return [rows[None, None]]
