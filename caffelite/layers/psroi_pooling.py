@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from caffelite.blob import Shape
-from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
+from caffelite.layers.base import Arrays, Diffs, Shapes, param_of, register
 from caffelite.layers.cases import Case, random
+from caffelite.layers.regions import RegionLayer
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
 
@@ -22,7 +23,7 @@ class PSROIPoolingParameter(LayerMessage, field="psroi_pooling_param", number=10
 
 
 @register
-class PSROIPooling(Layer):
+class PSROIPooling(RegionLayer):
     """y_rdij = the mean of channel (d·k + i)·k + j of x in bin (i, j) of region r =
     (n, x1, y1, x2, y2), with k = `group_size`; 0 for an empty bin.
 
@@ -36,8 +37,6 @@ class PSROIPooling(Layer):
     and 153 in Intel's.
     """
 
-    bottoms = (2, 2)
-    backward_reads = ()
     extension = "R-FCN fork (daijifeng001/caffe-rfcn), psroi_pooling_param = 10001"
     param: PSROIPoolingParameter = param_of(PSROIPoolingParameter)
     cases = (
@@ -71,21 +70,10 @@ class PSROIPooling(Layer):
         ),
     )
 
-    def propagates(self, index: int) -> bool:
-        return index == 0
-
     def reshape(self, bottom: Shapes) -> list[Shape]:
-        p, (x, rois) = self.param, bottom
+        p, rois = self.param, bottom[1]
         wanted = p.output_dim * p.group_size**2
-        for i, (shape, expected, right) in enumerate(
-            (
-                (x, f"N x {wanted} x H x W", len(x) == 4 and x[1] == wanted),
-                (rois, "R x 5", len(rois) > 0 and math.prod(rois[1:]) == 5),
-            )
-        ):
-            if not right:
-                name = self.spec.bottom[i]
-                self.fail(f'bottom "{name}" is {show(shape)}', "bottom", index=i, expected=expected)
+        self.check_bottoms(bottom, wanted)
         return [(rois[0], p.output_dim, p.group_size, p.group_size)]
 
     def _bins(self, low: float, high: float, limit: int) -> list[tuple[int, int]]:
@@ -95,26 +83,20 @@ class PSROIPooling(Layer):
         edges = [(math.floor(i * size + low), math.ceil((i + 1) * size + low)) for i in range(k)]
         return [(min(max(a, 0), limit), min(max(b, 0), limit)) for a, b in edges]
 
-    def _regions(self, rois: np.ndarray, shape: Shape) -> None:
-        """Note each region's image and bins."""
+    def _note(self, rois: np.ndarray, shape: Shape) -> None:
+        """Each region's image and bins."""
         images, _, height, width = shape
         scale = self.dtype.type(self.param.spatial_scale)
         self._found = []
-        for r, roi in enumerate(rois.reshape(-1, 5)):
-            if not 0 <= roi[0] < images:  # told so that nan is refused too
-                self.fail(
-                    f"region {r} is of image {roi[0]:g}, but there are {images}",
-                    "bottom",
-                    expected=f"image numbers from 0 to {images - 1}",
-                )
-            corners = np.sign(roi[1:]) * np.floor(np.abs(roi[1:]) + self.dtype.type(0.5))
+        for image, corners in self.regions(rois, images):
+            corners = np.sign(corners) * np.floor(np.abs(corners) + self.dtype.type(0.5))
             x1, y1, x2, y2 = (corners + np.array([0, 0, 1, 1], self.dtype)) * scale
             rows, columns = self._bins(y1, y2, height), self._bins(x1, x2, width)
-            self._found.append((int(roi[0]), rows, columns))
+            self._found.append((image, rows, columns))
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         (x, rois), y, k = bottom, top[0], self.param.group_size
-        self._regions(rois, x.shape)
+        self._note(rois, x.shape)
         for r, (image, rows, columns) in enumerate(self._found):
             for i, (above, below) in enumerate(rows):
                 for j, (left, right) in enumerate(columns):

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
+from caffelite.layers.base import Arrays, Diffs, Shapes, param_of, register
 from caffelite.layers.cases import Case, random
+from caffelite.layers.regions import RegionLayer
 from caffelite.layers.roi_pooling import ROIPoolingParameter
 
 
 @register
-class ROIAlign(Layer):
+class ROIAlign(RegionLayer):
     """y_rcij = x_nc at the point (y1 + i·h/P, x1 + j·w/Q), i = 0 … P, j = 0 … Q, of region
     r = (n, x1, y1, x2, y2), interpolated between the four pixels around it; 0 outside of the map
     and for a region without area. P and Q are `pooled_h` and `pooled_w`: the points are the corners
@@ -30,8 +30,6 @@ class ROIAlign(Layer):
     roi_pooling_param.
     """
 
-    bottoms = (2, 2)
-    backward_reads = ()
     extension = "Cascade R-CNN's fork (zhaoweicai/cascade-rcnn)"
     param: ROIPoolingParameter = param_of(ROIPoolingParameter)
     cases = (
@@ -63,25 +61,12 @@ class ROIAlign(Layer):
         ),
     )
 
-    def propagates(self, index: int) -> bool:
-        return index == 0
-
     def setup(self, bottom: Shapes) -> None:
-        for name in ("pooled_h", "pooled_w"):
-            example = "roi_pooling_param { pooled_h: 7 pooled_w: 7 }"
-            self.need("roi_pooling_param", name, expected=example)
+        self.need_size()
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         x, rois = bottom
-        for i, (shape, expected, right) in enumerate(
-            (
-                (x, "N x C x H x W", len(x) == 4),
-                (rois, "R x 5", len(rois) > 0 and math.prod(rois[1:]) == 5),
-            )
-        ):
-            if not right:
-                name = self.spec.bottom[i]
-                self.fail(f'bottom "{name}" is {show(shape)}', "bottom", index=i, expected=expected)
+        self.check_bottoms(bottom)
         return [(rois[0], x[1], self.param.pooled_h + 1, self.param.pooled_w + 1)]
 
     def _line(self, low: float, high: float, parts: int, limit: int) -> tuple[Array, Array, Array]:
@@ -95,10 +80,10 @@ class ROIAlign(Layer):
         share[outside] = np.nan
         return first, second, share.astype(self.dtype)
 
-    def _grid(self, roi: Array, shape: Shape) -> tuple[Sequence[Array], Sequence[Array], Array]:
+    def _grid(self, corners: Array, shape: Shape) -> tuple[Sequence[Array], Sequence[Array], Array]:
         """Rows and columns of the four pixels around each point, and their weights."""
         p, scale = self.param, self.dtype.type(self.param.spatial_scale)
-        x1, y1, x2, y2 = roi[1:]
+        x1, y1, x2, y2 = corners
         pad_w, pad_h = ((b - a + 1) * self.dtype.type(p.pad_ratio) for a, b in ((x1, x2), (y1, y2)))
         half = self.dtype.type(0.5)
         x1, x2 = (x1 - pad_w) * scale - half, (x2 + pad_w) * scale - half
@@ -110,21 +95,11 @@ class ROIAlign(Layer):
         weights = rows[:, None, :, None] * columns[None, :, None, :]
         return (above, below), (left, right), np.nan_to_num(weights, nan=0.0)
 
-    def _each(self, rois: Array, shape: Shape) -> None:
-        self._found = []
-        for r, roi in enumerate(rois.reshape(-1, 5)):
-            if not 0 <= roi[0] < shape[0]:  # told so that nan is refused too
-                self.fail(
-                    f"region {r} is of image {roi[0]:g}, but there are {shape[0]}",
-                    "bottom",
-                    index=1,
-                    expected=f"image numbers from 0 to {shape[0] - 1}",
-                )
-            self._found.append((int(roi[0]), *self._grid(roi, shape)))
-
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         x, rois = bottom
-        self._each(rois, x.shape)
+        self._found = [
+            (image, *self._grid(corners, x.shape)) for image, corners in self.regions(rois, len(x))
+        ]
         for r, (image, rows, columns, weights) in enumerate(self._found):
             y = top[0][r]
             y.fill(0)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
+from caffelite.layers.base import Arrays, Diffs, Shapes, param_of, register
 from caffelite.layers.cases import Case, random
+from caffelite.layers.regions import RegionLayer
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
 
@@ -25,7 +24,7 @@ class ROIPoolingParameter(LayerMessage, field="roi_pooling_param", number=826671
 
 
 @register
-class ROIPooling(Layer):
+class ROIPooling(RegionLayer):
     """y_rcij = the maximum of x_nc over bin (i, j) of region r = (n, x1, y1, x2, y2).
 
     With `pad_ratio` p the region is first made larger, by p·(x2 − x1 + 1) and p·(y2 − y1 + 1)
@@ -40,8 +39,6 @@ class ROIPooling(Layer):
     Source: Girshick 2015, Fast R-CNN.
     """
 
-    bottoms = (2, 2)
-    backward_reads = ()
     extension = "Fast R-CNN fork (rbgirshick/caffe-fast-rcnn), roi_pooling_param = 8266711"
     param: ROIPoolingParameter = param_of(ROIPoolingParameter)
     cases = (
@@ -78,22 +75,12 @@ class ROIPooling(Layer):
         ),
     )
 
-    def propagates(self, index: int) -> bool:
-        return index == 0
-
     def setup(self, bottom: Shapes) -> None:
-        for name in ("pooled_h", "pooled_w"):
-            example = "roi_pooling_param { pooled_h: 7 pooled_w: 7 }"
-            self.need("roi_pooling_param", name, expected=example)
+        self.need_size()
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         x, rois = bottom
-        for name, shape, expected, right in (
-            (self.spec.bottom[0], x, "N x C x H x W", len(x) == 4),
-            (self.spec.bottom[1], rois, "R x 5", len(rois) > 0 and math.prod(rois[1:]) == 5),
-        ):
-            if not right:
-                self.fail(f'bottom "{name}" is {show(shape)}', "bottom", expected=expected)
+        self.check_bottoms(bottom)
         return [(rois[0], x[1], self.param.pooled_h, self.param.pooled_w)]
 
     def prepare(self) -> None:
@@ -101,19 +88,11 @@ class ROIPooling(Layer):
         self._from = np.empty(self.top_shapes[0], np.intp)
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
-        x, rois = bottom[0], bottom[1].reshape(-1, 5)
+        x, rois = bottom
         y, source = top[0], self._from
         images, channels, height, width = x.shape
         first = np.arange(channels) * (height * width)
-        for r, roi in enumerate(rois):
-            if not 0 <= roi[0] < images:  # told so that nan is refused too
-                self.fail(
-                    f"region {r} is of image {roi[0]:g}, but there are {images}",
-                    "bottom",
-                    expected=f"image numbers from 0 to {images - 1}",
-                )
-            image = int(roi[0])
-            corners = roi[1:]
+        for r, (image, corners) in enumerate(self.regions(rois, images)):
             if self.param.pad_ratio:
                 pad = (corners[2:] - corners[:2] + 1) * self.dtype.type(self.param.pad_ratio)
                 corners = np.concatenate([corners[:2] - pad, corners[2:] + pad])

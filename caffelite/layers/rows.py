@@ -16,7 +16,7 @@ def read_index(layer: Layer, bottom: int, values: Array, limit: int, what: str, 
     Refuses a value that is no whole number from 0 to `limit` - 1, with its sample; `what` says what
     there are `limit` of."""
     flat = values.reshape(-1)
-    # told so that nan, which compares as false, is refused too
+    # written so that nan, which compares as false, is refused too
     if flat.size and not (flat.min() >= 0 and flat.max() < limit):
         _refuse(layer, bottom, values, limit, what)
     np.copyto(out, flat, casting="unsafe")
