@@ -40,7 +40,7 @@ def bind_block(block: Block, cls: type[M], problems: list[Problem]) -> M:
     """The message that a parsed text says; its mistakes are added to `problems`."""
     legacy.declare()
     if block.fields:
-        # what is missing in the file is told at its first field, not at a comment above it
+        # what is missing in the file is reported at its first field, not at a comment above it
         block.span = block.fields[0].span
     return bind_into(block, cls, problems)
 

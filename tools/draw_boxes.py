@@ -94,7 +94,7 @@ def _box(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Draw; 0, or 1 after a mistake, which is told on stderr."""
+    """Draw; 0, or 1 after a mistake, which is reported on stderr."""
     args = parser().parse_args(argv)
     try:
         load_plugins(args)

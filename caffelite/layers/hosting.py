@@ -142,8 +142,8 @@ class Host:
         raise NetError(Problem(head + message, span, hint=hint)) from cause
 
     def run(self, method: str, *args: Any) -> None:
-        """Call a method of the user's. On the command line what it raises is told with the place
-        of the layer; in a program it passes as it is."""
+        """Call a method of the user's. On the command line what it raises is reported with the
+        place of the layer; in a program it passes as it is."""
         try:
             getattr(self.code, method)(*args)
         except CaffeliteError:

@@ -15,7 +15,7 @@ from caffelite.schema.net import LayerMessage
 
 
 class CodeType(IntEnum):
-    """How a box is told relative to its prior box."""
+    """How a box is coded relative to its prior box."""
 
     CORNER = 1
     CENTER_SIZE = 2

@@ -13,7 +13,7 @@ from caffelite.schema.net import LayerMessage
 
 
 class PythonParameter(LayerMessage, field="python_param", number=130):
-    """Which class runs, and what it is told."""
+    """Which class runs, and what it is given."""
 
     module: str = field(1, "string", doc="the module, as `import` finds it")
     layer: str = field(2, "string", doc="the class in it, a subclass of caffe.Layer")

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Named(OrderedDict[str, T]):
-    """Things by name, in order; a name that is missing is told with the closest one."""
+    """Things by name, in order; a missing name is reported with the closest one."""
 
     def __missing__(self, name: str) -> NoReturn:
         hint = did_you_mean(name, self) if isinstance(name, str) else None

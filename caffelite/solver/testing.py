@@ -62,8 +62,8 @@ def mean_outputs(
     scoring: Scoring = AS_IT_IS,
 ) -> tuple[list[Output], float]:
     """Run `count` batches; the mean of every output, and of the loss; of judged detections the
-    scores that `scoring` asks for. `each` is told of every batch: its number and outputs. When
-    `stopped` says so there are fewer, but one at least."""
+    scores that `scoring` asks for. `each` is called after every batch, with its number and outputs.
+    When `stopped` says so there are fewer, but one at least."""
     sums: dict[str, Array] = {}
     rows: dict[str, list[Array]] = {name: [] for name in tallied(net)}
     loss, done = 0.0, 0

@@ -20,7 +20,7 @@ from caffelite.optional import need
 from caffelite.schema.datum import Datum
 
 SHOWN = 20
-"""Mistakes that are told one by one."""
+"""Mistakes that are reported one by one."""
 
 Entry = tuple[str, int, int]
 """A line of the list: path, label, line from 0."""

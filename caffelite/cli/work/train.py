@@ -92,7 +92,7 @@ def _train(args: argparse.Namespace, job: Job, screen: Monitor, log: LogMonitor)
     manifest = Manifest(record, solver, _command(), [path for path in read if path])
     log.start(solver)
     began, first = time.perf_counter(), solver.iter
-    # a loss that is not finite is told by the solver, in words
+    # the solver reports a loss that is not finite, in words
     quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")
     with manifest, Interrupts(solver, screen), log, screen, quiet:
         solver.solve()

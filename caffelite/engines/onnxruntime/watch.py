@@ -88,7 +88,7 @@ class Watch:
             if _changed(blob.data, copy):
                 np.copyto(copy, blob.data)
                 self.stamp += 1
-        if arena.watcher is not self._hook:  # somebody else is told who looks
+        if arena.watcher is not self._hook:  # another watcher sees who looks
             data = arena.data
         elif not self.held:
             self._known = True

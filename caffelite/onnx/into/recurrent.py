@@ -51,7 +51,7 @@ def lstm(node: Node) -> None:
     starts = [node.has(i) for i in (5, 6)]
     exposed = any(starts) or any(outputs[1:])
     marks = np.ones((steps, batch))
-    marks[0] = exposed  # a sequence starts with the pass, or where it is told to
+    marks[0] = exposed  # without a state that is given or read, each pass starts anew
     base = next(name for name in outputs if name)
     bottoms = [node.bottom(), _constant(node, f"{base}/cont", marks)]
     if exposed:
