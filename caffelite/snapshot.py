@@ -49,6 +49,9 @@ class RunState:
     run: dict[str, Any] = field(default_factory=dict)
     model_sha256: str = ""
     """The digest of the parameters' file; empty where Caffe wrote the state."""
+    minimum_loss: float = 1e38
+    iter_last_event: int = 0
+    """Of the policy plateau, as the SSD fork writes it."""
 
 
 def paths(param: SolverParameter, solver_path: str, iteration: int) -> tuple[str, str]:
@@ -111,6 +114,8 @@ def write_state(path: str, state: RunState) -> None:
         learned_net=state.learned_net,
         history=[blob_proto(array) for array in state.history],
         current_step=state.current_step,
+        minimum_loss=state.minimum_loss,
+        iter_last_event=state.iter_last_event,
         run_state=json.dumps(state.run),
         model_sha256=state.model_sha256,
     )
@@ -122,7 +127,7 @@ def read_state(path: str, verify: bool = True) -> RunState:
     """Read a .solverstate. Raises SnapshotError if it is missing, damaged or something else;
     `verify=False` passes over its seal."""
     state = _read_state(path)
-    if min(state.iter, state.current_step) < 0:
+    if min(state.iter, state.current_step, state.iter_last_event) < 0:
         raise SnapshotError(f"{path}: damaged: its iteration is {state.iter}")
     if verify:
         verify_file(path, required=bool(state.model_sha256))
@@ -168,6 +173,8 @@ def _read_state(path: str) -> RunState:
             message.current_step,
             _run_state(path, message.run_state),
             message.model_sha256,
+            message.minimum_loss,
+            message.iter_last_event,
         )
         if not message.has("iter"):
             _refuse_model(path)
@@ -209,6 +216,8 @@ def _write_hdf5(path: str, state: RunState) -> None:
         with h5py.File(part, "w") as file:
             file["iter"] = np.array([state.iter], np.int32)
             file["current_step"] = np.array([state.current_step], np.int32)
+            file["iter_last_event"] = np.array([state.iter_last_event], np.int32)
+            file["minimum_loss"] = np.array([state.minimum_loss], np.float32)
             file["learned_net"] = np.bytes_(state.learned_net)
             history = file.create_group("history")
             for i, array in enumerate(state.history):
@@ -235,6 +244,8 @@ def _read_hdf5(path: str) -> RunState:
             _number(file, "current_step"),
             _run_state(path, file.text("run_state")),
             file.text("model_sha256") or "",
+            _minimum_loss(file),
+            _number(file, "iter_last_event") if file.has("iter_last_event") else 0,
         )
 
 
@@ -243,6 +254,13 @@ def _number(file: Reader, name: str) -> int:
     if data is None or data.shape != (1,) or data.dtype.kind not in "iu":
         raise SnapshotError(f'{file.path}: "{name}" is not a whole number')
     return int(file.read(data)[0])
+
+
+def _minimum_loss(file: Reader) -> float:
+    data = file.find("minimum_loss")
+    if data is None or data.shape != (1,) or data.dtype.kind != "f":
+        return RunState.minimum_loss
+    return float(file.read(data)[0])
 
 
 def _whole_number(digits: str) -> int:

@@ -15,6 +15,7 @@ from caffelite.schema.message import Message
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver.base import Solver as CoreSolver
 from caffelite.solver.fields import check_numbers
+from caffelite.solver.plateau import Plateau
 from caffelite.solver.policies import learning_rate
 from caffelite.solver.rules import Rule
 from caffelite.solver.update import make_update
@@ -43,7 +44,11 @@ class LiveSolver(CoreSolver):
         if now == self._known:
             return
         check_numbers(self.param)
-        self._rate_at = learning_rate(self.param)
+        before = self.plateau
+        self.plateau = Plateau(self.param) if self.param.lr_policy == "plateau" else None
+        if self.plateau is not None and before is not None:
+            self.plateau.go_on(before)
+        self._rate_at = learning_rate(self.param, self.plateau)
         history = self.history
         self._update = make_update(self._rule, self.net, self.param)
         self.take_history(history)

@@ -83,9 +83,12 @@ class SolverParameter(Message):
     lr_policy: str = field(
         8,
         "string",
-        doc="fixed, step, exp, inv, multistep, poly, sigmoid, cosine, multifixed or stepdecr",
+        doc="fixed, step, exp, inv, multistep, poly, sigmoid, cosine, multifixed, stepdecr or "
+        "plateau",
     )
-    gamma: float = field(9, "float", doc="the factor of step, exp, inv, multistep and sigmoid")
+    gamma: float = field(
+        9, "float", doc="the factor of step, exp, inv, multistep, sigmoid and plateau"
+    )
     power: float = field(10, "float", doc="the exponent of inv and poly")
     momentum: float = field(
         11, "float", doc="the share of the last update kept; Adam's first decay rate; AdaDelta's"
@@ -183,6 +186,12 @@ class SolverParameter(Message):
     show_per_class_result: bool = field(
         44, "bool", default=False, doc="SSD: show each class's average precision too"
     )
+    plateau_winsize: list[int] = repeated(
+        43,
+        "int32",
+        least=1,
+        doc="SSD: iterations without a lower mean loss after which the rate falls (plateau)",
+    )
     stagelr: list[float] = repeated(150, "float", doc="the rates of the stages (multifixed)")
     stageiter: list[int] = repeated(151, "int32", doc="the iterations they end at (multifixed)")
     larc: bool = field(49, "bool", default=False, doc="NVCaffe: a rate of its own per parameter")
@@ -219,5 +228,7 @@ class SolverState(Message):
     learned_net: str = field(2, "string")
     history: list[BlobProto] = repeated(3, BlobProto)
     current_step: int = field(4, "int32", default=0)
+    minimum_loss: float = field(5, "float", default=1e38, doc="SSD: the lowest mean loss (plateau)")
+    iter_last_event: int = field(6, "int32", default=0, doc="SSD: when it, or the rate, fell")
     run_state: str = field(1000, "string")
     model_sha256: str = field(1001, "string")

@@ -21,6 +21,8 @@ from caffelite.solver import debug, lengths, resume
 from caffelite.solver.diagnosis import Evidence, diagnose, diagnose_gradient
 from caffelite.solver.job import Job, load_job
 from caffelite.solver.monitor import LineMonitor, Monitor, Output
+from caffelite.solver.plateau import Plateau
+from caffelite.solver.policies import learning_rate
 from caffelite.solver.precision import Scoring
 from caffelite.solver.rules import RULES, Rule, find_rule
 from caffelite.solver.signs import Signs
@@ -111,7 +113,9 @@ class Solver:
         self._saved = -1
         """The iteration of the last snapshot."""
         self._updating = self._on_schedule = False
-        self._rate_at = job.rate
+        self.plateau = Plateau(param) if param.lr_policy == "plateau" else None
+        """What the policy plateau has observed."""
+        self._rate_at = learning_rate(param, self.plateau) if self.plateau else job.rate
         self._callbacks: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
         self._losses: deque[float] = deque(maxlen=max(1, param.average_loss))
         self._more_batches = range(param.iter_size - 1)
@@ -170,7 +174,10 @@ class Solver:
         self.net.clear_param_diffs()
         for start, _ in self._callbacks:
             start()
-        self._tell(self._read(self._gradients()), timetable)
+        loss = self._read(self._gradients())
+        if self.plateau is not None and self.plateau.observe(self.iter, loss):
+            self._note([self.plateau.said(self.rate)])
+        self._tell(loss, timetable)
         shown = self._debug and timetable.displays(self.iter)
         if shown:
             self._note(debug.lines(self.net))

@@ -1,4 +1,5 @@
-"""Learning-rate policies: pure functions of the iteration, so that resuming cannot drift.
+"""Learning-rate policies: pure functions of the iteration, so that resuming cannot drift. One,
+plateau, goes by the losses too, which snapshots hold.
 
 With i the iteration and the solver's fields by name:
 
@@ -12,6 +13,7 @@ With i the iteration and the solver's fields by name:
     cosine     min_lr + (base_lr − min_lr) · (1 + cos(π · i / max_iter)) / 2
     multifixed stagelr[k] with k = the number of stageiter that are < i, at most the last
     stepdecr   the same as step
+    plateau    base_lr · gamma ^ (times that the loss has stopped to fall); see `plateau.py`
 
 A `power` that is left out is 0, as in Caffe: poly is then constant. With `min_lr` no policy goes
 below it, and poly is min_lr + (base_lr − min_lr) · (1 − i / max_iter) ^ power, as in NVCaffe. In
@@ -33,6 +35,7 @@ from collections.abc import Callable
 
 from caffelite.errors import Problem, SolverError, did_you_mean
 from caffelite.schema.solver import SolverParameter
+from caffelite.solver.plateau import Plateau
 
 Rate = Callable[[int], float]
 Policy = Callable[[SolverParameter], Rate]
@@ -128,14 +131,15 @@ POLICIES: dict[str, tuple[Policy, tuple[str, ...]]] = {
     "cosine": (_cosine, ("max_iter",)),
     "multifixed": (_multifixed, ("stagelr", "stageiter")),
     "stepdecr": (_step, ("gamma", "stepsize")),
+    "plateau": (Plateau, ("gamma", "plateau_winsize")),
 }
 """Each policy, and the fields that it needs."""
 _NOT_NEGATIVE = [("gamma", name) for name in POLICIES]
 
 
-def learning_rate(param: SolverParameter) -> Rate:
-    """The learning rate as a function of the iteration. Raises SolverError with all that is
-    missing or unknown."""
+def learning_rate(param: SolverParameter, plateau: Plateau | None = None) -> Rate:
+    """The learning rate as a function of the iteration; of the policy plateau by what `plateau` has
+    observed (None: nothing). Raises SolverError with all that is missing or unknown."""
     problems = []
     if not param.given("base_lr") and param.lr_policy != "multifixed":
         problems.append(
@@ -178,4 +182,4 @@ def learning_rate(param: SolverParameter) -> Rate:
         problems.append(Problem(message, param.span("power"), "0 or more"))
     if problems:
         raise SolverError(*problems)
-    return _warmed_up(param, _ramped_up(param, policy(param)))
+    return _warmed_up(param, _ramped_up(param, plateau or policy(param)))

@@ -11,6 +11,7 @@ from caffelite.reading import reading
 from caffelite.schema.solver import SolverParameter
 from caffelite.seal import sealed_with
 from caffelite.snapshot import RunState
+from caffelite.solver.plateau import NO_LOSS
 
 if TYPE_CHECKING:
     from caffelite.solver.base import Solver
@@ -21,11 +22,14 @@ def write(solver: Solver) -> tuple[str, str]:
     model, path = snapshot.paths(solver.param, solver.path, solver.iter)
     solver.net.save(model, solver.param.snapshot_diff)
     split = solver.net.arena.split
+    plateau = solver.plateau
     state = RunState(
         solver.iter,
         model,
         [part for vector in solver.history for part in split(vector)],
-        current_step=_current_step(solver.param, solver.iter),
+        current_step=plateau.step if plateau else _current_step(solver.param, solver.iter),
+        minimum_loss=min(plateau.lowest, NO_LOSS) if plateau else NO_LOSS,
+        iter_last_event=plateau.last_event if plateau else 0,
         run=run_state(solver),
         model_sha256=sealed_with(model),
     )
@@ -54,6 +58,10 @@ def read(solver: Solver, path: str, verify: bool = True) -> None:
     try:
         with reading(f'"{path}"', "a state of this run", SnapshotError):
             put_back(solver, state.run)
+            if solver.plateau is not None and not state.run.get("plateau"):
+                solver.plateau.restore_caffe(
+                    state.current_step, state.iter_last_event, state.minimum_loss
+                )
         solver.net.copy_from(model, verify=False)
     except BaseException:
         put_back(solver, before)
@@ -67,16 +75,18 @@ def read(solver: Solver, path: str, verify: bool = True) -> None:
 
 
 def run_state(solver: Solver) -> dict[str, Any]:
-    """Where chance, data and early stopping stand, fit for JSON."""
+    """Where chance, data, early stopping and the policy stand, fit for JSON."""
     return {
         "streams": solver.streams.state(),
         "layers": _layer_states(solver),
         "watch": solver.watch.state() if solver.watch is not None else {},
+        "plateau": solver.plateau.state() if solver.plateau is not None else {},
     }
 
 
 def put_back(solver: Solver, run: dict[str, Any]) -> None:
-    """Let chance, data and early stopping go on from a `run_state`; nothing, if it is empty."""
+    """Let chance, data, early stopping and the policy go on from a `run_state`; nothing,
+    if it is empty."""
     if not run:
         return
     solver.streams.restore(run["streams"])
@@ -85,6 +95,8 @@ def put_back(solver: Solver, run: dict[str, Any]) -> None:
             layer.restore(states.get(layer.name, {}))
     if solver.watch is not None:
         solver.watch.restore(run.get("watch", {}))
+    if solver.plateau is not None and run.get("plateau"):
+        solver.plateau.restore(run["plateau"])
 
 
 def _layer_states(solver: Solver) -> list[dict[str, Any]]:

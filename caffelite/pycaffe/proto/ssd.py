@@ -253,10 +253,5 @@ FIELDS: dict[str, dict[str, FieldSpec]] = {
     ),
     "SaveOutputParameter": _added(resize_param=FieldSpec(7, ResizeParameter)),
     "DetectionEvaluateParameter": _added(resize_param=FieldSpec(6, ResizeParameter)),
-    "SolverParameter": _added(plateau_winsize=FieldSpec(43, "int32", repeated=True)),
-    "SolverState": _added(
-        minimum_loss=FieldSpec(5, "float", 1e38),
-        iter_last_event=FieldSpec(6, "int32", 0),
-    ),
 }
 """What SSD adds to Caffe's messages, by message and field."""
