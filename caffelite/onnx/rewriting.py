@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from caffelite.net import Net
 
 LARGEST = float(np.finfo(np.float32).max)
+MOST_LINES = 256
+"""A blob is cut into so many, to turn it round."""
 
 
 @dataclass
@@ -198,6 +200,19 @@ def _pooling(of: Layer) -> str | None:
     return "Pooling that rounds up" + (", and Slice" if cuts else "")
 
 
+def _reverse(of: Layer) -> str | None:
+    """Cut into lines, which are joined in the opposite order."""
+    shape = of.shapes[0]
+    axis = of.spec.get("reverse_param").axis % len(shape)
+    if not of.has("Slice", "Concat") or not 1 < shape[axis] <= MOST_LINES:
+        return None
+    tops = [of.to.fresh_blob(f"{of.y}/line{i}") for i in range(shape[axis])]
+    points = " ".join(f"slice_point: {i}" for i in range(1, shape[axis]))
+    of.to.layer("Slice", [of.x], f"slice_param {{ axis: {axis} {points} }}", tops)
+    of.last("Concat", f"concat_param {{ axis: {axis} }}", *reversed(tops))
+    return "Slice and Concat"
+
+
 REWRITES: dict[str, Rewrite] = {
     "Swish": _swish,
     "Clip": _limits,
@@ -207,6 +222,7 @@ REWRITES: dict[str, Rewrite] = {
     "Upsample": _upsample,
     "Reduction": _reduction,
     "Pooling": _pooling,
+    "Reverse": _reverse,
 }
 
 

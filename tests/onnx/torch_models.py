@@ -140,3 +140,27 @@ def write(name: str, path: Path) -> None:
             input_names=["x"], output_names=["y"], dynamic_axes={"x": {0: "N"}, "y": {0: "N"}},
             opset_version=17, do_constant_folding=False, training=torch.onnx.TrainingMode.PRESERVE,
         )  # fmt: skip
+
+
+class Words(nn.Module):
+    """Two recurrent layers in both directions over a batch of sequences, and a product."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.walk = getattr(nn, kind)(4, 3, 2, batch_first=True, bidirectional=True)
+        self.last = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.walk(x)[0])
+
+
+def write_recurrent(kind: str, path: Path) -> None:
+    """Export a recurrent model (LSTM, GRU, RNN) for inputs of 1 x 6 x 4."""
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Words(kind).eval(), (torch.zeros(1, 6, 4),), str(path), dynamo=False,
+            input_names=["x"], output_names=["y"], dynamic_axes={"x": {0: "N"}, "y": {0: "N"}},
+            opset_version=17,
+        )  # fmt: skip

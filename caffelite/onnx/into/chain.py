@@ -112,6 +112,8 @@ class Chain:
         size = self.shape[axis]
         if list(places) == list(range(size)):
             return self
+        if list(places) == list(range(size))[::-1]:
+            return self.then("Reverse", f"reverse_param {{ axis: {axis} }}")
         runs, reader, name = _runs(places), self.node.reader, self.node.outputs[0]
         if len(runs) > MOST_RUNS:
             raise Unsayable(f"it picks {len(places)} places one by one")
@@ -164,10 +166,12 @@ def _runs(places: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def reshape_text(old: Shape, new: Shape) -> str:
-    """A Reshape; the batch is copied where it stays, so that it may vary."""
+    """A Reshape; the extents that stay at the front are copied, so that they may vary."""
     dims = list(new)
-    if old and new and old[0] == new[0]:
-        dims[0] = 0
+    for i, (a, b) in enumerate(zip(old, new)):
+        if a != b:
+            break
+        dims[i] = 0
     return "reshape_param { shape { " + " ".join(f"dim: {n}" for n in dims) + " } }"
 
 
