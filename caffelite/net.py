@@ -240,7 +240,7 @@ class Net:
 
     def backward_all(self) -> None:
         """One backward pass over all layers."""
-        self.executor.backward()
+        self.executor.backward_all()
 
     def forward_backward(self) -> float:
         """Forward, then backward; the loss."""

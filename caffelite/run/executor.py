@@ -6,8 +6,7 @@ running it then costs little more than what the layers do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from threading import RLock
 from typing import Union
@@ -22,6 +21,7 @@ from caffelite.plan.build import Plan
 from caffelite.plan.graph import Node, Version
 from caffelite.plan.shapes import carry, infer_node
 from caffelite.run.arena import Arena
+from caffelite.run.fresh import Overwriting
 from caffelite.run.keeping import Keeping, restore
 from caffelite.run.memory import Memory
 from caffelite.run.passes import backward_program, forward_program, not_overwritten
@@ -57,6 +57,9 @@ class Executor:
         """Held by the thread that is in a pass."""
         self._make_session = make_session
         self._gradients = Gradients()
+        self.overwriting = Overwriting(self._gradients)
+        """Within it a backward pass writes the parameters' gradients, as the first one after these
+        have been cleared does."""
         self.layers = [self._start(node, streams) for node in plan.graph.nodes]
         self._end = len(self.layers) - 1
         self._dynamic = any(layer.dynamic for layer in self.layers)
@@ -98,7 +101,9 @@ class Executor:
     def _forget(self) -> None:
         """Passes are compiled anew when they are next run."""
         self._bound: dict[tuple[Part, bool], list[Bound]] = {}
-        self._steady: list[Bound] | None = None  # the whole forward pass, if it may just be run
+        # the whole passes, if they may just be run; the one back writes gradients anew
+        self._steady: list[Bound] | None = None
+        self._steady_back: list[Bound] | None = None
 
     def _prepare(self, part: Sequence[Node]) -> None:
         shapes = self.plan.shapes
@@ -248,16 +253,6 @@ class Executor:
             return [(step, self.session.bind((step,), fresh)[0]) for step in program]
         return list(zip(program, self._bind(part, program, fresh)))
 
-    @contextmanager
-    def overwriting(self) -> Iterator[None]:
-        """Within it the steps of a backward pass write the gradients of parameters anew, as they
-        do in the first pass after these have been cleared."""
-        self._gradients.fresh = True
-        try:
-            yield
-        finally:
-            self._gradients.fresh = False
-
     def _ready(self, part: Part) -> None:
         self._follow(min(part[1:]), max(part[1:]))
         if part != (FORWARD, 0, self._end):
@@ -318,17 +313,16 @@ class Executor:
         self.ran, self._until = True, part[2]
         if self._around is not None:
             self._around(part, self.program(part), partial(self._run_step, part))
-            return
-        if not self._dynamic or self.session.whole:
+        elif not self._dynamic or self.session.whole:
             for step in steps:
                 step()
             if self._dynamic:
                 self._take_shapes()
             elif part == (FORWARD, 0, self._end):
                 self._steady = steps
-            return
-        for index in range(len(steps)):
-            self._run_step(part, index)
+        else:
+            for index in range(len(steps)):
+                self._run_step(part, index)
 
     def _run_step(self, part: Part, index: int) -> None:
         # a dynamic layer may have exchanged the steps behind it
@@ -346,21 +340,23 @@ class Executor:
     @one_thread
     def backward(self, start: int | None = None, end: int | None = None) -> None:
         """Run the layers `start` down to `end` backward."""
-        part = (BACKWARD, self._end if start is None else start, end or 0)
-        for lender in self.arena.lenders:
+        part, arena = (BACKWARD, self._end if start is None else start, end or 0), self.arena
+        for lender in arena.lenders:
             lender.settle()
-        fresh = self.arena.cleared and self._around is None
+        fresh = arena.cleared and self._around is None
         steps = self._bound.get((part, fresh))
         if steps is None:
             steps = self._compile(part, fresh)
         if self._around is not None:
-            self.arena.settle()
+            arena.settle()
             self._around(part, self.program(part), partial(self._run_step, part))
         elif fresh:
-            self.arena.cleared = False
-            with self.overwriting():
+            arena.cleared = False
+            with self.overwriting:
                 for step in steps:
                     step()
+            if part == (BACKWARD, self._end, 0) and not arena.lenders:
+                self._steady_back = steps
         else:
             for step in steps:
                 step()
@@ -374,7 +370,30 @@ class Executor:
         self._around = around
         self._forget()
 
+    # The solver's inner loop: a pass that is only run again has little around it.
+
     def forward_loss(self) -> float:
-        """Run all layers forward; the weighted sum of the losses. The solver's inner loop."""
-        self.forward()
+        """Run all layers forward; the weighted sum of the losses."""
+        if self._steady is None or not self.turn.acquire(False):
+            self.forward()
+            return self.session.loss()
+        try:
+            for step in self._steady:
+                step()
+        finally:
+            self.turn.release()
         return self.session.loss()
+
+    def backward_all(self) -> None:
+        """Run all layers backward."""
+        steady, arena = self._steady_back, self.arena
+        if steady is None or not arena.cleared or not self.turn.acquire(False):
+            self.backward()
+            return
+        try:
+            arena.cleared = False
+            with self.overwriting:
+                for step in steady:
+                    step()
+        finally:
+            self.turn.release()

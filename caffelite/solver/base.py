@@ -143,8 +143,11 @@ class Solver:
         self._update.take_history(vectors)
 
     def apply_update(self) -> None:
-        """Clip, normalise, regularise, update."""
-        self._update.apply(self.rate, self.iter)
+        """Clip, normalise, regularise, update. Raises SolverError, and the parameters stay as they
+        are, if the gradient is not finite."""
+        if not self._update.apply(self.rate, self.iter):
+            self._updating = False
+            raise SolverError(diagnose_gradient(self.net, self._evidence()))
 
     def add_callback(self, on_start: Callable[[], Any], on_gradient: Callable[[], Any]) -> None:
         """Call `on_start` before each iteration, `on_gradient` before each update."""
@@ -183,8 +186,6 @@ class Solver:
             self._note(debug.lines(self.net))
         for _, gradient_ready in self._callbacks:
             gradient_ready()
-        if not self._update.measure():
-            raise SolverError(diagnose_gradient(self.net, self._evidence()))
         self._updating = True
         before = self.net.arena.data.copy() if shown else None
         self.apply_update()

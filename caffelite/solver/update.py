@@ -92,7 +92,7 @@ class Update:
         self._scratch = self._xp.empty_like(arena.data[:longest])
         self._param = param
         self.squares: deque[Scalar] = deque(maxlen=REMEMBERED)
-        """|gradient|² of the last iterations, as `measure` found them."""
+        """|gradient|² of the last iterations, as `apply` found them."""
         self._own_rates = self._xp.zeros_like(arena.data) if is_adaptive(param) else None
         self._parts = [(place, owner.lr_mult) for owner, place in zip(arena.params, arena.slices)]
         self._blocks = [self._block(part, arena) for part in cut]
@@ -152,40 +152,40 @@ class Update:
             vector[stretch.start - part[0].start : stretch.stop - part[0].start] = value
         return vector
 
-    def measure(self) -> bool:
-        """Keep the norm of the gradient, as it is before `apply`. False if it is known not to be
-        finite; on a device it is not waited for. One pass over the gradient, of the six or more
-        that an update takes."""
-        gradient = self._arena.diff
-        square = self._xp.dot(gradient, gradient)
-        self.squares.append(square)
-        if not isinstance(square, np.floating) or math.isfinite(square):
-            return True
-        return bool(np.isfinite(gradient).all())  # else only the square is too large
-
     def norms(self) -> list[float]:
         """The norms of the gradient of the last iterations, divided by `iter_size`."""
         each = self._param.iter_size
         return [math.sqrt(float(square)) / each for square in self.squares]
 
-    def apply(self, rate: float, iteration: int) -> None:
-        """The update of this iteration, with this learning rate."""
-        factors = self._factors(self._arena.diff)
+    def apply(self, rate: float, iteration: int) -> bool:
+        """The update of this iteration, with this learning rate. False, and nothing is changed, if
+        the gradient is known not to be finite; on a device that is not waited for. To know it takes
+        one pass over the gradient, of the six or more of an update."""
+        gradient = self._arena.diff
+        square = self._xp.dot(gradient, gradient)
+        known = isinstance(square, np.floating)
+        # a square that is not finite may only be too large itself
+        if known and not math.isfinite(square) and not np.isfinite(gradient).all():
+            return False
+        self.squares.append(square)
+        factors = self._factors(square)
         self._rate[()] = rate
         for mults, rates in self._rates:
             self._xp.multiply(mults, self._rate, out=rates)
         if self._own_rates is not None:
-            data, diff = self._arena.data, self._arena.diff
             factor = math.prod(float(f) for f in factors)
-            fill_rates(self._param, rate, self._parts, data, diff, factor, self._own_rates)
+            data = self._arena.data
+            fill_rates(self._param, rate, self._parts, data, gradient, factor, self._own_rates)
         self.rule.begin(iteration)
         self._run(self._blocks, factors)
+        return True
 
-    def _factors(self, gradient: Vector) -> list[Scalar]:
-        """What the whole gradient is multiplied by, one after the other."""
+    def _factors(self, square: Scalar) -> list[Scalar]:
+        """What the whole gradient, of |gradient|² `square`, is multiplied by, one after the
+        other."""
         factors = []
         if self._limit is not None:
-            norm = math.sqrt(float(self._xp.dot(gradient, gradient)))
+            norm = math.sqrt(float(square))
             if norm > self._limit:
                 self._clip[()] = self._limit / norm
                 factors.append(self._clip)

@@ -114,7 +114,7 @@ class _Clock:
         between = self._run(FORWARD, forward)
         back = 0.0
         if not self.forward_only and any(need.backward for need in self.net.plan.needs):
-            with self.executor.overwriting():
+            with self.executor.overwriting:
                 back = self._run(BACKWARD, backward)
         return _Pass(forward, backward, (between, back))
 

@@ -11,6 +11,9 @@ import caffelite
 from caffelite.errors import NetError
 from caffelite.files import parse_net
 
+LOSS = """
+layer { name: "loss" type: "Reduction" bottom: "y" top: "loss" loss_weight: 1 }
+"""
 NET = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 64 dim: 300 } } }
 layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"
@@ -51,10 +54,13 @@ def test_threads_that_take_turns_get_right_answers() -> None:
     assert done == 240 and not wrong and not refused
 
 
-@pytest.mark.parametrize("run", ["forward", "backward", "forward_loss"])
+@pytest.mark.parametrize("run", ["forward", "backward", "forward_loss", "backward_all"])
 def test_a_pass_during_another_threads_pass_is_refused(run: str) -> None:
-    net = caffelite.Net(parse_net(NET), caffelite.TEST, seed=1)
-    net.forward()
+    net = caffelite.Net(parse_net(NET + LOSS), caffelite.TRAIN, seed=1)
+    for _ in range(2):  # from the second on, passes are run again with little around them
+        net.clear_param_diffs()
+        net.forward_backward()
+    net.clear_param_diffs()
     held, leave = threading.Event(), threading.Event()
 
     def hold() -> None:

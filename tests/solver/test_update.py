@@ -133,3 +133,19 @@ def test_beside_the_histories_nothing_is_as_long_as_the_parameters(rule: str, na
     histories = sum(vector.nbytes for vector in update.history)
     assert held - histories < arena.data.nbytes / 10
     assert peak - histories < arena.data.nbytes / 10
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_gradient_that_is_not_finite_changes_nothing(name: str) -> None:
+    arena = arena_of(SIZES, np.random.default_rng(1))
+    rule = RULES["SGD"](setting("SGD", name), number())
+    update = Update(setting("SGD", name), rule, arena)
+    arena.diff[:] = 1
+    assert update.apply(0.1, 0)
+    before = [arena.data.copy(), *(h.copy() for h in update.history)]
+    arena.diff[:] = 1
+    arena.diff[3] = np.nan
+    assert not update.apply(0.1, 1)
+    for now, was in zip([arena.data, *update.history], before):
+        np.testing.assert_array_equal(now, was)
+    assert len(update.norms()) == 1  # of the iterations before
