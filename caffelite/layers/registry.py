@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
 from caffelite.errors import NetError, Problem, did_you_mean
+from caffelite.layers.index import declare_messages, read_index
 from caffelite.schema.forks import TYPES
 from caffelite.schema.net import LayerParameter
 
@@ -13,8 +16,63 @@ if TYPE_CHECKING:
 
 L = TypeVar("L", bound="type[Layer]")
 
-registry: dict[str, type[Layer]] = {}
-"""All known types of layers by the name that net files use."""
+
+class Registry(MutableMapping[str, "type[Layer]"]):
+    """All known types of layers by the name that net files use. The module of one that comes with
+    caffelite is imported when its class is first asked for; names alone import nothing."""
+
+    def __init__(self, modules: Mapping[str, str]) -> None:
+        self._modules = dict(modules)
+        """Where the types are whose modules nobody has imported."""
+        self._classes: dict[str, type[Layer]] = {}
+
+    def __getitem__(self, name: str) -> type[Layer]:
+        cls = self._classes.get(name)
+        if cls is None:
+            import_module(self._modules[name])
+            cls = self._classes[name]
+        return cls
+
+    def __setitem__(self, name: str, cls: type[Layer]) -> None:
+        self._classes[name] = cls
+        self._modules.pop(name, None)
+
+    def __delitem__(self, name: str) -> None:
+        if self._modules.pop(name, None) is None:
+            del self._classes[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._classes or name in self._modules
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self._classes, *self._modules])
+
+    def __len__(self) -> int:
+        return len(self._classes) + len(self._modules)
+
+    def clear(self) -> None:
+        """Forget all types."""
+        self._classes.clear()
+        self._modules.clear()
+
+    def imported(self) -> list[type[Layer]]:
+        """The classes whose modules have been imported."""
+        return list(self._classes.values())
+
+    def holder(self, name: str, cls: type[Layer]) -> str | None:
+        """The module that has another class of this name, if there is one."""
+        known = self._classes.get(name)
+        if known is None:
+            module = self._modules.get(name)
+            return None if module == cls.__module__ else module
+        same = (known.__module__, known.__qualname__) == (cls.__module__, cls.__qualname__)
+        return None if same else known.__module__
+
+
+_index = read_index()
+declare_messages(_index)
+registry = Registry(_index.types)
+"""All known types of layers."""
 
 
 def register(cls: L) -> L:
@@ -22,12 +80,9 @@ def register(cls: L) -> L:
     is refused."""
     name = cls.__dict__.get("type") or cls.__name__
     cls.type = name
-    known = registry.get(name)
-    if known is not None and (known.__module__, known.__qualname__) != (
-        cls.__module__,
-        cls.__qualname__,
-    ):
-        raise ValueError(f'a layer type "{name}" exists already ({known.__module__})')
+    holder = registry.holder(name, cls)
+    if holder is not None:
+        raise ValueError(f'a layer type "{name}" exists already ({holder})')
     registry[name] = cls
     return cls
 
@@ -47,7 +102,9 @@ def layer_class(spec: LayerParameter) -> type[Layer] | None:
 def _python_class(spec: LayerParameter) -> type[Layer] | None:
     param = spec.get("python_param")
     named = (param.module.rpartition(".")[2], param.layer)
-    return next((cls for cls in registry.values() if named in cls.__dict__.get("python", ())), None)
+    standing = [registry[name] for name in _index.python if name in registry]
+    known = (*standing, *registry.imported())
+    return next((cls for cls in known if named in cls.__dict__.get("python", ())), None)
 
 
 ELSEWHERE = {

@@ -8,6 +8,7 @@ today's under old numbers; `declare` takes them from LayerParameter once the lay
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 from caffelite.schema.common import (
@@ -17,6 +18,7 @@ from caffelite.schema.common import (
     TransformationParameter,
 )
 from caffelite.schema.data import HDF5OutputParameter
+from caffelite.schema.late import Late
 from caffelite.schema.message import FieldSpec, Message, field, repeated
 from caffelite.schema.net import DimCheckMode, LayerParameter, NetParameter, NetStateRule
 
@@ -173,11 +175,11 @@ _NUMBERS = {
 
 
 def declare() -> None:
-    """Give V1LayerParameter the layers' own messages. Call it when the layers are imported."""
+    """Give V1LayerParameter the layers' own messages. Call it when there are layers."""
     for name, number in _NUMBERS.items():
         today = LayerParameter.specs.get(name)
         if today is not None and name not in V1LayerParameter.specs:
-            V1LayerParameter.add_field(name, FieldSpec(number, today.type))
+            V1LayerParameter.add_field(name, Late(number, partial(getattr, today, "type")))
 
 
 NetParameter.add_field(

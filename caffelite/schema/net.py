@@ -16,6 +16,7 @@ from caffelite.schema.common import (
     Phase,
     TransformationParameter,
 )
+from caffelite.schema.late import Late
 from caffelite.schema.message import FieldSpec, Message, field, repeated
 
 
@@ -83,8 +84,13 @@ class LayerMessage(Message):
 
     def __init_subclass__(cls, field: str = "", number: int = 0, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if field:
-            cls.layer_field = field
+        if not field:
+            return
+        cls.layer_field = field
+        known = LayerParameter.specs.get(field)
+        if isinstance(known, Late) and (known.number, known.home) == (number, cls.__module__):
+            known.type = cls
+        else:
             LayerParameter.add_field(field, FieldSpec(number, cls))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from caffelite.errors import SnapshotError
 from caffelite.reading import check_limit, limit
 from caffelite.schema.counting import objects_in
+from caffelite.schema.late import Late
 from caffelite.schema.message import FieldSpec, Message
 
 FLOATS: dict[Any, np.dtype] = {"float": np.dtype("<f4"), "double": np.dtype("<f8")}
@@ -80,9 +81,11 @@ def no_whole_number(spec: FieldSpec, size: int) -> SnapshotError:
 
 def _has_arrays(cls: type[Message], seen: set[type[Message]]) -> bool:
     seen.add(cls)
-    inner = {spec.message_type for spec in cls.specs.values()} - seen
-    return any(map(is_array, cls.specs.values())) or any(
-        _has_arrays(message, seen) for message in inner if message is not None
+    own = [spec for spec in cls.specs.values() if not isinstance(spec, Late)]  # these hold none
+    return any(map(is_array, own)) or any(
+        _has_arrays(message, seen)
+        for spec in own
+        if (message := spec.message_type) is not None and message not in seen
     )
 
 

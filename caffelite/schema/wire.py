@@ -1,7 +1,7 @@
 """Messages ↔ protobuf's wire format: .caffemodel, .solverstate and .binaryproto files.
 
 The protobuf library gets descriptors that are built from our declarations when first needed, so
-there is no generated code and no version to mismatch. Three things differ from what `protoc`
+there is no generated code and no version to mismatch. Four things differ from what `protoc`
 would declare; the bytes are the same:
 
 - packed floats are declared as bytes, which look alike on the wire, and become arrays without
@@ -9,6 +9,8 @@ would declare; the bytes are the same:
 - enums are declared as int32, and a number that the enum does not know reads as not set, as in
   proto2;
 - strings are declared as bytes, so that a name that is not UTF-8 does not make a file unreadable.
+- messages that come late (`late.py`) are declared as bytes, and read and written by themselves: of
+  all layers' messages only those of a file are declared to protobuf.
 
 Of a large message protobuf reads only the outline, see `outline.py`.
 """
@@ -25,6 +27,7 @@ from caffelite.errors import Problem, SnapshotError
 from caffelite.filetypes import EMPTY, PROTOBUF, TEXT, type_of, varint
 from caffelite.reading import size_of
 from caffelite.schema.counting import check_fields
+from caffelite.schema.late import Late
 from caffelite.schema.message import FieldSpec, Message
 from caffelite.schema.outline import (
     FLOATS,
@@ -89,11 +92,10 @@ def decode(data: bytes, cls: type[M], name: str = "", what: str = "") -> M:
         proto = codec.new(cls)
         try:
             proto.ParseFromString(data)
+            message = codec.message(proto, cls)
         except DecodeError:
             reason = _why_broken(data)
             raise SnapshotError(Problem(f"{name}: not {what} in binary form: {reason}")) from None
-        try:
-            message = codec.message(proto, cls)
         except _Unpacked:
             continue
         if data and not message._values:
@@ -127,9 +129,9 @@ def _read_outline(outlined: bytes, cls: type[M], take: Take) -> M | None:
     proto = codec.new(cls)
     try:
         proto.ParseFromString(outlined)
+        message = codec.message(proto, cls, partial(placed, take=take))
     except DecodeError:
         return None
-    message = codec.message(proto, cls, partial(placed, take=take))
     return message if message._values else None
 
 
@@ -148,6 +150,11 @@ def _stored(file: BinaryIO, start: int, count: int, dtype: np.dtype) -> StoredAr
 def _fill(proto: Any, message: Message) -> None:
     for spec, value in message.set_fields():
         if spec.message_type is not None:
+            if isinstance(spec, Late):
+                inner = _codec(spec.message_type, True).new(spec.message_type)
+                _fill(inner, value)
+                getattr(proto, spec.name).append(inner.SerializeToString(deterministic=True))
+                continue
             if not spec.repeated:
                 part = getattr(proto, spec.name)
                 part.SetInParent()
@@ -219,8 +226,11 @@ class _Codec:
             described = file.message_type.add(name=names[cls])
             for spec in specs.values():
                 field = described.field.add(name=spec.name, number=spec.number)
-                field.label = kinds.LABEL_REPEATED if spec.repeated else kinds.LABEL_OPTIONAL
-                if spec.message_type is not None:
+                many = spec.repeated or isinstance(spec, Late)
+                field.label = kinds.LABEL_REPEATED if many else kinds.LABEL_OPTIONAL
+                if isinstance(spec, Late):
+                    field.type = kinds.TYPE_BYTES
+                elif spec.message_type is not None:
                     field.type, field.type_name = kinds.TYPE_MESSAGE, names[spec.message_type]
                 elif spec.enum_type is not None:
                     field.type = kinds.TYPE_INT32
@@ -260,6 +270,11 @@ class _Codec:
         """A field's value, or None for one that reads as not set."""
         cls = spec.message_type
         if cls is not None:
+            if isinstance(spec, Late):
+                inner = _codec(cls, self.packed)
+                proto = inner.new(cls)
+                proto.ParseFromString(b"".join(value))  # of one that is there twice the parts join
+                return inner.message(proto, cls, arrays)
             if not spec.repeated:
                 return self.message(value, cls, arrays)
             return [self.message(item, cls, arrays) for item in value]
@@ -289,7 +304,7 @@ def _reachable(root: type[Message]) -> Iterator[type[Message]]:
         cls = todo.pop()
         yield cls
         for spec in cls.specs.values():
-            inner = spec.message_type
+            inner = None if isinstance(spec, Late) else spec.message_type
             if inner is not None and inner not in found:
                 found.add(inner)
                 todo.append(inner)
