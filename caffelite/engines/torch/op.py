@@ -125,5 +125,13 @@ def op_for(layer: Layer, params: Params) -> Op | None:
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """A 4-D tensor with its channels innermost in memory; others as they are."""
-    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+    """A 4-D tensor with its channels innermost in memory; others as they are.
+
+    A single channel, or a single place, lies alike in both orders. PyTorch's kernels then choose
+    the order of their results by the strides alone, so those are set too."""
+    if x.ndim != 4:
+        return x
+    x = x.contiguous(memory_format=torch.channels_last)
+    _, c, h, w = x.shape
+    strides = (c * h * w, 1, w * c, c)
+    return x if x.stride() == strides else x.as_strided(x.shape, strides)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,6 @@ import torch
 from torch import Tensor
 
 from caffelite.engines.torch.op import Given, Op, Spare, Tensors, Unsupported, channels_last, takes
-from caffelite.engines.torch.ops.columns import ColumnProduct
 
 aten = torch.ops.aten
 
@@ -30,7 +28,6 @@ class Convolution(Op):
         if not 1 <= self.rank <= 3 or min(*shape, 1) < 1 or min(*layer.top_shapes[0], 1) < 1:
             raise Unsupported
         self.plain = axis == 1
-        self.batch = (math.prod(shape[:axis]), *shape[axis:])
         self.group: int = layer.group  # type: ignore[attr-defined]
         self.biased: bool = layer.param.bias_term  # type: ignore[attr-defined]
         self.setting = (
@@ -43,10 +40,6 @@ class Convolution(Op):
         )
         self.weight = self.weights[0]
         self.bias = self.weights[1] if self.biased else None
-        self.columns = None
-        out = layer.top_shapes[0][axis:]
-        if self.on_cpu and self.rank == 2 and not self.transposed and self.group == 1:
-            self.columns = ColumnProduct.if_faster(self.batch, out, window, self.dtype)
 
     def fused(self) -> bool:
         """Can a ReLU be part of the forward pass?"""
@@ -86,18 +79,14 @@ class Convolution(Op):
         for i, (x, dy, need) in enumerate(zip(bottom, top_diff, needed)):
             assert x is not None
             x, dy = self.as_batch(x), self.as_batch(dy)
-            by_columns = learns[0] and self.columns is not None
             biased = self.biased and learns[1]
-            mask = [need, learns[0] and not by_columns, biased and not by_columns]
+            mask = [need, learns[0], biased]
             dx: Any = None
             dw: Any = None
             db: Any = None
             if any(mask):
                 setting = (bias_sizes, *self.setting, mask)
                 dx, dw, db = aten.convolution_backward(dy, x, self.weight, *setting)
-            if by_columns and self.columns is not None:
-                dw = self.columns(x, dy)
-                db = self.columns.bias(dy) if biased else None
             if learns[0]:
                 self.learn(0, dw, add=i > 0)
             if biased:
