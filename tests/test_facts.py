@@ -47,11 +47,18 @@ def test_the_facts_are_where_they_belong() -> None:
         "SmoothL1Loss",
         "SmoothL1LossOHEM",
     }
-    assert having("higher_is_better") == {"Accuracy", "DetectionEvaluate"}
+    assert having("higher_is_better") == {
+        "Accuracy",
+        "DetectionEvaluate",
+        "LabelsequenceAccuracy",
+    }
     assert having("learns_labels") <= having("compares")
     assert having("compares") - having("loss") == {"Accuracy"}
     assert having("loss") - having("compares") == {
+        "CTCLoss",
         "ContrastiveLoss",
+        "CtcLoss",
         "MultiBoxLoss",
         "TripletLoss",
+        "WarpCTCLoss",
     }

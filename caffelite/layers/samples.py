@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,6 +19,13 @@ REGIONS = {
     "PSROIPooling": "psroi_pooling_param",
 }
 """Types whose second bottom is regions, and the message that has their scale."""
+
+
+@runtime_checkable
+class Demands(Protocol):
+    """A layer that says what values a bottom may have, where not any will do."""
+
+    def demanded(self, index: int, shape: Shape, rng: np.random.Generator) -> Array | None: ...
 
 
 def random_inputs(
@@ -52,6 +60,8 @@ def _readers(layers: Sequence[Layer], name: str) -> list[tuple[Layer, int]]:
 
 
 def _demanded(layer: Layer, index: int, shape: Shape, rng: np.random.Generator) -> Array | None:
+    if isinstance(layer, Demands):
+        return layer.demanded(index, shape, rng)
     kind, shapes = layer.spec.type, layer.bottom_shapes
     if layer.compares and index == 1:
         return _labels(layer, shape, rng)

@@ -222,8 +222,7 @@ _TYPES = {
     "LabelSpecificRescale LabelSpecificAdd LabelSpecificMargin",
     "NVCaffe": "DetectNetTransformation TRT",
     "SphereFace's fork (wy1iu)": "MarginInnerProduct",
-    "the forks with Warp-CTC": "CtcLoss WarpCTCLoss LabelsequenceAccuracy CTCDecoder "
-    "CTCGreedyDecoder CTCBeamSearchDecoder CTCLoss ContinuationIndicator",
+    "the forks with Warp-CTC": "CTCDecoder CTCBeamSearchDecoder",
     "yjxiong's fork": "Gather Scatter SegData BatchReduction SeLu SeLuDropout",
 }
 TYPES = {name: fork for fork, names in _TYPES.items() for name in names.split()}

@@ -1,8 +1,11 @@
-"""Layers of forks that move values about: turned axes, blocks of pixels, the middle of a map."""
+"""Layers of forks that move values about: turned axes, blocks of pixels, the middle of a map;
+and the marks of sequences."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import numpy as np
 
 from caffelite.layers.merge_crop import MergeOp
 from caffelite.onnx.out.place import BIG, Place, Unsayable, says
@@ -18,6 +21,13 @@ def transpose(layer: Any, at: Place) -> None:
 def reverse(layer: Any, at: Place) -> None:
     axis = true_axis(layer.param.axis, len(at.shape))
     at.slice(at.bottoms[0], axis, -1, -BIG, -1, out=at.tops[0])
+
+
+@says("ContinuationIndicator")
+def continuation_indicator(layer: Any, at: Place) -> None:
+    marks = np.ones(layer.top_shapes[0], np.float32)
+    marks[0] = 0
+    at.fixed(marks, at.tops[0])
 
 
 @says("Squeeze")

@@ -27,6 +27,9 @@ UNSAID = {
         "it leaves out a box whose overlap is the threshold itself, which NonMaxSuppression keeps, "
         f"and takes boxes of all images and classes together; {_BEFORE}"
     ),
+    "CTCGreedyDecoder": (
+        f"where a label stands depends on how many blanks and repeats are before it; {_BEFORE}"
+    ),
     "Lstm": "its form is not built in; LSTM has one",
     "Convolution3D": "its form is not built in; Convolution with a value for each axis has one",
     "Pooling3D": "its form is not built in",
