@@ -18,7 +18,8 @@ def no_scale(plan: Plan) -> Found:
     if not trains(plan):
         return
     for node in plan.graph.nodes:
-        readers = [r for top in node.tops for r, _ in top.readers] if node.cls.standardizes else []
+        plain = node.cls.standardizes and not node.cls.rescales
+        readers = [r for top in node.tops for r, _ in top.readers] if plain else []
         if readers and not any(_makes_up(plan, reader) for reader in readers):
             yield Doubt(
                 f"no Scale follows {called(node)}",
@@ -57,14 +58,17 @@ def no_statistics(job: Job, start: Start) -> Found:
     frozen = any(not u.param.lr_mult and not u.param.declared.fixed for us in plan.uses for u in us)
     if frozen and start == Start.UNKNOWN:  # the mark of a net that starts from weights
         return
+    here = start == Start.FILLERS
+    nothing = (
+        "the run starts from none" if here else "the solver names no weights to take them from"
+    )
     for node in plan.graph.nodes:
         if node.cls.standardizes and _fixes(node, True):
             yield Doubt(
-                f"{called(node)} uses stored statistics in phase TRAIN, and the run starts from "
-                "none",
+                f"{called(node)} uses stored statistics in phase TRAIN, and {nothing}",
                 span_of(node.spec, "batch_norm_param", "use_global_stats"),
                 "they are never updated: what was never stored counts as mean 0 and variance 0",
-                "leave use_global_stats out, or start from weights that hold statistics",
+                "leave use_global_stats out, or start from weights that hold them (--weights)",
             )
 
 

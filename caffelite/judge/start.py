@@ -24,6 +24,8 @@ MATTER: dict[str, Callable[[FillerParameter], bool]] = {
 """Fillers that suit inputs of about 1, and not of 255."""
 
 
+MANY = 3
+"""Layers without fillers of which each is shown."""
 ABOUT = "weights that start at 0 in more than one layer"
 
 
@@ -45,8 +47,23 @@ def zero_weights_here(job: Job, start: Start) -> Found:
     if start == Start.UNKNOWN:
         weights = sum(1 for n, i, _ in learned(plan) if i == 0 and has_weights(plan, n))
         zeros = zeros if len(zeros) == weights else []
+    if start == Start.UNKNOWN and len(zeros) > MANY:
+        yield _all(zeros)
+        return
     for node, use in zeros if len(zeros) > 1 else ():
         yield _doubt(node, use)
+
+
+def _all(zeros: list[tuple[Node, Use]]) -> Doubt:
+    """Of a net without any fillers one warning: it is made for weights of a file."""
+    node = zeros[0][0]
+    return Doubt(
+        f"the weights of all {len(zeros)} layers start at 0, unless the run is given others",
+        span_of(node.spec, _field(node)),
+        "no weight_filler is written: zeros give zeros, and nothing is learned",
+        'start from a file, --weights FILE or weights: "FILE" in the solver; or write fillers, '
+        'weight_filler { type: "xavier" }',
+    )
 
 
 def _zeros(plan: Plan) -> list[tuple[Node, Use]]:

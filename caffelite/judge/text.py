@@ -10,6 +10,7 @@ from caffelite.judge.doubt import Doubt
 from caffelite.judge.reading import at_type, called
 from caffelite.judge.rules import Found, Start, of_job, of_net, of_plan
 from caffelite.plan.build import Plan
+from caffelite.plan.graph import Node
 from caffelite.schema.forks import unfollowed
 from caffelite.schema.net import NetParameter
 from caffelite.solver.job import Job
@@ -29,11 +30,6 @@ ABOUT = {
         "fields of a fork of Caffe that are not followed",
         "they concern how that fork runs, and no value that the net computes",
         "nothing is to be done; without them the net is Caffe's own",
-    ),
-    "same-name": (
-        "two layers of one name",
-        "parameters are saved and copied by layer name: one gets the other's",
-        "a name of its own for each",
     ),
 }
 
@@ -67,6 +63,24 @@ def fork_field(job: Job, start: Start) -> Found:
     _, reason, remedy = ABOUT["fork-field"]
     for problem in unfollowed(job.param):
         yield Doubt(problem.message, problem.span, reason, remedy)
+
+
+@of_plan("same-name", "two layers of one name, at least one of them with parameters")
+def same_name(plan: Plan) -> Found:
+    """A Crop or a ReLU may share its name: nothing is stored under it."""
+    names: dict[str, Node] = {}
+    for node in plan.graph.nodes:
+        name = node.spec.name
+        first = names.setdefault(name, node) if name else node
+        if first is not node and (plan.uses[first.index] or plan.uses[node.index]):
+            where = first.spec.span("name")
+            line = f", the first on line {where.line}" if where else ""
+            yield Doubt(
+                f'there are two layers "{name}"{line}',
+                node.spec.span("name"),
+                "parameters are saved and copied by layer name: one gets the other's",
+                "a name of its own for each",
+            )
 
 
 @of_plan("label-in-deploy", "a layer that compares with labels in a deploy net")

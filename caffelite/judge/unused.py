@@ -115,5 +115,5 @@ def unread_input(plan: Plan) -> Found:
                     f'no layer reads the input "{top.name}"',
                     at_top(top),
                     "whoever uses the net has to fill it, and it changes nothing",
-                    "remove it: a net that is used needs no labels",
+                    "remove it; if it is a label: a net that is used needs none",
                 )

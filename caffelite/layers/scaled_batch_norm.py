@@ -25,6 +25,7 @@ class ScaledBatchNorm(BatchNorm):
     Caffe (filler 7 and bias_filler 8 there, which are NVCaffe's scale_bias and nothing).
     """
 
+    rescales = True
     backward_reads: tuple[str, ...] = ()
     extension = 'NVCaffe and Intel\'s Caffe; type "BatchNorm" there'
     cases: ClassVar[tuple[Case, ...]] = (
