@@ -8,14 +8,18 @@ from dataclasses import replace
 
 from caffelite.errors import Problem, SchemaError, Source
 from caffelite.layers import registry  # layers bring their messages
-from caffelite.layers.base import layer_class
+from caffelite.layers.base import Layer, layer_class
 from caffelite.paths import find_path as find_path
 from caffelite.schema import forks, legacy
 from caffelite.schema.bind import bind_into, hints, keeps
-from caffelite.schema.message import M, Message
+from caffelite.schema.common import LossParameter, TransformationParameter
+from caffelite.schema.message import FieldSpec, M, Message
 from caffelite.schema.net import LayerMessage, LayerParameter, NetParameter
 from caffelite.schema.solver import SolverParameter
 from caffelite.text import Block, Field, Scalar, parse, read_source
+
+OWN = (LayerMessage, LossParameter, TransformationParameter)
+"""Messages that only some types of layer read."""
 
 log = logging.getLogger("caffelite")
 doubt_log = logging.getLogger("caffelite.doubts")
@@ -99,9 +103,8 @@ def doubts(net: NetParameter) -> list[tuple[str, Problem]]:
     for layer in net.layer:
         cls = layer_class(layer)
         for spec, _ in layer.set_fields() if cls else ():
-            own = spec.message_type is not None and issubclass(spec.message_type, LayerMessage)
-            chose = spec.name == "python_param" and layer.type == "Python"  # which cls stands for
-            if cls and own and not chose and spec.name not in cls.messages():
+            own = spec.message_type is not None and issubclass(spec.message_type, OWN)
+            if cls and own and spec.name not in cls.messages() and not _elsewhere(layer, cls, spec):
                 reads = ", ".join(cls.messages()) or "no message of its own"
                 message = f'layer "{layer.name}" ({layer.type}) does not use {spec.name}'
                 found.append(("unused-message", Problem(message, layer.span(spec.name), reads)))
@@ -120,6 +123,14 @@ def doubts(net: NetParameter) -> list[tuple[str, Problem]]:
         names.setdefault(layer.name, layer)
     found += [("fork-field", problem) for problem in forks.unfollowed(net)]
     return found
+
+
+def _elsewhere(layer: LayerParameter, cls: type[Layer], spec: FieldSpec) -> bool:
+    """Is a message that the layer itself does not read read by others: that of the Python class
+    which it stands for, and the transform_param of what its user fills (`caffelite predict`)?"""
+    if spec.message_type is TransformationParameter:
+        return cls.fed or cls.source
+    return bool(cls.python) and layer.type != cls.type
 
 
 def _moved_fields(layer: LayerParameter) -> list[Problem]:

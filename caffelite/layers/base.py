@@ -29,7 +29,7 @@ from __future__ import annotations
 import builtins
 import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, Union, cast, runtime_checkable
 
@@ -118,7 +118,7 @@ class Layer:
     in_place: bool = False
     """Right when bottom and top are one array?"""
     backward_reads: tuple[str, ...] = ("bottom", "top")
-    """Whose values the backward pass needs; decides what in-place layers may overwrite."""
+    """Whose values backward needs; decides what in-place layers may overwrite."""
     loss: ClassVar[bool] = False
     """Does the first top count in the objective, with weight 1 unless the text says otherwise?"""
     compares: ClassVar[bool] = False
@@ -144,20 +144,19 @@ class Layer:
     pixels: ClassVar[bool] = False
     """Of a source: are the values bytes, 0 to 255, unless transform_param scales them?"""
     higher_is_better: ClassVar[bool | None] = None
-    """Of a top that says how good a net is: is a higher value better? None: it says no such thing,
-    or the objective says it."""
+    """Of a top that says how good a net is: is higher better? None: no such top."""
     tallies: ClassVar[bool] = False
     """Are the top's rows judged detections, of which a test makes one number for all batches?"""
     deployed: ClassVar[bool] = True
-    """May a net that is put to use have it? (No if it makes targets, chooses samples, measures or
-    writes files; losses and data layers may not either.)"""
+    """May a net in use have it? (No if it makes targets, chooses samples, measures or writes files;
+    losses and data layers may not either.)"""
     source: ClassVar[bool] = False
     """Does it make data from nothing? (Then there is no gradient to pass.)"""
     fed: ClassVar[bool] = False
     """Are the tops filled from outside, by the user? (Then `forward` has nothing to do.)"""
     repeatable: bool = True
-    """Does a second forward pass over the same bottoms give the same tops, and change nothing
-    else? (No where chance, running statistics or a place in the data have a part.)"""
+    """Does a second forward pass over the same bottoms give the same tops, and change nothing else?
+    (No where chance, running statistics or a place in the data have a part.)"""
     overwrites: ClassVar[bool] = False
     """Does the backward pass write the parameters' gradients while `gradients.fresh` is true?"""
     by_rule: ClassVar[tuple[int, ...]] = ()
@@ -171,8 +170,9 @@ class Layer:
     one_image: ClassVar[bool] = False
     """Does it take one image at a time only?"""
     python: ClassVar[tuple[tuple[str, str], ...]] = ()
-    """The classes of Caffe's Python layers that this one stands for: the last part of the module's
-    name, and the class's name."""
+    """Caffe's Python layers that it stands for: last part of the module's name, class's name."""
+    idle: ClassVar[Mapping[str, str]] = {}
+    """Fields of shared messages, "loss_param.ignore_label", that it does not follow: why."""
     extension: ClassVar[str] = ""
     """Where a layer that is not of Caffe 1.0 comes from."""
     tested_in: ClassVar[str] = ""

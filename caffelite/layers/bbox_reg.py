@@ -15,7 +15,7 @@ class BBoxRegParameter(LayerMessage, field="bbox_reg_param", number=1154):
 
     bbox_mean: list[float] = repeated(1, "float", doc="four, or none: 0")
     bbox_std: list[float] = repeated(2, "float", above=0, doc="four, or none: 1")
-    cls_aware: bool = field(3, "bool", default=True, doc="codes of each class? (losses)")
+    cls_aware: bool = field(3, "bool", default=True, idle="losses and targets of the fork read it")
 
 
 def normal(layer: Layer, param: BBoxRegParameter) -> tuple[Array, Array]:

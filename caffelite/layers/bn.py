@@ -10,7 +10,7 @@ import numpy as np
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
 from caffelite.layers.cases import Case, random
-from caffelite.schema.common import Engine, FillerParameter, Phase
+from caffelite.schema.common import NO_CHOICE, Engine, FillerParameter, Phase
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
 
@@ -38,7 +38,7 @@ class BNParameter(LayerMessage, field=PARAM, number=152):
     frozen: bool = field(
         5, "bool", default=False, doc="PSPNet: stored statistics in training too, nothing learned"
     )
-    engine: Engine = field(6, Engine, default=Engine.DEFAULT, doc="accepted, of no effect")
+    engine: Engine = field(6, Engine, default=Engine.DEFAULT, idle=NO_CHOICE)
     scale_filler: FillerParameter = field(101, FillerParameter, doc="SegNet: first scale")
     shift_filler: FillerParameter = field(102, FillerParameter, doc="SegNet: first shift")
     bn_mode: BNMode = field(

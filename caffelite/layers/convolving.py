@@ -8,7 +8,7 @@ from abc import abstractmethod
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import ANY, Layer, Shapes, param_of, show
 from caffelite.layers.windows import check_fit, read_window
-from caffelite.schema.common import Engine, FillerParameter
+from caffelite.schema.common import NO_CHOICE, Engine, FillerParameter
 from caffelite.schema.message import field, repeated
 from caffelite.schema.net import LayerMessage
 
@@ -39,11 +39,13 @@ class ConvolutionParameter(LayerMessage, field=PARAM, number=106):
     group: int = field(5, "uint32", default=1, least=1, doc="parts that are convolved separately")
     weight_filler: FillerParameter = field(7, FillerParameter, doc="first values of W")
     bias_filler: FillerParameter = field(8, FillerParameter, doc="first values of b")
-    engine: Engine = field(15, Engine, default=Engine.DEFAULT, doc="accepted, of no effect")
+    engine: Engine = field(15, Engine, default=Engine.DEFAULT, idle=NO_CHOICE)
     axis: int = field(
         16, "int32", default=1, doc="axis of the channels; spatial axes follow, images precede"
     )
-    force_nd_im2col: bool = field(17, "bool", default=False, doc="accepted, of no effect")
+    force_nd_im2col: bool = field(
+        17, "bool", default=False, idle="all axes are convolved in one way"
+    )
     pad_l: int = field(26, "int32", default=0, doc="Synopsys: columns added left")
     pad_r: int = field(27, "int32", default=0, doc="Synopsys: columns added right")
     pad_t: int = field(28, "int32", default=0, doc="Synopsys: rows added above")
@@ -58,7 +60,8 @@ class ConvolutionParameter(LayerMessage, field=PARAM, number=106):
         "uint32",
         default=1,
         least=1,
-        doc="C3D (there 11): saves memory; accepted, of no effect",
+        doc="C3D (there 11): saves memory there; accepted, of no effect",
+        idle="it saves memory in C3D",
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 
 from caffelite.data.datums import DatumFeed, first_shape, read_datum
@@ -32,6 +35,7 @@ class Data(FeedLayer):
     """
 
     pixels = True
+    idle: ClassVar[Mapping[str, str]] = {}
     tested_in = "tests/data/test_data_lmdb.py"
     place = ("data_param", "source")
     param: DataParameter = param_of(DataParameter)

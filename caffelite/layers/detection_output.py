@@ -16,7 +16,7 @@ from caffelite.schema.common import Phase
 from caffelite.schema.message import Message, field
 from caffelite.schema.net import LayerMessage
 
-log = logging.getLogger("caffelite")
+log = logging.getLogger("caffelite.doubts")  # `check` says it as a warning
 
 
 class NonMaximumSuppressionParameter(Message):
@@ -54,7 +54,7 @@ class DetectionOutputParameter(LayerMessage, field="detection_output_param", num
         4, NonMaximumSuppressionParameter, doc="how overlapping boxes are thinned out"
     )
     save_output_param: SaveOutputParameter = field(
-        5, SaveOutputParameter, doc="accepted; no files are written"
+        5, SaveOutputParameter, idle="no files are written: the detections are in the top"
     )
     code_type: CodeType = field(6, CodeType, default=CodeType.CORNER, doc="how boxes are coded")
     keep_top_k: int = field(7, "int32", default=-1, doc="detections kept an image; -1: all")
@@ -62,9 +62,9 @@ class DetectionOutputParameter(LayerMessage, field="detection_output_param", num
         8, "bool", default=False, doc="are the codes scaled by the variances already?"
     )
     confidence_threshold: float = field(9, "float", doc="only scores above it count")
-    visualize: bool = field(10, "bool", default=False, doc="accepted, of no effect")
-    visualize_threshold: float = field(11, "float", doc="accepted, of no effect")
-    save_file: str = field(12, "string", doc="accepted, of no effect")
+    visualize: bool = field(10, "bool", default=False, idle="no picture is shown")
+    visualize_threshold: float = field(11, "float", idle="no picture is shown")
+    save_file: str = field(12, "string", idle="no video is written")
 
 
 @register

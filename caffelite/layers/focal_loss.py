@@ -30,7 +30,7 @@ class FocalLossParameter(LayerMessage, field=PARAM, number=1124):
     type: FocalType = field(1, FocalType, default=FocalType.ORIGIN, doc="ORIGIN; no other here")
     gamma: float = field(2, "float", default=2.0, least=0, doc="exponent of 1 − p")
     alpha: float = field(3, "float", default=0.25, least=0, doc="factor of all samples")
-    beta: float = field(4, "float", default=1.0, doc="of LINEAR alone; accepted, of no effect")
+    beta: float = field(4, "float", default=1.0, idle="it belongs to LINEAR")
 
 
 @register

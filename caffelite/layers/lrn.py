@@ -10,7 +10,7 @@ from caffelite.blob import Shape
 from caffelite.kernels import Window
 from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
 from caffelite.layers.cases import Case, random
-from caffelite.schema.common import Engine
+from caffelite.schema.common import NO_CHOICE, Engine
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
 
@@ -37,7 +37,7 @@ class LRNParameter(LayerMessage, field="lrn_param", number=118):
         doc="neighbours: the same place in near channels, or a square in the same channel",
     )
     k: float = field(5, "float", default=1.0, doc="constant of the scale (across channels only)")
-    engine: Engine = field(6, Engine, default=Engine.DEFAULT, doc="accepted, of no effect")
+    engine: Engine = field(6, Engine, default=Engine.DEFAULT, idle=NO_CHOICE)
 
 
 @register

@@ -12,7 +12,7 @@ from caffelite.kernels import Window
 from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, registry, show
 from caffelite.layers.cases import Case, random
 from caffelite.layers.windows import check_fit, has_frames, padded, read_window
-from caffelite.schema.common import Engine, Phase
+from caffelite.schema.common import NO_CHOICE, Engine, Phase
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage, LayerParameter
 
@@ -51,7 +51,7 @@ class PoolingParameter(LayerMessage, field=PARAM, number=121):
     stride: int = field(3, "uint32", default=1, least=1, doc="step of the window")
     stride_h: int = field(7, "uint32", least=1, doc="step down")
     stride_w: int = field(8, "uint32", least=1, doc="step to the right")
-    engine: Engine = field(11, Engine, default=Engine.DEFAULT, doc="accepted, of no effect")
+    engine: Engine = field(11, Engine, default=Engine.DEFAULT, idle=NO_CHOICE)
     global_pooling: bool = field(12, "bool", default=False, doc="the window is the whole plane")
     round_mode: RoundMode = field(
         13, RoundMode, default=RoundMode.CEIL, doc="FLOOR: no window hangs over the edge"

@@ -18,7 +18,7 @@ class PythonParameter(LayerMessage, field="python_param", number=130):
     module: str = field(1, "string", doc="the module, as `import` finds it")
     layer: str = field(2, "string", doc="the class in it, a subclass of caffe.Layer")
     param_str: str = field(3, "string", doc="text that the class is given")
-    share_in_parallel: bool = field(4, "bool", default=False, doc="of no effect here")
+    share_in_parallel: bool = field(4, "bool", default=False, idle="one net is trained at a time")
 
 
 @register

@@ -20,9 +20,7 @@ class RecurrentParameter(LayerMessage, field="recurrent_param", number=146):
     num_output: int = field(1, "uint32", default=0, least=1, doc="hidden units H, also the outputs")
     weight_filler: FillerParameter = field(2, FillerParameter, doc="first values of the matrices")
     bias_filler: FillerParameter = field(3, FillerParameter, doc="first values of the biases")
-    debug_info: bool = field(
-        4, "bool", default=False, doc="of no effect: a layer has no net inside"
-    )
+    debug_info: bool = field(4, "bool", default=False, idle="the layer has no net inside")
     expose_hidden: bool = field(
         5, "bool", default=False, doc="take and give the hidden state as bottoms and tops?"
     )

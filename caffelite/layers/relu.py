@@ -9,7 +9,7 @@ import numpy as np
 from caffelite.blob import Array
 from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, registry
 from caffelite.layers.cases import Case
-from caffelite.schema.common import Engine
+from caffelite.schema.common import NO_CHOICE, Engine
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage, LayerParameter
 
@@ -18,7 +18,7 @@ class ReLUParameter(LayerMessage, field="relu_param", number=123):
     """The slope below zero."""
 
     negative_slope: float = field(1, "float", default=0.0, doc="slope below zero (leaky ReLU)")
-    engine: Engine = field(2, Engine, default=Engine.DEFAULT, doc="accepted, of no effect")
+    engine: Engine = field(2, Engine, default=Engine.DEFAULT, idle=NO_CHOICE)
     relu6: bool = field(3, "bool", default=False, doc="Synopsys: end at 6, as ReLU6 does")
 
 

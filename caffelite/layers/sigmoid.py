@@ -9,7 +9,7 @@ import numpy as np
 from caffelite.blob import Array
 from caffelite.layers.base import Arrays, Diffs, Layer, param_of, register
 from caffelite.layers.cases import Case, random
-from caffelite.schema.common import Engine
+from caffelite.schema.common import NO_CHOICE, Engine
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
 
@@ -17,7 +17,7 @@ from caffelite.schema.net import LayerMessage
 class SigmoidParameter(LayerMessage, field="sigmoid_param", number=124):
     """Nothing of effect."""
 
-    engine: Engine = field(1, Engine, default=Engine.DEFAULT, doc="accepted, of no effect")
+    engine: Engine = field(1, Engine, default=Engine.DEFAULT, idle=NO_CHOICE)
 
 
 def sigmoid(x: Array, y: Array) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -34,6 +36,9 @@ class SmoothL1LossOHEM(LossLayer):
     backward_reads = ("bottom",)
     extension = "R-FCN fork (daijifeng001/caffe-rfcn, Intel's Caffe)"
     loss_param: LossParameter = param_of(LossParameter, "loss_param")
+    idle: ClassVar[Mapping[str, str]] = {
+        "loss_param.ignore_label": "targets are values, and no numbers of classes"
+    }
     cases = (
         Case(
             'type: "SmoothL1LossOHEM" loss_param { normalization: PRE_FIXED '

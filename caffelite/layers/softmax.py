@@ -9,7 +9,7 @@ import numpy as np
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register
 from caffelite.layers.cases import Case, random
-from caffelite.schema.common import Engine
+from caffelite.schema.common import NO_CHOICE, Engine
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
 
@@ -17,7 +17,7 @@ from caffelite.schema.net import LayerMessage
 class SoftmaxParameter(LayerMessage, field="softmax_param", number=125):
     """Where the classes are."""
 
-    engine: Engine = field(1, Engine, default=Engine.DEFAULT, doc="accepted, of no effect")
+    engine: Engine = field(1, Engine, default=Engine.DEFAULT, idle=NO_CHOICE)
     axis: int = field(2, "int32", default=1, doc="the axis of the classes")
 
 

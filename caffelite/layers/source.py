@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
@@ -133,6 +133,10 @@ class FeedLayer(SourceLayer):
     """A source whose batches a feed makes. `setup` describes it (`use`), `make_feed` opens it."""
 
     transform: TransformationParameter = param_of(TransformationParameter, "transform_param")
+    idle: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("transform_param.force_color", "transform_param.force_gray"),
+        "it is for the images in a Data layer's records",
+    )
     place: ClassVar[tuple[str, str]] = ("", "source")
     """The field that names the source: where errors of the data point."""
     _count: int | None = None

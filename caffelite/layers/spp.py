@@ -12,7 +12,7 @@ from caffelite.kernels import Window
 from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
 from caffelite.layers.cases import Case, random
 from caffelite.layers.pooling import ONE, PlanePool, PoolMethod
-from caffelite.schema.common import Engine
+from caffelite.schema.common import NO_CHOICE, Engine
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
 
@@ -32,7 +32,7 @@ class SPPParameter(LayerMessage, field="spp_param", number=132):
         1, "uint32", least=1, doc="number of levels; level l has 2^l x 2^l bins"
     )
     pool: SPPMethod = field(2, SPPMethod, default=SPPMethod.MAX, doc="maximum or mean")
-    engine: Engine = field(6, Engine, default=Engine.DEFAULT, doc="accepted, of no effect")
+    engine: Engine = field(6, Engine, default=Engine.DEFAULT, idle=NO_CHOICE)
 
 
 @register

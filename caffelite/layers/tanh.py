@@ -8,7 +8,7 @@ import numpy as np
 
 from caffelite.layers.base import Arrays, Diffs, Layer, param_of, register
 from caffelite.layers.cases import Case, random
-from caffelite.schema.common import Engine
+from caffelite.schema.common import NO_CHOICE, Engine
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
 
@@ -16,7 +16,7 @@ from caffelite.schema.net import LayerMessage
 class TanHParameter(LayerMessage, field="tanh_param", number=127):
     """Nothing of effect."""
 
-    engine: Engine = field(1, Engine, default=Engine.DEFAULT, doc="accepted, of no effect")
+    engine: Engine = field(1, Engine, default=Engine.DEFAULT, idle=NO_CHOICE)
 
 
 @register

@@ -21,10 +21,12 @@ PARAM = "yolo_detection_output_param"
 class YoloDetectionOutputParameter(LayerMessage, field=PARAM, number=601):
     """Anchors, and which boxes are kept."""
 
-    side: int = field(1, "uint32", default=13, doc="accepted, of no effect: the map says it")
+    side: int = field(1, "uint32", default=13, idle="the map says it")
     num_classes: int = field(2, "uint32", required=True, least=1, doc="number of classes C")
     num_box: int = field(3, "uint32", default=5, least=1, doc="anchors B of a cell")
-    coords: int = field(4, "uint32", default=4, least=4, most=4, doc="values of a box: 4")
+    coords: int = field(
+        4, "uint32", default=4, least=4, most=4, doc="values of a box: 4", idle="it is always 4"
+    )
     confidence_threshold: float = field(5, "float", default=0.01, doc="least score of a box")
     nms_threshold: float = field(
         6, "float", default=0.45, least=0, doc="overlap from which boxes are one"
@@ -32,7 +34,7 @@ class YoloDetectionOutputParameter(LayerMessage, field=PARAM, number=601):
     biases: list[float] = repeated(
         7, "float", above=0, doc="width, height of each anchor, in cells"
     )
-    label_map_file: str = field(8, "string", doc="names of classes; accepted, not looked at")
+    label_map_file: str = field(8, "string", idle="names of classes are not shown")
 
 
 @register

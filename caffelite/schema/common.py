@@ -47,9 +47,9 @@ class BlobProto(Message):
     height: int = field(3, "int32", default=0, deprecated=True, doc="old 4-D shape, axis 2")
     width: int = field(4, "int32", default=0, deprecated=True, doc="old 4-D shape, axis 3")
     raw_data_type: RawType = field(10, RawType, doc="the type of raw_data")
-    raw_diff_type: RawType = field(11, RawType, doc="the type of raw_diff")
+    raw_diff_type: RawType = field(11, RawType, idle="stored gradients are not read")
     raw_data: bytes = field(12, "bytes", doc="values as bytes, row-major")
-    raw_diff: bytes = field(13, "bytes", doc="gradient as bytes, row-major")
+    raw_diff: bytes = field(13, "bytes", idle="stored gradients are not read")
 
 
 class BlobProtoVector(Message):
@@ -133,8 +133,12 @@ class TransformationParameter(Message):
     force_gray: bool = field(7, "bool", default=False, doc="decode to one channel")
 
 
+NO_CHOICE = "--engine says what computes, for the whole net"
+"""Why a layer's `engine` has no effect."""
+
+
 class Engine(IntEnum):
-    """Which implementation Caffe was to use. Accepted and of no effect here."""
+    """Which implementation Caffe was to use."""
 
     DEFAULT = 0
     CAFFE = 1

@@ -58,6 +58,8 @@ class FieldSpec:
     deprecated: bool = False
     doc: str = ""
     bounds: Bounds = FREE
+    idle: str = ""
+    """Of a field that is accepted and changes nothing here: why."""
     name: str = ""
 
     def __set_name__(self, owner: Any, name: str) -> None:
@@ -177,14 +179,17 @@ def field(
     required: bool = False,
     deprecated: bool = False,
     doc: str = "",
+    idle: str = "",
     least: float | None = None,
     most: float | None = None,
     above: float | None = None,
     below: float | None = None,
 ) -> Any:
-    """Declare an optional (or required) field; for a number, what it may be (`Bounds`)."""
+    """Declare an optional (or required) field; for a number, what it may be (`Bounds`). `idle`: it
+    is accepted and changes nothing, and why."""
     bounds = Bounds(least, most, above, below)
-    return FieldSpec(number, type, default, False, required, False, deprecated, doc, bounds)
+    doc = doc or (f"accepted, of no effect: {idle}" if idle else "")
+    return FieldSpec(number, type, default, False, required, False, deprecated, doc, bounds, idle)
 
 
 def repeated(

@@ -129,7 +129,9 @@ class SolverParameter(Message):
     solver_type: SolverType = field(
         30, SolverType, default=SolverType.SGD, deprecated=True, doc="old form of `type`"
     )
-    layer_wise_reduce: bool = field(41, "bool", default=True, doc="of no effect here")
+    layer_wise_reduce: bool = field(
+        41, "bool", default=True, idle="all gradients are summed up as one vector"
+    )
     weights: list[str] = repeated(42, "string", doc=".caffemodel files to start from")
 
     # caffelite's own, with numbers far from Caffe's.

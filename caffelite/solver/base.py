@@ -92,7 +92,7 @@ class Solver:
         self.type = job.rule.name
         """The name of the update rule."""
         self.monitor = monitor or LineMonitor()
-        for note in job.notes:
+        for note in (*job.idle, *job.notes):
             self.monitor.on_note(note)
         param = self.param
         self.streams = Streams(param.random_seed if param.random_seed >= 0 else None)

@@ -72,10 +72,10 @@ def check_rule(param: SolverParameter, rule: type[Rule]) -> None:
         raise SolverError(*problems)
 
 
-def field_notes(param: SolverParameter, rule: type[Rule]) -> list[str]:
-    """What may not be as its author thinks: fields that have no effect, and a `momentum` left out
-    of a rule whose paper has one."""
-    reads, momentum = rule.fields, rule.usual_momentum
+def idle_fields(param: SolverParameter, rule: type[Rule]) -> dict[str, str]:
+    """The fields that are set and have no effect beside the others, each with what they are without
+    effect with."""
+    reads = rule.fields
     policy = f'lr_policy: "{param.lr_policy}"'
     needs = POLICIES[param.lr_policy][1] if param.lr_policy in POLICIES else ()
     of_policies = {name for _, names in POLICIES.values() for name in names} - {"max_iter"}
@@ -98,16 +98,24 @@ def field_notes(param: SolverParameter, rule: type[Rule]) -> list[str]:
         if not param.keep_best:
             why = "without patience or keep_best"
             idle |= dict.fromkeys(("watch", "watch_net", "watch_mode"), why)
-    lines = []
-    for name in (spec.name for spec, _ in param.set_fields()):
-        if name in idle:
-            lines.append(f"{_place(param, name)}{name} has no effect {idle[name]}")
-    if momentum is not None and not param.has("momentum"):
-        lines.append(
-            f'{_place(param, "type")}type: "{rule.name}" without momentum takes it as 0, as Caffe '
-            f"does; the paper's is momentum: {momentum}"
-        )
-    return lines
+    return {spec.name: idle[spec.name] for spec, _ in param.set_fields() if spec.name in idle}
+
+
+def idle_notes(param: SolverParameter, rule: type[Rule]) -> list[str]:
+    """`idle_fields`, a line each."""
+    found = idle_fields(param, rule)
+    return [f"{_place(param, name)}{name} has no effect {why}" for name, why in found.items()]
+
+
+def momentum_note(param: SolverParameter, rule: type[Rule]) -> list[str]:
+    """A line if `momentum` is left out of a rule whose paper has one."""
+    momentum = rule.usual_momentum
+    if momentum is None or param.has("momentum"):
+        return []
+    return [
+        f'{_place(param, "type")}type: "{rule.name}" without momentum takes it as 0, as Caffe '
+        f"does; the paper's is momentum: {momentum}"
+    ]
 
 
 def _place(param: SolverParameter, name: str) -> str:

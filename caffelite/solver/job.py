@@ -28,7 +28,7 @@ from caffelite.schema.legacy import upgrade_solver
 from caffelite.schema.net import NetParameter, NetState
 from caffelite.schema.solver import SolverMode, SolverParameter
 from caffelite.solver import lengths, stopping
-from caffelite.solver.fields import check_numbers, check_rule, field_notes
+from caffelite.solver.fields import check_numbers, check_rule, idle_notes, momentum_note
 from caffelite.solver.mistakes import Mistakes, joined
 from caffelite.solver.policies import learning_rate
 from caffelite.solver.precision import check_scoring
@@ -107,6 +107,8 @@ class Job:
     """Files of parameters to start from."""
     notes: tuple[str, ...]
     """What its author may not know or not mean, a line each."""
+    idle: tuple[str, ...] = ()
+    """Fields that are set and have no effect, a line each; `caffelite check` warns of them."""
 
     @property
     def device(self) -> str | None:
@@ -202,7 +204,7 @@ class _Planner:
         mistakes.refuse()
         assert train is not None and self.rule is not None
         planned = tuple(test for test in tests if test is not None)
-        notes = field_notes(param, self.rule)
+        notes = momentum_note(param, self.rule)
         if not any(net.plan.absent for net in (train, *planned)):
             notes += lengths.epoch_notes(param, counted, train.data)
             notes += lengths.test_notes(param, [test.data for test in planned], test_iter)
@@ -217,6 +219,7 @@ class _Planner:
             self.watched,
             weights,
             (*self.notes, *notes),
+            tuple(idle_notes(param, self.rule)),
         )
 
     def _check_fields(self, whole: bool, looks: bool) -> None:

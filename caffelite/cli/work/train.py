@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from types import FrameType
 from typing import TextIO, cast
 
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         job = load_job(args.solver, whole=True, data_shapes=stand_in_shapes(args))
     starts = job.weights or args.weights or args.snapshot
     warn(judge_job(job, Start.WEIGHTS if starts else Start.FILLERS, allow))
+    job = replace(job, idle=())  # the warnings say it
     param = job.param
     log_file = "" if args.dry_run else args.log or log_path(param, args.solver)
     log = LogMonitor(log_file, param.max_iter, resumed=bool(args.snapshot))
