@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 from caffelite.blob import Shape
 from caffelite.layers.base import Arrays, Shapes, register
@@ -31,6 +33,10 @@ class CTCLoss(SequenceLoss):
 
     bottoms = (3, 3)
     refuses = True
+    idle: ClassVar[Mapping[str, str]] = {**SequenceLoss.idle} | dict.fromkeys(
+        (f"{PARAM}.{name}" for name in ("alphabet_size", "time_step", "blank_label")),
+        "CtcLoss reads it",
+    )
     extension = f"ChWick/caffe, there {PARAM} = 148"
     cases = (
         Case(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -33,9 +34,7 @@ class CTCLossParameter(LayerMessage, field=PARAM, number=1159):
     ctc_merge_repeated: bool = field(
         4, "bool", default=True, doc="CTCLoss: a class that lasts for some steps is one label?"
     )
-    loss_calculation_t: int = field(
-        5, "int32", default=0, doc="accepted, of no effect: every step gives the same loss"
-    )
+    loss_calculation_t: int = field(5, "int32", default=0, idle="every step gives the same loss")
     alphabet_size: int = field(1001, "uint32", default=0, doc="CtcLoss (there 1): classes; 0: all")
     time_step: int = field(
         1003, "uint32", default=0, doc="CtcLoss (there 3): steps that count; 0: all"
@@ -56,6 +55,10 @@ class SequenceLoss(LossLayer):
     """How much a label is less than the number of its class."""
     param: CTCLossParameter = param_of(CTCLossParameter)
     loss_param: LossParameter = param_of(LossParameter, "loss_param")
+    idle: ClassVar[Mapping[str, str]] = {
+        "loss_param.ignore_label": "labels end where there are no more",
+        "loss_param.pre_fixed_normalizer": "PRE_FIXED is not for sequences",
+    }
 
     def propagates(self, index: int) -> bool:
         return index == 0

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import Arrays, Shapes, register, show
 from caffelite.layers.cases import Case, random
 from caffelite.layers.sequence_loss import PARAM, SequenceLoss
 from caffelite.layers.sequences import lengths_of, read_labels, up_to
+
+_COLLAPSE = {f"{PARAM}.preprocess_collapse_repeated": "CTCLoss reads it"}
 
 
 @register
@@ -28,6 +32,7 @@ class WarpCTCLoss(SequenceLoss):
     """
 
     bottoms = (2, 4)
+    idle: ClassVar[Mapping[str, str]] = {**SequenceLoss.idle, **_COLLAPSE}
     extension = f"forks with warp-ctc, there {PARAM} = 159"
     cases = (
         Case(
@@ -117,6 +122,7 @@ class CtcLoss(SequenceLoss):
     Source: Graves et al. 2006; xmfbit/warpctc-caffe.
     """
 
+    idle: ClassVar[Mapping[str, str]] = {**SequenceLoss.idle, **_COLLAPSE}
     extension = f"xmfbit/warpctc-caffe, there {PARAM} = 200"
     cases = (
         Case(
