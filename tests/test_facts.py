@@ -59,6 +59,8 @@ def test_the_facts_are_where_they_belong() -> None:
         "ContrastiveLoss",
         "CtcLoss",
         "MultiBoxLoss",
+        "RegionLoss",
         "TripletLoss",
         "WarpCTCLoss",
+        "Yolov3",
     }

@@ -208,7 +208,7 @@ _TYPES = {
     "MS-CNN and Cascade R-CNN (zhaoweicai)": "BboxAccuracy "
     "ProposalTarget DetectionAccuracy DetectionLoss ImageGtData DetectionGroupAccuracy "
     "DetectionGroupLoss DetectionData FrcnnOutput EvalData HardMining",
-    "the YOLO forks (choasup, eric612)": "RegionLoss EvalDetection Yolov3 YoloSeg "
+    "the YOLO forks (choasup, eric612)": "EvalDetection YoloSeg "
     "BoxData LaneData SegmentationEvaluate AssistedExcitation RegionOutput",
     "SegNet's and ENet's fork": "DenseImageData",
     "PSPNet's fork (hszhao)": "ImageSegData SegAccuracy BiasChannel AdaptiveBiasChannel DenseCRF "

@@ -27,7 +27,15 @@ REFUSE = {
 }
 """Layers with a case in which something else fixes the batch: an index, a matrix, a slice point."""
 NEED_SAMPLES = {
-    *("CTCGreedyDecoder", "CTCLoss", "CtcLoss", "LabelsequenceAccuracy", "WarpCTCLoss"),
+    *(
+        "CTCGreedyDecoder",
+        "CTCLoss",
+        "CtcLoss",
+        "LabelsequenceAccuracy",
+        "RegionLoss",
+        "WarpCTCLoss",
+    ),
+    *("Yolov3",),
     *("BN", "BoxGroupOutput", "BoxOutput", "CenterLoss", "DecodeBBox", "Lstm", "Pooling3D"),
     *("TripletLoss", "YoloDetectionOutput", "Yolov3DetectionOutput"),
 }
