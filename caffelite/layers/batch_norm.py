@@ -137,46 +137,51 @@ class BatchNorm(Layer):
         self._view = self._sizes(self.bottom_shapes[0])
         self._count = max(1, self._view[0] * self._view[2])
         self._square = np.empty(self._view if not self.stored else 0, self.dtype)
-        self._deviation = np.ones((self.channels, 1), self.dtype)
+        self.deviation = np.ones((self.channels, 1), self.dtype)
 
     def _mean(self, x: Array) -> Array:
         """The mean of each channel, (C, 1), which broadcasts against (N, C, places)."""
         total: Array = np.add.reduce(np.add.reduce(x, 2), 0)
         return (total / self._count)[:, None]
 
+    def statistics(self) -> tuple[Array, Array]:
+        """The stored mean and variance."""
+        mean, variance, factor = (p.data for p in self.params[:3])
+        scale = 0 if factor[0] == 0 else 1 / factor[0]
+        return mean * scale, variance * scale
+
+    def store(self, mean: Array, variance: Array) -> None:
+        """Let a batch's mean and variance be part of the stored ones."""
+        keep, m = self.param.moving_average_fraction, self._count
+        unbiased = variance * (m / (m - 1) if m > 1 else 1)
+        for blob, new in zip(self.params[:3], (mean, unbiased, np.ones(1, self.dtype))):
+            np.multiply(blob.data, keep, blob.data)
+            np.add(blob.data, new, blob.data)
+
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         x, y = bottom[0].reshape(self._view), top[0].reshape(self._view)
-        mean, variance, factor = (p.data for p in self.params[:3])
         if self.stored:
-            scale = 0 if factor[0] == 0 else 1 / factor[0]
-            np.subtract(x, (mean * scale)[:, None], y)
-            v = (variance * scale)[:, None]
+            mu, v = (values[:, None] for values in self.statistics())
+            np.subtract(x, mu, y)
         else:
             mu = self._mean(x)
             np.subtract(x, mu, y)
             np.multiply(y, y, self._square)
             v = self._mean(self._square)
-            keep, m = self.param.moving_average_fraction, self._count
-            for kept, new in (
-                (mean, mu[:, 0]),
-                (variance, v[:, 0] * (m / (m - 1) if m > 1 else 1)),
-                (factor, 1),
-            ):
-                np.multiply(kept, keep, kept)
-                np.add(kept, new, kept)
-        np.sqrt(v + self.param.eps, self._deviation)
-        np.divide(y, self._deviation, y)
+            self.store(mu[:, 0], v[:, 0])
+        np.sqrt(v + self.param.eps, self.deviation)
+        np.divide(y, self.deviation, y)
 
     def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:
         if bottom_diff[0] is None:
             return
         y, g, dx = (a.reshape(self._view) for a in (top[0], top_diff[0], bottom_diff[0]))
         if self.stored:
-            np.divide(g, self._deviation, dx)
+            np.divide(g, self.deviation, dx)
             return
         product = np.multiply(g, y, self._square)
         mean_g, mean_gy = self._mean(g), self._mean(product)
         np.multiply(y, mean_gy, product)
         np.add(product, mean_g, product)
         np.subtract(g, product, dx)
-        np.divide(dx, self._deviation, dx)
+        np.divide(dx, self.deviation, dx)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, cast
 
 from caffelite.engines.numpy import flattening
+from caffelite.engines.numpy.chains import chain_at
 from caffelite.layers.convolution import Convolution
 from caffelite.layers.relu import ReLU
 from caffelite.run.program import Backward, Forward, Program, Step
@@ -23,6 +24,10 @@ class NumpySession(Session):
             if len(bound) > at:
                 continue  # done by the step before
             fused = self._convolution_and_relu(program[at : at + 2])
+            chain = None if fused else chain_at(program, at, self)
+            if chain is not None:
+                count, run = chain
+                fused = [run, *[Several()] * (count - 1)]
             bound += fused or [self._flat(step, fresh) or self.bind_step(step)]
         return bound
 
