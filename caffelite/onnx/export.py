@@ -6,17 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
-from onnx import helper
 
 from caffelite.blob import Array, Shape
 from caffelite.errors import CaffeliteError, Problem
 from caffelite.layers.base import Context, Layer
 from caffelite.layers.recurrent import Recurrent
+from caffelite.onnx import messages
 from caffelite.onnx.dims import Dims, LayerDims, NotDynamic, find_dims, fixed_dims
+from caffelite.onnx.extra import require
 from caffelite.onnx.fold import Folds, find_folds
 from caffelite.onnx.out.place import Place, Unsayable, registry
 from caffelite.onnx.out.unsaid import UNSAID
@@ -89,7 +90,7 @@ class Exported:
         have = {x.name for x in [*model.graph.output, *model.graph.input]}
         for tensor in dict.fromkeys([*self.tensors.values(), *more]):
             if tensor not in have:
-                model.graph.output.append(helper.make_tensor_value_info(tensor, 1, None))
+                model.graph.output.add(name=tensor).type.tensor_type.elem_type = messages.FLOAT
         return model
 
 
@@ -116,12 +117,29 @@ def build(
     folding: bool = False,
     preparations: Mapping[str, Preparation] | None = None,
 ) -> Exported:
-    """The ONNX model of a net, not yet verified.
+    """The ONNX model of a net, not yet verified: the package's ModelProto.
 
     `fixed`: all shapes as the net has them, else the batch may vary where the net allows it.
     `folding`: BatchNorm, Scale and Bias merged into the convolutions before them. `preparations`:
     by input, what the model does to it first. Raises CaffeliteError with every layer that ONNX
     cannot say."""
+    require("onnx")
+    exported = describe(
+        net, opset=opset, ir=ir, fixed=fixed, folding=folding, preparations=preparations
+    )
+    return replace(exported, model=messages.as_onnx(exported.model))
+
+
+def describe(
+    net: Exportable,
+    *,
+    opset: int = DEFAULT_OPSET,
+    ir: int | None = None,
+    fixed: bool = False,
+    folding: bool = False,
+    preparations: Mapping[str, Preparation] | None = None,
+) -> Exported:
+    """As `build`, with a model of caffelite's own class (`messages`), without the package."""
     if opset not in OPSETS:
         raise CaffeliteError(Problem(f"opset {opset}", expected=f"{OPSETS[0]} to {OPSETS[-1]}"))
     return _Export(net, opset, fixed, folding, dict(preparations or {})).run(ir)
@@ -277,20 +295,13 @@ class _Export:
         ends = dict(self.ends)
         states = {name: dims for name, dims, _ in self.states}
         for name, _, start in self.states:
-            tensor_proto = helper.make_tensor(name, 1, start.shape, start.ravel().tolist())
-            self.writer.initializers.append(tensor_proto)
+            self.writer.initializers.append(messages.tensor(np.asarray(start, np.float32), name))
         graph = self.writer.graph(
             self.net.name or "net",
             [value_info(*x) for x in [*self.inputs.items(), *states.items()]],
             [value_info(*x) for x in [*outputs.items(), *ends.items()]],
         )
-        model = helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", self.opset)],
-            producer_name="caffelite",
-            producer_version=VERSION,
-        )
-        model.ir_version = ir or _ir_of(self.opset)
+        model = messages.model(graph, self.opset, ir, "caffelite", VERSION)
         return Exported(
             model=model,
             tensors=tensors,
@@ -319,11 +330,6 @@ def _batch_axes(shapes: Mapping[str, Shape], layers: Iterable[Layer]) -> Iterato
         if axes:
             yield axes
             yield dict(list(axes.items())[:1])
-
-
-def _ir_of(opset: int) -> int:
-    """The oldest IR version that goes with an opset."""
-    return int(helper.find_min_ir_version_for([helper.make_opsetid("", opset)]))
 
 
 def _cannot(layer: Layer, why: str) -> Problem:

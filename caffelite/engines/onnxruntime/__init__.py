@@ -13,7 +13,7 @@ from caffelite.plan.build import Plan
 from caffelite.run.executor import MakeSession
 from caffelite.schema.common import Phase
 
-PACKAGES = ("onnx", "onnxruntime")
+PACKAGES = ("onnxruntime",)
 
 
 def _missing() -> str | None:

@@ -13,7 +13,7 @@ from caffelite.layers.base import Context, Layer
 from caffelite.layers.input import Input, InputParameter
 from caffelite.layers.recurrent import Recurrent
 from caffelite.onnx.dims import Dims
-from caffelite.onnx.export import Exported, build
+from caffelite.onnx.export import Exported, describe
 from caffelite.onnx.runtime import Runtime
 from caffelite.plan.graph import Node, Version
 from caffelite.schema.common import BlobShape, Phase
@@ -82,7 +82,7 @@ class Part:
         self.wanted = set(wanted)
         self.lost = wiring.writes.keys() - self.wanted
         """What does not come out."""
-        exported = build(Deployed(name, [*inputs, *layers], list(dict.fromkeys(unread))))
+        exported = describe(Deployed(name, [*inputs, *layers], list(dict.fromkeys(unread))))
         self.inputs = {version: version.name for version in wiring.reads}
         tops = exported.tops[len(inputs) :]
         self.outputs = {

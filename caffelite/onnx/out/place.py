@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto
 
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import Layer
+from caffelite.onnx import messages
 from caffelite.onnx.dims import Dim, Dims
 from caffelite.onnx.out.writer import REDUCE_AXES_IN, Value, Writer
 
@@ -69,7 +69,7 @@ class Place:
 
     def cast(self, x: str, kind: type, out: str | None = None) -> str:
         """x as float32 (float), int64 (int) or bool."""
-        to = {float: TensorProto.FLOAT, int: TensorProto.INT64, bool: TensorProto.BOOL}[kind]
+        to = {float: messages.FLOAT, int: messages.INT64, bool: messages.BOOL}[kind]
         return self.op("Cast", x, out=out, to=to)
 
     def reshape(self, x: str, dims: Sequence[Dim], out: str | None = None) -> str:
@@ -116,10 +116,8 @@ class Place:
 
     def fixed(self, value: Array, out: str) -> str:
         """A constant as a tensor of its own name."""
-        from onnx import numpy_helper
-
         array = np.ascontiguousarray(value, np.float32).reshape(value.shape)
-        return self.op("Constant", out=out, value=numpy_helper.from_array(array))
+        return self.op("Constant", out=out, value=messages.tensor(array))
 
 
 Say = Callable[[Any, Place], None]

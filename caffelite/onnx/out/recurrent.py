@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper
 
+from caffelite.onnx import messages
 from caffelite.onnx.out.place import Place, says
 from caffelite.onnx.out.writer import Writer
 
@@ -110,7 +110,7 @@ def _scan(at: Place, z: str, cont: str, state: list[str]) -> list[str]:
     hidden = inner.op("Identity", after[0])
 
     def untyped(name: str) -> Any:
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        return messages.value_info(name, messages.FLOAT, None)
 
     graph = body.graph(
         f"{at.layer.name}/step",

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Union
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
 
 from caffelite.blob import Array
+from caffelite.onnx import messages
 from caffelite.onnx.dims import Dims
 from caffelite.onnx.names import unused
 
@@ -49,9 +49,7 @@ class Writer:
         if found not in self._constants:
             self._constants[found] = self.fresh(name)
             self._held.append(value)  # keys may be addresses: they must stay taken
-            tensor = numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape))
-            tensor.name = self._constants[found]
-            self.initializers.append(tensor)
+            self.initializers.append(messages.tensor(array, self._constants[found]))
         return self._constants[found]
 
     def node(
@@ -62,15 +60,11 @@ class Writer:
             value if isinstance(value, str) else self.constant(value, f"{name}/const")
             for value in inputs
         ]
-        self.nodes.append(
-            helper.make_node(kind, names, list(outputs), name=self._fresh_node(name), **attrs)
-        )
+        self.nodes.append(messages.node(kind, names, outputs, self._fresh_node(name), **attrs))
 
     def graph(self, name: str, inputs: Iterable[Any], outputs: Iterable[Any]) -> Any:
         """The GraphProto."""
-        return helper.make_graph(
-            self.nodes, name, list(inputs), list(outputs), initializer=self.initializers
-        )
+        return messages.graph(self.nodes, name, inputs, outputs, self.initializers)
 
 
 def _array(value: Any) -> Array:
@@ -84,7 +78,6 @@ def _array(value: Any) -> Array:
     return np.asarray(value, np.int64)
 
 
-def value_info(name: str, dims: Dims, kind: int = TensorProto.FLOAT) -> Any:
+def value_info(name: str, dims: Dims, kind: int = messages.FLOAT) -> Any:
     """A ValueInfoProto; extents that are not numbers are named."""
-    shape = [d if isinstance(d, int) else str(d) for d in dims]
-    return helper.make_tensor_value_info(name, kind, shape)
+    return messages.value_info(name, kind, [d if isinstance(d, int) else str(d) for d in dims])
