@@ -68,7 +68,7 @@ class DatumFeed:
             datum, record = read_datum(self.database, key, value)
             image = pixels(datum, record, self.color)
             if image.shape != self._shape:
-                if not self.transformer.crop or len(image) != self._shape[0]:
+                if not self.transformer.fixes_size or len(image) != self._shape[0]:
                     check_shape(image.shape, self._shape, record)
                 self.transformer.shape(image.shape, record)
             self.transformer(image, out[0][row])

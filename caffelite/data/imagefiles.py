@@ -60,7 +60,7 @@ class ImageFeed:
             path, label = self._files[int(index)]
             image, name = self._reading(path), f'image "{shown(path)}"'
             if image.shape != self._shape:
-                if not self._transformer.crop:
+                if not self._transformer.fixes_size:
                     check_shape(image.shape, self._shape, name)
                 self._transformer.shape(image.shape, name)
             self._transformer(image, out[0][row])

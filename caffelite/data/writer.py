@@ -11,6 +11,7 @@ from typing import Any
 
 from caffelite.errors import DataError, Problem
 from caffelite.optional import need
+from caffelite.schema.annotated import AnnotatedDatum
 from caffelite.schema.binary import encode
 from caffelite.schema.datum import Datum
 
@@ -21,7 +22,7 @@ MAX_KEY = 511
 
 
 class DatabaseWriter:
-    """A new LMDB database of Datum records, in a `with` statement.
+    """A new LMDB database of records, Datum or AnnotatedDatum, in a `with` statement.
 
     It is written in a temporary folder beside `path`, which takes its name at the end of the
     statement: there is no half database, whatever happens. After an error nothing is left.
@@ -52,7 +53,7 @@ class DatabaseWriter:
             raise self._failed(error) from None
         return self
 
-    def put(self, key: bytes, datum: Datum) -> None:
+    def put(self, key: bytes, datum: Datum | AnnotatedDatum) -> None:
         """Add a record. Records are read in the order of their keys."""
         value = encode(datum)
         self._waiting.append((key, value))

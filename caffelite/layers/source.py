@@ -28,6 +28,11 @@ MOST_LABELS = 2_000_000
 MOST_AHEAD = 256
 """Batches that may be made ahead: all are in memory."""
 
+OF_BOXES = ("emit_constraint", "distort_param", "expand_param")
+"""Fields of transform_param (the SSD fork's) that AnnotatedData follows."""
+OF_IMAGES = ("resize_param", "noise_param", "crop_h", "crop_w")
+"""Those that `Transformer` follows."""
+
 
 class Labels(NamedTuple):
     """Labels that a source holds."""
@@ -57,6 +62,8 @@ class SourceLayer(Layer):
 
     reads_images: ClassVar[bool] = False
     """Are the samples image files, cropped from whatever size they have?"""
+    gives_objects: ClassVar[bool] = False
+    """Does the second top hold rows of objects, of eight numbers each?"""
     batch_size: int = 0
     """Samples a forward pass."""
 
@@ -139,6 +146,8 @@ class FeedLayer(SourceLayer):
     )
     place: ClassVar[tuple[str, str]] = ("", "source")
     """The field that names the source: where errors of the data point."""
+    augments: ClassVar[tuple[str, ...]] = ()
+    """The fields of transform_param, of those that boxes need, that it follows."""
     _count: int | None = None
     _tops: tuple[Shape, ...] = ()
 
@@ -224,8 +233,21 @@ class FeedLayer(SourceLayer):
         with self.placed("transform_param"):
             return self._transformer(None).shape(sample)
 
+    def refuse_fields(self, *names: str) -> None:
+        """Refuse these fields of transform_param, which this layer does not follow."""
+        for name in names:
+            if self.transform.has(name):
+                self.fail(
+                    f"transform_param's {name} is not followed by this type of layer",
+                    "transform_param",
+                    name,
+                    expected="the layer without it",
+                    hint="for a look at the net without its data: --data-shape",
+                )
+
     def _transformer(self, rng: np.random.Generator | None) -> Transformer:
         param = self.transform
+        self.refuse_fields(*(name for name in OF_BOXES if name not in self.augments))
         mean = None
         with self.placed("transform_param"):
             if param.has("mean_file"):

@@ -15,7 +15,7 @@ from caffelite.data.listing import Roots
 from caffelite.data.windows import Cutter, Window, WindowFile, read_windows
 from caffelite.errors import DataError, Problem
 from caffelite.layers.base import Shapes, param_of, register
-from caffelite.layers.source import FeedLayer
+from caffelite.layers.source import OF_BOXES, OF_IMAGES, FeedLayer
 from caffelite.reading import shown
 from caffelite.schema.binary import read_blob
 from caffelite.schema.data import WindowDataParameter
@@ -47,6 +47,7 @@ class WindowData(FeedLayer):
     def setup(self, bottom: Shapes) -> None:
         p = self.param
         self.check_batch_size("window_data_param")
+        self.refuse_fields(*OF_IMAGES, *OF_BOXES)
         crop = self.transform.crop_size
         if not crop:
             self.fail("has no crop_size", "transform_param", expected="the side of the square")

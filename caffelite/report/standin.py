@@ -13,6 +13,7 @@ from caffelite.blob import Shape
 from caffelite.errors import CaffeliteError, NetError, Problem, did_you_mean
 from caffelite.layers.base import Context, layer_class
 from caffelite.layers.dummy_data import DummyData
+from caffelite.layers.source import SourceLayer
 from caffelite.plan.graph import included
 from caffelite.schema.common import BlobShape, FillerParameter
 from caffelite.schema.net import LayerParameter, NetParameter, NetState
@@ -99,11 +100,15 @@ def _stand_in(spec: LayerParameter, shapes: Mapping[str, Shape]) -> LayerParamet
     made.include, made.exclude = spec.include, spec.exclude
     made._span, made._spans = spec._span, dict(spec._spans)
     param = made.get("dummy_data_param")
-    seen_images = False
+    cls, seen_images = layer_class(spec), False
+    has_objects = cls is not None and issubclass(cls, SourceLayer) and cls.gives_objects
     for top, shape in zip(spec.top, given):
         images = not _is_label(top) and top not in _KNOWN
+        objects = has_objects and top != spec.top[0]
         if shape is None and top in _KNOWN:
             shape = _KNOWN[top][0]
+        elif shape is None and objects:
+            shape = (1, 1, 1, 8)
         elif shape is None and (not images or seen_images):
             shape = (batch, 5) if top.endswith("rois") else (batch,)
         elif shape is None:
@@ -111,6 +116,8 @@ def _stand_in(spec: LayerParameter, shapes: Mapping[str, Shape]) -> LayerParamet
         seen_images |= images
         param.shape.append(BlobShape(dim=list(shape)))
         filler = FillerParameter(type="gaussian", std=1.0) if images else FillerParameter()
+        if objects:  # none
+            filler = FillerParameter(value=-1.0)
         param.data_filler.append(filler)
     made._explicit = True
     return made

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from caffelite.schema.augment import (
+    DistortionParameter,
+    EmitConstraint,
+    ExpansionParameter,
+    NoiseParameter,
+    ResizeParameter,
+)
 from caffelite.schema.message import Message, field, repeated
 
 
@@ -131,6 +138,21 @@ class TransformationParameter(Message):
     mean_value: list[float] = repeated(5, "float", doc="mean per channel, or one for all")
     force_color: bool = field(6, "bool", default=False, doc="decode to three channels")
     force_gray: bool = field(7, "bool", default=False, doc="decode to one channel")
+
+    # The SSD fork's.
+    resize_param: ResizeParameter = field(8, ResizeParameter, doc="SSD: bring images to a size")
+    noise_param: NoiseParameter = field(9, NoiseParameter, doc="SSD: treat images after that")
+    emit_constraint: EmitConstraint = field(
+        10, EmitConstraint, doc="SSD, AnnotatedData: which boxes of a crop stay"
+    )
+    crop_h: int = field(11, "uint32", default=0, doc="SSD: height of the crop, with crop_w")
+    crop_w: int = field(12, "uint32", default=0, doc="SSD: width of the crop")
+    distort_param: DistortionParameter = field(
+        13, DistortionParameter, doc="SSD, AnnotatedData: change colours by chance"
+    )
+    expand_param: ExpansionParameter = field(
+        14, ExpansionParameter, doc="SSD, AnnotatedData: put images on a larger ground by chance"
+    )
 
 
 NO_CHOICE = "--engine says what computes, for the whole net"

@@ -88,9 +88,6 @@ _TRAIN: dict[str, dict[str, str]] = {
     "Intel's Caffe": {
         "TransformationParameter": "random_resize_param random_aspect_ratio_param",
     },
-    "the SSD fork": {
-        "TransformationParameter": "emit_constraint distort_param expand_param noise_param",
-    },
     "yjxiong's fork": {
         "TransformationParameter": "fix_crop multi_scale scale_ratios max_distort more_fix_crop "
         "original_image",
@@ -116,7 +113,6 @@ _ALWAYS: dict[str, dict[str, str]] = {
         "ImageDataParameter": "min_height min_width",
     },
     "the SSD fork": {
-        "TransformationParameter": "resize_param crop_h crop_w",
         "DetectionEvaluateParameter": "resize_param",
     },
     "yjxiong's fork": {
@@ -204,7 +200,7 @@ def unfollowed(message: Message) -> list[Problem]:
 
 
 _TYPES = {
-    "the SSD fork (weiliu89/caffe)": "AnnotatedData VideoData",
+    "the SSD fork (weiliu89/caffe)": "VideoData",
     "MS-CNN and Cascade R-CNN (zhaoweicai)": "BboxAccuracy "
     "ProposalTarget DetectionAccuracy DetectionLoss ImageGtData DetectionGroupAccuracy "
     "DetectionGroupLoss DetectionData FrcnnOutput EvalData HardMining",

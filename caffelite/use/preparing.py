@@ -64,7 +64,7 @@ class Preparation:
         if is_image(path):
             channels = 3 if self.reading.color else 1
             height, width = self._size() or (self.param.crop_size,) * 2
-            if not height:
+            if not height or self.param.has("resize_param"):
                 return read_image(path, self.reading.color).shape
             return self.transformer().shape((channels, height, width))
         if path.endswith(".npy"):
@@ -115,6 +115,8 @@ class Preparation:
                 Problem(f"{path} is an image, but the net takes samples of {show(shape)}")
             )
         image = read_image(path, shape[0] == 3)
+        if self.param.has("resize_param"):
+            return image  # the transformer brings it to its size
         size = self._size()
         if size is None:
             crop = self.param.crop_size

@@ -11,6 +11,8 @@ import lmdb
 import numpy as np
 from PIL import Image
 
+from caffelite.data.writer import DatabaseWriter
+from caffelite.schema.annotated import AnnotatedDatum, Annotation, AnnotationGroup, NormalizedBBox
 from caffelite.schema.binary import encode
 from caffelite.schema.datum import Datum
 
@@ -22,6 +24,12 @@ TRANSFORM = "transform_param { crop_size: 4 mirror: true scale: 0.5 }"
 
 KINDS = {
     "Data": 'data_param { source: "db" batch_size: 5 rand_skip: 4 prefetch: 2 } ' + TRANSFORM,
+    "AnnotatedData": 'data_param { source: "boxes" batch_size: 5 rand_skip: 4 prefetch: 2 } '
+    "annotated_data_param { batch_sampler { max_trials: 1 } batch_sampler { max_sample: 1 "
+    "sampler { min_scale: 0.5 } sample_constraint { min_jaccard_overlap: 0.3 } } } "
+    "transform_param { mirror: true resize_param { height: 6 width: 8 interp_mode: LINEAR "
+    "interp_mode: AREA } expand_param { prob: 0.5 max_expand_ratio: 2 } "
+    "distort_param { brightness_prob: 0.5 brightness_delta: 32 } }",
     "CsvData": 'csv_data_param { source: "t.csv" batch_size: 5 shuffle: true }',
     "IdxData": 'idx_data_param { images: "images.gz" labels: "labels" batch_size: 5 shuffle: true }'
     + TRANSFORM,
@@ -50,6 +58,7 @@ def make_files(folder: Path) -> None:
     images = rng.integers(0, 256, (COUNT, *SIZE)).astype(np.uint8)
     labels = np.arange(COUNT)
     _lmdb(folder / "db", images)
+    _annotated(folder / "boxes", images)
     rows = (rng.integers(-99, 100, (COUNT, 4)) / 8).astype(np.float32)
     (folder / "t.csv").write_text(
         "\n".join(",".join([*map(str, row), str(i)]) for i, row in enumerate(rows.tolist()))
@@ -75,6 +84,24 @@ def _lmdb(path: Path, images: np.ndarray) -> None:
             record = Datum(channels=c, height=h, width=w, data=image.tobytes(), label=i)
             transaction.put(f"{i:08d}".encode(), encode(record))
     env.close()
+
+
+def _annotated(path: Path, images: np.ndarray) -> None:
+    """Image i has i mod 3 boxes of the classes 1 and 2."""
+    boxes = [NormalizedBBox(xmin=0.1 * k, ymin=0.2, xmax=0.6 + 0.2 * k, ymax=0.9) for k in range(2)]
+    with DatabaseWriter(str(path)) as database:
+        for i, image in enumerate(images):
+            c, h, w = image.shape
+            datum = Datum(channels=c, height=h, width=w, data=image.tobytes())
+            groups = [
+                AnnotationGroup(
+                    group_label=k + 1,
+                    annotation=[Annotation(bbox=boxes[k])],
+                )
+                for k in range(i % 3)
+            ]
+            record = AnnotatedDatum(datum=datum, type="BBOX", annotation_group=groups)
+            database.put(f"{i:08d}".encode(), record)
 
 
 def _images(folder: Path, images: np.ndarray) -> None:

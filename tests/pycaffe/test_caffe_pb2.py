@@ -232,10 +232,6 @@ def test_mistakes_have_their_place() -> None:
     with pytest.raises(NetError) as caught:
         caffelite.Net(proto, caffelite.TEST)
     assert "<NetParameter>:15:9: " in str(caught.value) and "InnerProduct" in str(caught.value)
-    crop = net_of(TEXT)
-    crop.layer[0].transform_param.resize_param.height = 300
-    with pytest.raises(CaffeliteError, match=r"resize_param is a field of the SSD fork"):
-        caffelite.Net(crop, caffelite.TEST)
     with pytest.raises(TypeError, match="a NetParameter is needed, not a SolverParameter"):
         caffelite.Net(pb.SolverParameter(), caffelite.TEST)
 

@@ -38,10 +38,10 @@ def shapes(text: str, **stated: tuple[int, ...]) -> list[list[int]]:
         (DATA % "crop_size: 8", {"label": (4, 1, 8, 8)}, [[4, 3, 8, 8], [4, 1, 8, 8]]),
         (
             'layer { name: "d" type: "AnnotatedData" top: "data" top: "label" data_param '
-            "{ batch_size: 2 } annotated_data_param { a: 1 } transform_param { resize_param "
-            "{ height: 30 width: 40 } } }",
+            "{ batch_size: 2 } annotated_data_param { anno_type: BBOX } transform_param { "
+            "resize_param { height: 30 width: 40 } } }",
             {},
-            [[2, 3, 30, 40], [2]],
+            [[2, 3, 30, 40], [1, 1, 1, 8]],
         ),
         (
             'layer { name: "d" type: "Python" top: "data" top: "im_info" top: "gt_boxes" '

@@ -7,6 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import caffelite.files  # noqa: F401  (brings the layers' messages)
+from caffelite.schema.bounds import FREE, Bounds
 from caffelite.schema.message import INT_RANGES, FieldSpec, Message
 
 
@@ -17,9 +18,13 @@ def declared(cls: type[Message] = Message) -> Iterator[type[Message]]:
         yield from declared(sub)
 
 
-def short_floats() -> st.SearchStrategy[float]:
-    """float32 numbers, as their shortest decimals."""
-    return st.floats(width=32, allow_nan=False).map(lambda x: float(str(np.float32(x))))
+def short_floats(bounds: Bounds = FREE) -> st.SearchStrategy[float]:
+    """float32 numbers about in these bounds, as their shortest decimals."""
+    low = bounds.least if bounds.above is None else bounds.above
+    high = bounds.most if bounds.below is None else bounds.below
+    low, high = (None if x is None else float(np.float32(x)) for x in (low, high))
+    numbers = st.floats(low, high, width=32, allow_nan=False)
+    return numbers.map(lambda x: float(str(np.float32(x))))
 
 
 def values(spec: FieldSpec, depth: int) -> st.SearchStrategy[Any]:
@@ -33,7 +38,7 @@ def values(spec: FieldSpec, depth: int) -> st.SearchStrategy[Any]:
         one = st.integers(low if least is None else int(least), high if most is None else int(most))
     else:
         one = {
-            "float": short_floats(),
+            "float": short_floats(spec.bounds),
             "double": st.floats(),
             "bool": st.booleans(),
             "string": st.text(max_size=5),

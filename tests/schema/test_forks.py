@@ -48,12 +48,10 @@ def test_what_changes_training_is_refused_in_phase_train() -> None:
 
 
 def test_an_unknown_type_is_what_is_wrong_not_its_parameters() -> None:
-    net = parse_net(
-        'layer { name: "a" type: "AnnotatedData" top: "x" annotated_data_param { n: 1 } }'
-    )
+    net = parse_net('layer { name: "a" type: "DenseCRF" top: "x" dense_crf_param { n: 1 } }')
     with pytest.raises(NetError, match="unknown layer type") as caught:
         plan_net(net, state_for(net, Phase.TEST), Context(Phase.TEST))
-    assert "it is of the SSD fork" in str(caught.value) or "AnnotatedData" in registry
+    assert "it is of PSPNet's fork" in str(caught.value)
 
 
 def test_a_misspelt_field_is_still_refused() -> None:

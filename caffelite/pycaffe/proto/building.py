@@ -15,6 +15,7 @@ from caffelite.layers.prior_box import CodeType
 from caffelite.layers.spp import SPPMethod
 from caffelite.pycaffe.proto import ssd
 from caffelite.schema import legacy
+from caffelite.schema.annotated import AnnotatedDatum, AnnotationType, LabelMap
 from caffelite.schema.common import BlobProtoVector, LossNormalization, Phase
 from caffelite.schema.datum import Datum
 from caffelite.schema.legacy_messages import V0PoolMethod, V1LayerType
@@ -27,8 +28,8 @@ ROOTS: tuple[type[Message], ...] = (
     SolverState,
     BlobProtoVector,
     Datum,
-    ssd.LabelMap,
-    ssd.AnnotatedDatum,
+    LabelMap,
+    AnnotatedDatum,
 )
 """From these all other messages are reached."""
 
@@ -43,7 +44,7 @@ _NAMES: dict[type[IntEnum], str] = {
 _HOMES: dict[type[IntEnum], str] = {
     Phase: "",
     CodeType: "PriorBoxParameter",
-    ssd.AnnotationType: "AnnotatedDatum",
+    AnnotationType: "AnnotatedDatum",
 }
 """The message that an enum is declared in, where that is not each message with such a field."""
 

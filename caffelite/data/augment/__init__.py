@@ -1,0 +1,1 @@
+"""How images and their boxes are resized, and changed by chance."""
