@@ -66,8 +66,13 @@ def test_who_computes_something_else_is_not_trusted(monkeypatch: pytest.MonkeyPa
         end = staticmethod(lambda: 2.0)
 
     monkeypatch.setattr(rounds, "line_up", lambda *_: ([Fake()], []))
+    rounding = 0.001
+    monkeypatch.setattr(rounds, "ask", lambda *_: [{"rounding": rounding}])
     found = rounds.measure("", "train", "wall", [], repeat=1)
     assert "caffelite numpy does not compute the same" in found["notes"][0]
+    rounding = 0.2  # a net in which rounding alone does as much
+    found = rounds.measure("", "train", "wall", [], repeat=1)
+    assert "differs by 0.5; the NumPy engine in float32 differs" in found["notes"][0]
 
 
 def test_the_busy_process_is_there_meanwhile_and_gone_after(

@@ -144,7 +144,7 @@ def check_engine(net: caffelite.Net, name: str) -> str:
     return choice.engine
 
 
-def trainer(net: NetParameter) -> caffelite.SGDSolver:
+def trainer(net: NetParameter, dtype: Any = np.float32) -> caffelite.SGDSolver:
     """Plain SGD with momentum and weight decay, silent."""
     param = SolverParameter(
         net_param=net,
@@ -155,7 +155,7 @@ def trainer(net: NetParameter) -> caffelite.SGDSolver:
         random_seed=1,
         snapshot_after_train=False,
     )
-    solver = caffelite.SGDSolver(param, Monitor())
+    solver = caffelite.SGDSolver(param, Monitor(), dtype)
     settle(solver.net)
     return solver
 

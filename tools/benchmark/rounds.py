@@ -14,6 +14,8 @@ from .processes import Contender, Skipped, ask, busy_core
 TOLERANCE = 1e-3
 """A difference in losses or outputs beyond this (relative where they are above 1) means that the
 contenders do not compute the same."""
+ROUNDINGS = 4
+"""So many times what rounding does to the NumPy engine's losses may another program differ."""
 FIGURES = {"wall": "seconds", "cpu": "cpu"}
 
 
@@ -75,12 +77,7 @@ def measure(
                 for contender in running:
                     contender.turn()
         results = [result(contender, figure) for contender in running]
-        for found in results:
-            if not found["difference"] < TOLERANCE:
-                notes.append(
-                    f"{found['name']} does not compute the same (difference "
-                    f"{found['difference']:.3g}): don't trust its time"
-                )
+        notes += disagreements(folder, which, results)
     except Skipped as why:
         raise Skipped(f"a contender broke off: {why}") from None
     finally:
@@ -94,6 +91,32 @@ def measure(
                 names = {"of": ours.entry.title, "to": theirs.entry.title}
                 ratios.append({**names, **compare(times[i], times[j])})
     return {"figure": figure, "contenders": results, "ratios": ratios, "notes": notes}
+
+
+def disagreements(folder: str, which: str, results: list[dict[str, Any]]) -> list[str]:
+    """Who does not compute the same, or why more than `TOLERANCE` is no sign of that."""
+    off = [found for found in results if not found["difference"] < TOLERANCE]
+    if not off:
+        return []
+    rounding = 0.0
+    if which == "train":
+        try:
+            rounding = ask("run_rounding", folder)[-1]["rounding"]
+        except Skipped as why:
+            return [f"the losses could not be computed in float64: {why}"]
+    notes = []
+    for found in off:
+        if found["difference"] < ROUNDINGS * rounding:
+            notes.append(
+                f"{found['name']} differs by {found['difference']:.2g}; the NumPy engine in "
+                f"float32 differs from float64 by {rounding:.2g} on this net"
+            )
+        else:
+            notes.append(
+                f"{found['name']} does not compute the same (difference "
+                f"{found['difference']:.3g}): don't trust its time"
+            )
+    return notes
 
 
 def result(contender: Contender, figure: str) -> dict[str, Any]:
