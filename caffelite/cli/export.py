@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--level", type=int, default=0, help="the net's level")
     add("--shape", metavar="BLOB=N,C,H,W", action="append", default=[], help="shape of an input")
     add("--fixed", action="store_true", help="fix all shapes; else the batch may vary")
-    add("--fold", action="store_true", help="merge BatchNorm, Scale and Bias into convolutions")
+    add("--fold", action="store_true", help="merge BatchNorm, BN, Scale, Bias into convolutions")
     add("--prepare", action="store_true", help="mean and scale of transform_param in the model")
     add("--mean", metavar="B,G,R|FILE", help="subtract this in the model (values or .binaryproto)")
     add("--scale", type=float, help="multiply by this in the model, after the mean")

@@ -120,7 +120,7 @@ def build(
     """The ONNX model of a net, not yet verified: the package's ModelProto.
 
     `fixed`: all shapes as the net has them, else the batch may vary where the net allows it.
-    `folding`: BatchNorm, Scale and Bias merged into the convolutions before them. `preparations`:
+    `folding`: BatchNorm, BN, Scale and Bias merged into the convolutions before them. `preparations`:
     by input, what the model does to it first. Raises CaffeliteError with every layer that ONNX
     cannot say."""
     require("onnx")

@@ -1,4 +1,7 @@
-"""Folding: BatchNorm, Scale and Bias merged into the convolution or product before them."""
+"""Folding: BatchNorm, Scale, Bias and forks' BN merged into the convolution or product before them.
+
+What is merged is computed in float64 and rounded once, so outputs differ by rounding alone.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ class Folds:
 
 
 def find_folds(net: Exportable) -> Folds:
-    """All that can be merged: a chain of BatchNorm, Scale and Bias that alone reads a layer."""
+    """All that can be merged: a chain of BatchNorm, BN, Scale and Bias that alone reads a layer."""
     folds = Folds()
     readers = _readers(net)
     for start, layer in enumerate(net.layers):
@@ -76,10 +79,11 @@ def _readers(net: Exportable) -> list[list[int]]:
 def _line(layer: Layer, channels: int) -> tuple[Array, Array] | None:
     """factor and shift of each channel, for a layer y = factor·x + shift; None for others."""
     kind = layer.type
-    if kind == "BatchNorm" and layer.stored:  # type: ignore[attr-defined]
-        mean, variance = statistics(layer)
-        factor = 1 / np.sqrt(np.float64(variance) + layer.param.eps)  # type: ignore[attr-defined]
-        return factor, -mean * factor
+    if kind in ("BatchNorm", "ScaledBatchNorm") and layer.stored:  # type: ignore[attr-defined]
+        line = (layer.params[3].data, layer.params[4].data) if kind == "ScaledBatchNorm" else None
+        return _normal(*statistics(layer), layer.param.eps, line)  # type: ignore[attr-defined]
+    if kind == "BN":
+        return _of_bn(layer)
     if kind not in ("Scale", "Bias") or len(layer.spec.bottom) != 1:
         return None
     rank = len(layer.bottom_shapes[0])
@@ -91,6 +95,23 @@ def _line(layer: Layer, channels: int) -> tuple[Array, Array] | None:
     if kind == "Bias":
         return np.float64(1), values[0]  # type: ignore[return-value]
     return values[0], values[1] if len(values) > 1 else np.float64(0)  # type: ignore[return-value]
+
+
+def _normal(
+    mean: Array, variance: Array, eps: float, line: tuple[Array, Array] | None = None
+) -> tuple[Array, Array]:
+    """Of y = s·(x − μ)/√(v + eps) + b, (s, b) being the `line`, or (1, 0)."""
+    scale, shift = (np.float64(v) for v in line or (1, 0))
+    factor = scale / np.sqrt(np.float64(variance) + eps)
+    return factor, shift - np.float64(mean) * factor
+
+
+def _of_bn(layer: Any) -> tuple[Array, Array] | None:
+    """BN of PSPNet's or SegNet's kind; None where it uses the batch's own statistics."""
+    scale, shift, *kept = (p.data.ravel() for p in layer.params)
+    if layer.plain:
+        return np.asarray(scale, np.float64), np.asarray(shift, np.float64)
+    return _normal(kept[0], kept[1], layer._eps, (scale, shift)) if layer.stored else None
 
 
 def _first(layer: Any, factor: Any, shift: Any) -> Say:
