@@ -86,6 +86,8 @@ def _demanded(layer: Layer, index: int, shape: Shape, rng: np.random.Generator) 
         rois[:, 0] = rng.integers(0, shapes[0][0], shape[0])
         rois[:, 1:3], rois[:, 3:5] = corners.min(1), corners.max(1)
         return rois.reshape(shape)
+    if layer.type == "Proposal" and index == 2:
+        return _image_of(layer, shape)
     if kind == "Upsample" and index == 1:
         return _places(layer, shape, rng)
     if kind in ("Log", "Power"):
@@ -103,6 +105,15 @@ def _labels(layer: Layer, shape: Shape, rng: np.random.Generator) -> Array | Non
     if shape == scores:
         return None
     return rng.integers(0, scores[1] if len(scores) > 1 else 2, shape)
+
+
+def _image_of(layer: Layer, shape: Shape) -> Array:
+    """Height and width of the image of a map of scores, and a scale of 1."""
+    height, width = layer.bottom_shapes[0][2:]
+    stride: int = layer.stride  # type: ignore[attr-defined]
+    values = np.ones(shape)
+    values.reshape(-1)[:2] = height * stride, width * stride
+    return values
 
 
 def _places(layer: Layer, shape: Shape, rng: np.random.Generator) -> Array:

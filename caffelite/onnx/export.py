@@ -16,11 +16,10 @@ from caffelite.errors import CaffeliteError, Problem
 from caffelite.layers.base import Context, Layer
 from caffelite.layers.recurrent import Recurrent
 from caffelite.onnx import messages
-from caffelite.onnx.dims import Dims, LayerDims, NotDynamic, find_dims, fixed_dims
+from caffelite.onnx.dims import ROW_AXIS, Dims, LayerDims, NotDynamic, find_dims, fixed_dims
 from caffelite.onnx.extra import require
 from caffelite.onnx.fold import Folds, find_folds
 from caffelite.onnx.out.place import Place, Unsayable, registry
-from caffelite.onnx.out.unsaid import UNSAID
 from caffelite.onnx.out.writer import Writer, value_info
 from caffelite.schema.common import Phase
 from caffelite.version import VERSION
@@ -74,6 +73,8 @@ class Exported:
     """Blob (its last version) to tensor; blobs that folding did away with are missing."""
     tops: list[list[str]]
     """Each layer's tops as tensors, all versions of blobs: layers of a folded chain have none."""
+    bottoms: list[list[str]]
+    """Each layer's bottoms as tensors."""
     inputs: dict[str, Dims]
     outputs: dict[str, Dims]
     states: dict[str, Dims]
@@ -120,9 +121,9 @@ def build(
     """The ONNX model of a net, not yet verified: the package's ModelProto.
 
     `fixed`: all shapes as the net has them, else the batch may vary where the net allows it.
-    `folding`: BatchNorm, BN, Scale and Bias merged into the convolutions before them. `preparations`:
-    by input, what the model does to it first. Raises CaffeliteError with every layer that ONNX
-    cannot say."""
+    `folding`: BatchNorm, BN, Scale and Bias merged into the convolutions before them.
+    `preparations`: by input, what the model does to it first. Raises CaffeliteError with every
+    layer that ONNX cannot say."""
     require("onnx")
     exported = describe(
         net, opset=opset, ir=ir, fixed=fixed, folding=folding, preparations=preparations
@@ -138,11 +139,13 @@ def describe(
     fixed: bool = False,
     folding: bool = False,
     preparations: Mapping[str, Preparation] | None = None,
+    rows: bool = True,
 ) -> Exported:
-    """As `build`, with a model of caffelite's own class (`messages`), without the package."""
+    """As `build`, with a model of caffelite's own class (`messages`), without the package. `rows`:
+    may layers read blobs whose number of rows depends on values?"""
     if opset not in OPSETS:
         raise CaffeliteError(Problem(f"opset {opset}", expected=f"{OPSETS[0]} to {OPSETS[-1]}"))
-    return _Export(net, opset, fixed, folding, dict(preparations or {})).run(ir)
+    return _Export(net, opset, fixed, folding, dict(preparations or {}), rows).run(ir)
 
 
 class _Export:
@@ -153,9 +156,10 @@ class _Export:
         fixed: bool,
         folding: bool,
         prepared: dict[str, Preparation],
+        rows: bool,
     ) -> None:
         self.net, self.opset, self.fixed, self.prepared = net, opset, fixed, prepared
-        self.writer = Writer(opset)
+        self.rows, self.writer = rows, Writer(opset)
         self.specs = [layer.spec for layer in net.layers]
         self.notes: list[str] = []
         self.batch: dict[str, int] = {}
@@ -165,6 +169,7 @@ class _Export:
         self.states: list[tuple[str, Dims, Array]] = []
         self.ends: list[tuple[str, Dims]] = []
         self.tops: list[list[str]] = [[] for _ in net.layers]
+        self.bottoms: list[list[str]] = [[] for _ in net.layers]
 
     def run(self, ir: int | None) -> Exported:
         self._refuse()
@@ -175,6 +180,7 @@ class _Export:
         problems: list[Problem] = []
         for index, (layer, of) in enumerate(zip(self.net.layers, dims)):
             bottoms = [current[name] for name in layer.spec.bottom]
+            self.bottoms[index] = list(bottoms)
             if index in self.folds.passed:
                 current[layer.spec.top[0]] = bottoms[0]
                 continue
@@ -209,18 +215,12 @@ class _Export:
         for layer in self.net.layers:
             kind = layer.type
             if kind == "Input" or kind in registry:
-                reader = self._reader_of_rows(layer) if layer.dynamic else None
-                if reader:
-                    problems.append(
-                        _cannot(
-                            layer,
-                            f'its number of rows depends on values, and layer "{reader}" reads it',
-                        )
-                    )
+                reader = self._reader_of_rows(layer) if kind in ROW_AXIS else None
+                if reader and not self.rows:
+                    why = f'its number of rows depends on values, and layer "{reader}" reads it'
+                    problems.append(_cannot(layer, why))
             elif not deployed(type(layer)):
                 problems.append(_cannot(layer, "it is not part of a deploy net"))
-            elif kind in UNSAID:
-                problems.append(_cannot(layer, UNSAID[kind]))
             else:
                 problems.append(_cannot(layer, "there is no way to say it in ONNX's operators"))
         if self.net.phase != Phase.TEST:
@@ -251,9 +251,10 @@ class _Export:
                 self.batch = axes
                 return dims
             self.notes.append(f"the shapes are fixed, since the batch cannot vary: {why}")
-        return fixed_dims(
-            [([*x.bottom_shapes], [tuple(s) for s in x.top_shapes]) for x in self.net.layers]
-        )
+        try:
+            return fixed_dims(self.net.layers, context, shapes)
+        except NotDynamic as error:
+            raise CaffeliteError(Problem(f"the net cannot be exported: {error}")) from None
 
     def _last_writers(self) -> dict[str, int]:
         """Blob to the index of the last layer that writes it, whose tensor gets its name."""
@@ -306,6 +307,7 @@ class _Export:
             model=model,
             tensors=tensors,
             tops=self.tops,
+            bottoms=self.bottoms,
             inputs=self.inputs,
             outputs=outputs,
             states=states,

@@ -11,9 +11,11 @@ import numpy as np
 from caffelite.blob import Array, Shape
 from caffelite.errors import CaffeliteError, Problem
 from caffelite.layers.base import Layer
-from caffelite.layers.recurrent import Recurrent
 from caffelite.layers.samples import random_inputs
+from caffelite.onnx.alone import forward_alone
+from caffelite.onnx.dims import ROW_AXIS
 from caffelite.onnx.export import Exported
+from caffelite.onnx.memory import forget
 from caffelite.onnx.runtime import OpenCV, Runtime
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ TOLERANCE = 1e-4
 """Relative to the largest value of the blob."""
 TINY = 1e-6
 """Blobs smaller than that are compared as if this were their largest value."""
-STEPS = ("ArgMax", "Threshold", "Pooling", "Filter", "DetectionOutput")
+STEPS = ("ArgMax", "Threshold", "Pooling", *ROW_AXIS)
 """Types of which a slightly different bottom can make a very different top."""
 
 
@@ -117,8 +119,9 @@ def verify(
         report = Report(runtime.name, what, _compare(exported, net, found, expected), tolerance)
         reports.append(report)
         last = plain.run(inputs)
+        alone = {row.blob for row in report.rows if row.note}  # right, and not the net's
         rows = [
-            _row(net, blob, last[tensor], expected[blob])
+            _row(net, blob, last[tensor], (found[tensor] if blob in alone else expected[blob]))
             for blob, tensor in exported.tensors.items()
             if tensor in exported.outputs
         ]
@@ -202,8 +205,7 @@ def _inputs(
 def run_net(net: Net, exported: Exported, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """All blobs of the net for the model's inputs, copied."""
     for layer in net.layers:
-        if isinstance(layer, Recurrent):
-            layer.reset()
+        forget(layer)
     for name, values in inputs.items():
         how = exported.preparations.get(name)
         net.blobs[name].data[...] = how(values) if how else values
@@ -214,15 +216,31 @@ def run_net(net: Net, exported: Exported, inputs: Mapping[str, Array]) -> dict[s
 def _compare(
     exported: Exported, net: Net, found: Mapping[str, Array], expected: Mapping[str, Array]
 ) -> list[Row]:
-    rows = []
+    """A row for each blob. A layer that differs and jumps, or is behind one that finds rows, is
+    judged by the bottoms that it had in the model."""
+    rows, last = [], {name: i for i, x in enumerate(net.layers) for name in x.spec.top}
+    behind = _behind_finders(net)
     for blob, tensor in exported.tensors.items():
         if tensor not in found:
             continue  # an input as it is
         row = _row(net, blob, found[tensor], expected[blob])
-        if not row.error <= TOLERANCE and row.type in STEPS:
-            row = _step_row(exported, net, row, found)
+        if not row.error <= TOLERANCE and (row.type in STEPS or last[blob] in behind):
+            row = _judged_alone(exported, net, last[blob], row, found)
         rows.append(row)
     return rows
+
+
+def _behind_finders(net: Net) -> set[int]:
+    """The layers that find rows, and all that read what comes of them."""
+    behind: set[int] = set()
+    reached: set[str] = set()
+    for index, layer in enumerate(net.layers):
+        if layer.type in ROW_AXIS or reached & set(layer.spec.bottom):
+            behind.add(index)
+            reached.update(layer.spec.top)
+        else:
+            reached -= set(layer.spec.top)
+    return behind
 
 
 def _row(net: Net, blob: str, found: Array, expected: Array) -> Row:
@@ -235,19 +253,28 @@ def _maker(net: Net, blob: str) -> Layer:
     return next(x for x in reversed(net.layers) if blob in x.spec.top)
 
 
-def _step_row(exported: Exported, net: Net, row: Row, found: Mapping[str, Array]) -> Row:
-    """A layer that jumps, judged by the bottoms that it had in the model: those may differ from the
-    net's within the tolerance, and the tops by much."""
-    layer = _maker(net, row.blob)
-    bottoms = []
-    for name in layer.spec.bottom:
-        tensor = exported.tensors.get(name, name)
-        if tensor not in found or _maker(net, name) is layer:
-            return row
-        bottoms.append(np.asarray(found[tensor], net.dtype))
-    shapes = [tuple(s) for s in (layer.reshape_to(bottoms) if layer.dynamic else layer.top_shapes)]
-    tops = [np.zeros(shape, net.dtype) for shape in shapes]
-    layer.forward(bottoms, tops)
-    top: Any = tops[list(layer.spec.top).index(row.blob)]
+def _judged_alone(
+    exported: Exported, net: Net, index: int, row: Row, found: Mapping[str, Array]
+) -> Row:
+    """A layer judged by the bottoms that it had in the model: they may differ from the net's within
+    the tolerance, and its tops by much. Versions of a blob that are not compared, because a layer
+    in place wrote it again, are made anew by their layers, on the model's bottoms of those."""
+    given = {**found, **{name: net.blobs[name].data for name in exported.inputs}}
+    makers = {tensor: i for i, of in enumerate(exported.tops) for tensor in of}
+    compared = set(exported.tensors.values()) | set(exported.inputs)
+
+    def tops(at: int) -> list[Array]:
+        layer = net.layers[at]
+        return forward_alone(layer, [bottom(name) for name in exported.bottoms[at]])
+
+    def bottom(name: str) -> Array:
+        if name in compared:
+            return np.asarray(given[name], net.dtype)
+        return tops(makers[name])[exported.tops[makers[name]].index(name)]
+
+    try:
+        top: Any = tops(index)[list(net.layers[index].spec.top).index(row.blob)]
+    except KeyError:  # a bottom that folding did away with
+        return row
     error = relative_error(np.asarray(found[exported.tensors[row.blob]]), top)
     return Row(row.blob, row.layer, row.type, top.shape, error, "on the model's own bottoms")

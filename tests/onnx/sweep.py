@@ -3,6 +3,7 @@
     python -m tests.onnx.sweep random 0 600
     python -m tests.onnx.sweep nets [NAME ...]
     python -m tests.onnx.sweep detection 0 200
+    python -m tests.onnx.sweep boxes 0 800
 
 Prints a line for each net that differs, or for each net, then how many were tried. Where OpenCV 5
 can be imported, nets are shown to it too.
@@ -30,6 +31,7 @@ from caffelite.onnx.verify import check, verify, witness
 from caffelite.plan.graph import state_for
 from caffelite.schema.common import Phase
 
+from .random_boxes import random_boxes
 from .random_nets import random_net
 
 ROOT = Path(__file__).parents[2]
@@ -95,13 +97,21 @@ def random_detection(seed: int) -> tuple[str, dict[str, np.ndarray]]:
 
 def check_detection(seed: int) -> int:
     """Raises CaffeliteError if the rows differ; gives how many there are."""
-    text, inputs = random_detection(seed)
+    return _check_rows(seed, *random_detection(seed))
+
+
+def check_boxes(seed: int, kind: str = "") -> int:
+    """As `check_detection`, for all layers that find boxes."""
+    return _check_rows(seed, *random_boxes(seed, kind))
+
+
+def _check_rows(seed: int, text: str, inputs: dict[str, np.ndarray]) -> int:
     net = Net(parse_net(text), caffelite.TEST)
     exported = build(net)
     onnx.checker.check_model(exported.model, full_check=True)
     reports = verify(exported, net, given=inputs, batches=())
-    check(reports, f"detection {seed}")
-    return reports[0].rows[-1].shape[2]
+    check(reports, f"net {seed}")
+    return max(reports[0].rows[-1].shape[::2])
 
 
 def opencv_agrees(exported: Exported, net: Net) -> str:
@@ -179,8 +189,8 @@ def main(what: str, *rest: str) -> None:
     first, last = (int(n) for n in rest)
     for seed in range(first, last):
         try:
-            if what == "detection":
-                types["rows"] += check_detection(seed)
+            if what in ("detection", "boxes"):
+                types["rows"] += (check_detection if what == "detection" else check_boxes)(seed)
                 continue
             exported, net = exported_random(seed)
             types.update(layer.spec.type for layer in net.layers)

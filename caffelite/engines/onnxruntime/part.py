@@ -11,9 +11,9 @@ import numpy as np
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import Context, Layer
 from caffelite.layers.input import Input, InputParameter
-from caffelite.layers.recurrent import Recurrent
 from caffelite.onnx.dims import Dims
 from caffelite.onnx.export import Exported, describe
+from caffelite.onnx.memory import carried, values
 from caffelite.onnx.runtime import Runtime
 from caffelite.plan.graph import Node, Version
 from caffelite.schema.common import BlobShape, Phase
@@ -82,16 +82,18 @@ class Part:
         self.wanted = set(wanted)
         self.lost = wiring.writes.keys() - self.wanted
         """What does not come out."""
-        exported = describe(Deployed(name, [*inputs, *layers], list(dict.fromkeys(unread))))
+        exported = describe(
+            Deployed(name, [*inputs, *layers], list(dict.fromkeys(unread))), rows=False
+        )
         self.inputs = {version: version.name for version in wiring.reads}
         tops = exported.tops[len(inputs) :]
         self.outputs = {
             v: tops[at][top] for v, (at, top) in wiring.writes.items() if v in self.wanted
         }
         self.states = [
-            (layer, [f"{layer.name}.{name}" for name in layer.hidden])
+            (layer, [f"{layer.name}.{name}" for name in names])
             for layer in layers
-            if isinstance(layer, Recurrent) and not layer.exposed
+            if (names := carried(layer))
         ]
         self.dims = exported.inputs
         ends = [f"{name}_end" for _, names in self.states for name in names]
@@ -126,8 +128,8 @@ class Part:
         self._starts: list[Array] = []
         self._ends: list[Array] = []
         for layer, names in self.states:
-            for name in names:
-                start, end = (np.zeros((1, layer.n, layer.h), np.float32) for _ in range(2))
+            for name, value in zip(names, values(layer)):
+                start, end = (np.zeros((1, *value.shape), np.float32) for _ in range(2))
                 _bind(binding.bind_input, name, start)
                 _bind(binding.bind_output, f"{name}_end", end)
                 self._order.append(f"{name}_end")
@@ -139,16 +141,17 @@ class Part:
     def run(self) -> dict[Version, Array]:
         """One run on the arrays that are bound; gives those of the free owners."""
         if self.states:
-            carried = [c for layer, _ in self.states for c in layer._carried]
-            for start, values in zip(self._starts, carried):
-                start[0] = values
+            before = [value for layer, _ in self.states for value in values(layer)]
+            for start, value in zip(self._starts, before):
+                start[0] = value
         for name in self._free.values():  # what the last run made would be taken for its place
             self._binding.bind_output(name, "cpu")
         self.session.session.run_with_iobinding(self._binding)
         if self.states:
             ends = iter(self._ends)
-            for layer, names in self.states:
-                layer._carried = [next(ends)[0].copy() for _ in names]
+            for layer, _ in self.states:
+                for value in values(layer):
+                    np.copyto(value, next(ends)[0])
         if not self._free:
             return {}
         found = dict(zip(self._order, self._binding.get_outputs()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from caffelite.layers.prior_box import CodeType
 from caffelite.onnx.dims import Dim, Extent
 from caffelite.onnx.out.place import Place, Unsayable, says
+from caffelite.onnx.out.thinning import or_nothing, shared_sides, suppressed, thinned
 
 
 @says("PriorBox")
@@ -28,11 +30,6 @@ def detection_output(layer: Any, at: Place) -> None:
     Images times classes are what NonMaxSuppression takes as its batch, so that each class brings
     boxes of its own, and only the best `top_k` of them."""
     p, nms = layer.param, layer.param.nms_param
-    if nms.eta < 1 and nms.nms_threshold > 0.5:
-        raise Unsayable(
-            f"its nms_param has eta {nms.eta:g}: a threshold that falls from box to box, which "
-            "NonMaxSuppression does not have"
-        )
     images: Dim = at.bottom_dims[0][0]
     count = math.prod(layer.bottom_shapes[2][1:]) // 8
     classes = [c for c in range(p.num_classes) if c != p.background_label_id]
@@ -56,7 +53,6 @@ def detection_output(layer: Any, at: Place) -> None:
         mask = _best_of_image(at, mask, flat_scores, p.keep_top_k)
     flat_boxes = at.reshape(candidates, (images, len(classes) * most, 4))
     _rows(at, mask, flat_scores, flat_boxes, np.array(classes, np.float32), most)
-    at.top_dims = [(1, 1, Extent(1, 0, "detections"), 7)]
 
 
 def _decoded(layer: Any, at: Place, images: Dim, count: int) -> str:
@@ -101,8 +97,11 @@ def _of_classes(
 
 
 def _kept(at: Place, candidates: str, best: str, rows: Dim, most: int, p: Any) -> str:
-    """1 for the candidates that NonMaxSuppression keeps, 0 for others: (N·C, most)."""
-    corners = at.reshape(candidates, (rows, most, 4))
+    """1 for the candidates that are kept, 0 for others: (N·C, most)."""
+    corners, nms = at.reshape(candidates, (rows, most, 4)), p.nms_param
+    least = float(p.confidence_threshold) if p.has("confidence_threshold") else None
+    if nms.eta < 1 and nms.nms_threshold > 0.5:
+        return _kept_by_falling(at, corners, at.reshape(best, (rows, most)), least, most, nms)
     if p.code_type != CodeType.CENTER_SIZE:
         # a turned-over box has no area in Caffe; ONNX would turn it back
         low, high = at.ops("Split", corners, [2, 2], outs=[None, None], axis=2)
@@ -112,14 +111,33 @@ def _kept(at: Place, candidates: str, best: str, rows: Dim, most: int, p: Any) -
         high = at.op("Where", upright, high, low)
         corners = at.op("Concat", low, high, axis=2)
     scores = at.reshape(best, (rows, 1, most))
-    limits: list[Any] = [[most], np.array([p.nms_param.nms_threshold], np.float32)]
-    if p.has("confidence_threshold"):
-        limits.append(np.array([p.confidence_threshold], np.float32))
-    chosen = at.op("NonMaxSuppression", corners, scores, *limits)  # (kept, 3): row, 0, box
-    places = at.op("Gather", chosen, np.array([0, 2]), axis=1)
-    zeros = at.op("Mul", at.op("Squeeze", scores, np.array([1])), 0.0)
-    ones = at.op("Expand", 1.0, at.extents(places, 0, 1))
-    return at.op("ScatterND", zeros, places, ones)
+    return suppressed(at, corners, scores, nms.nms_threshold, least, most)
+
+
+def _kept_by_falling(
+    at: Place, corners: str, scores: str, least: float | None, most: int, nms: Any
+) -> str:
+    """As `_kept`, with a threshold that falls with each box kept, down to 0.5."""
+    falling = [nms.nms_threshold]
+    while falling[-1] > 0.5 and len(falling) < most:
+        falling.append(falling[-1] * nms.eta)
+    if least is not None:
+        good = at.op("Greater", scores, least)
+        scores = at.op("Where", good, scores, float("-inf"))
+    low, high = at.ops("Split", corners, [2, 2], outs=[None, None], axis=2)
+    sides = at.op("Max", at.op("Sub", high, low), 0.0)
+    areas = at.reduce("ReduceProd", sides, [2], False)
+
+    def meets(inside: Place, all_: Sequence[str], one: Sequence[str], kept: str) -> str:
+        common = shared_sides(inside, all_[0], one[0])
+        common = inside.reduce("ReduceProd", inside.op("Max", common, 0.0), [2], False)
+        union = inside.op("Sub", inside.op("Add", all_[1], one[1]), common)
+        whole = inside.op("Where", inside.op("Greater", union, 0.0), union, 1.0)
+        number = inside.op("Min", inside.cast(kept, int), np.array(len(falling) - 1))
+        limit = inside.op("Gather", np.array(falling, np.float32), number, axis=0)
+        return inside.op("Greater", inside.op("Div", common, whole), limit)
+
+    return thinned(at, [corners, areas], scores, meets)
 
 
 def _best_of_image(at: Place, mask: str, scores: str, keep: int) -> str:
@@ -141,14 +159,5 @@ def _rows(at: Place, mask: str, scores: str, boxes: str, classes: Any, most: int
     score = at.op("Unsqueeze", at.op("GatherND", scores, found), np.array([1]))
     corners = at.op("GatherND", boxes, found)
     rows = at.op("Concat", at.cast(image, float), names, score, corners, axis=1)
-    # the rows that say that nothing was found, as many as there are images, or none
-    images = at.extents(mask, 0, 1)
-    number = at.extents(found, 0, 1)
-    nothing = at.cast(at.op("Equal", number, np.array([0])), int)
-    wanted = at.op("Mul", images, nothing)
-    all_images = at.op("NonZero", at.op("Expand", 1.0, wanted))  # (1, wanted)
-    numbers = at.cast(at.op("Transpose", all_images, perm=[1, 0]), float)
-    empty = at.op("Concat", wanted, [6], axis=0)
-    blanks = at.op("Expand", -1.0, empty)
-    rows = at.op("Concat", rows, at.op("Concat", numbers, blanks, axis=1), axis=0)
+    rows = or_nothing(at, rows, at.extents(mask, 0, 1))
     at.op("Unsqueeze", rows, np.array([0, 1]), out=at.tops[0])

@@ -1,4 +1,4 @@
-"""LSTM and RNN: a few steps one after the other, many as a Scan.
+"""LSTM, RNN and Lstm: a few steps one after the other, many as a Scan.
 
 Caffe carries the hidden state from pass to pass; an ONNX model has no memory. So the state becomes
 further inputs and outputs of the model, `LAYER.h`, `LAYER.c` and `LAYER.h_end`, `LAYER.c_end`: feed
@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from caffelite.onnx import messages
+from caffelite.onnx.dims import Dim, Extent
+from caffelite.onnx.memory import carried
 from caffelite.onnx.out.place import Place, says
 from caffelite.onnx.out.writer import Writer
 
@@ -22,8 +24,7 @@ UNROLLED = 4
 def _step(at: Place, z: str, cont: str, state: list[str]) -> list[str]:
     """One step: from the input part (N, gates·H), cont (N, 1) and the state (N, H) to the next
     state."""
-    layer = at.layer
-    own: int = layer.own  # type: ignore[attr-defined]
+    layer, own = at.layer, _own(at.layer)
     before = at.op("Mul", state[0], cont)
     z = at.op("Add", z, at.op("Gemm", before, at.param(own), transB=1))
     if layer.type == "RNN":
@@ -36,21 +37,33 @@ def _step(at: Place, z: str, cont: str, state: list[str]) -> list[str]:
     return [at.op("Mul", o, at.op("Tanh", cell)), cell]
 
 
-@says("LSTM", "RNN")
-def recurrent(layer: Any, at: Place) -> None:
-    steps, hidden = at.bottom_dims[0][0], layer.param.num_output
-    z = _input_part(layer, at)
-    cont = at.op("Unsqueeze", at.bottoms[1], np.array([2]))
-    state = _start(layer, at, z)
+def _own(layer: Any) -> int:
+    """The number of the parameter that the hidden state is multiplied by."""
+    return 1 if layer.type == "Lstm" else int(layer.own)
+
+
+def _walk(at: Place, z: str, cont: str, state: list[str], steps: Dim) -> tuple[str, list[str]]:
+    """All steps: the hidden values (T, N, H), and the last state."""
     if isinstance(steps, int) and steps <= UNROLLED:
         outs = []
         for t in range(steps):
             moment = [at.op("Gather", x, np.array(t), axis=0) for x in (z, cont)]
             state = _step(at, moment[0], moment[1], state)
             outs.append(at.op("Unsqueeze", state[0], np.array([0])))
-        hiddens = at.op("Concat", *outs, axis=0)
+        return at.op("Concat", *outs, axis=0), state
+    *state, hiddens = _scan(at, z, cont, state)
+    return hiddens, state
+
+
+@says("LSTM", "RNN")
+def recurrent(layer: Any, at: Place) -> None:
+    z = _input_part(layer, at)
+    cont = at.op("Unsqueeze", at.bottoms[1], np.array([2]))
+    if layer.exposed:
+        state = [at.op("Squeeze", x, np.array([0])) for x in at.bottoms[2 + layer.static :]]
     else:
-        *state, hiddens = _scan(at, z, cont, state)
+        state = _given(at, z, at.bottom_dims[0][1])
+    hiddens, state = _walk(at, z, cont, state, at.bottom_dims[0][0])
     if layer.type == "RNN":
         weight = at.writer.constant(
             layer.params[layer.own + 1].data.T, f"{layer.name}/param{layer.own + 1}t"
@@ -59,13 +72,63 @@ def recurrent(layer: Any, at: Place) -> None:
         at.op("Tanh", score, out=at.tops[0])
     else:
         at.op("Identity", hiddens, out=at.tops[0])
-    if layer.exposed:
-        for top, last in zip(at.tops[1:], state):
-            at.op("Unsqueeze", last, np.array([0]), out=top)
+    for top, last in zip(at.tops[1:], state):
+        at.op("Unsqueeze", last, np.array([0]), out=top)
+    _carry_on(at, state, at.bottom_dims[0][1])
+
+
+@says("Lstm")
+def lstm_of_rows(layer: Any, at: Place) -> None:
+    """Rows that are one sequence after the other; without marks all start at the first step."""
+    dims, size = at.bottom_dims[0], layer.param.num_output
+    whole = len(dims) == 3 and not layer.param.has("batch_size")
+    batch: Dim = dims[1] if whole else layer.param.batch_size
+    rows = dims[0]
+    steps: Dim = rows
+    if not whole and batch != 1:
+        own = Extent(name=f"{layer.name}_steps")
+        steps = rows // layer.param.batch_size if isinstance(rows, int) else own
+    x = at.op("Reshape", at.bottoms[0], [-1, layer._inputs])
+    z = at.op("Gemm", x, at.param(0), at.param(2), transB=1)
+    if isinstance(batch, int):
+        z = at.op("Reshape", z, [-1, batch, 4 * size])
     else:
-        for name, last in zip(layer.hidden, state):
-            end = at.op("Unsqueeze", last, np.array([0]), out=f"{layer.name}.{name}_end")
-            at.ends.append((end, (1, at.bottom_dims[0][1], hidden)))
+        extents = at.op("Concat", at.extents(at.bottoms[0], 0, 2), [4 * size], axis=0)
+        z = at.op("Reshape", z, extents)
+    lead = at.op("Concat", at.extents(z, 0, 2), [1], axis=0)
+    if layer.repeatable:
+        cont = at.op("Expand", 1.0, lead)
+        zeros = at.op("Expand", 0.0, at.op("Concat", at.extents(z, 1, 2), [size], axis=0))
+        state = [zeros, zeros]
+    else:
+        known = at.cast(at.op("Not", at.op("Equal", at.bottoms[1], 0.0)), float)
+        cont = at.op("Reshape", known, lead)
+        state = _given(at, z, batch)
+    hiddens, state = _walk(at, z, cont, state, steps)
+    at.reshape(hiddens, at.top_dims[0], at.tops[0])
+    _carry_on(at, state, batch)
+
+
+def _given(at: Place, z: str, batch: Dim) -> list[str]:
+    """The state before the first step, each (N, H): further inputs of the model."""
+    size: int = at.layer.param.num_output  # type: ignore[attr-defined]
+    samples = at.op("Concat", at.extents(z, 1, 2), [size], axis=0)
+    state = []
+    for name in carried(at.layer):
+        given, dims = f"{at.layer.name}.{name}", (1, batch, size)
+        # (1, 1, H) where N may vary, so that it goes with any
+        start = [n if isinstance(n, int) else 1 for n in dims]
+        at.states.append((given, dims, np.zeros(start, np.float32)))
+        state.append(at.op("Expand", at.op("Squeeze", given, np.array([0])), samples))
+    return state
+
+
+def _carry_on(at: Place, state: list[str], batch: Dim) -> None:
+    """The state after the last step, as further outputs of the model."""
+    size: int = at.layer.param.num_output  # type: ignore[attr-defined]
+    for name, last in zip(carried(at.layer), state):
+        end = at.op("Unsqueeze", last, np.array([0]), out=f"{at.layer.name}.{name}_end")
+        at.ends.append((end, (1, batch, size)))
 
 
 def _input_part(layer: Any, at: Place) -> str:
@@ -80,23 +143,6 @@ def _input_part(layer: Any, at: Place) -> str:
         x_static = at.op("Flatten", at.bottoms[2], axis=1)
         z = at.op("Add", z, at.op("Gemm", x_static, at.param(2), transB=1))
     return z
-
-
-def _start(layer: Any, at: Place, z: str) -> list[str]:
-    """The hidden state before the first step, each (N, H)."""
-    if layer.exposed:
-        return [at.op("Squeeze", x, np.array([0])) for x in at.bottoms[2 + layer.static :]]
-    size = layer.param.num_output
-    samples = at.op("Concat", at.extents(z, 1, 2), [size], axis=0)
-    state = []
-    for name in layer.hidden:
-        given = f"{layer.name}.{name}"
-        dims = (1, at.bottom_dims[0][1], size)
-        # (1, 1, H) where N may vary, so that it goes with any
-        start = [n if isinstance(n, int) else 1 for n in dims]
-        at.states.append((given, dims, np.zeros(start, np.float32)))
-        state.append(at.op("Expand", at.op("Squeeze", given, np.array([0])), samples))
-    return state
 
 
 def _scan(at: Place, z: str, cont: str, state: list[str]) -> list[str]:

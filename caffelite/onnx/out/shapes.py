@@ -180,7 +180,6 @@ def filter_(layer: Any, at: Place) -> None:
     chosen = at.op("Not", at.op("Equal", flat, 0.0))
     for x, top in zip(data, at.tops):
         at.op("Compress", x, chosen, out=top, axis=0)
-    at.top_dims = [(Extent(1, 0, "chosen"), *dims[1:]) for dims in at.top_dims]
 
 
 @says("Parameter")

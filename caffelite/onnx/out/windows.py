@@ -54,7 +54,7 @@ def _check_rank(layer: Any) -> None:
         raise Unsayable(f"it has {rank} spatial axes; ONNX's runtimes take at most 3")
 
 
-@says("Convolution", "DepthwiseConvolution", "ConvolutionDepthwise")
+@says("Convolution", "Convolution3D", "DepthwiseConvolution", "ConvolutionDepthwise")
 def convolution(layer: Any, at: Place) -> None:
     convolve(layer, at, "Conv")
 
@@ -186,6 +186,21 @@ def pooling(layer: Any, at: Place) -> None:
         ave_pool(at, x, window, hanging(spatial, out, window), top)
     else:
         at.op("Identity", pool(at, method, x, window, spatial, out), out=top)
+
+
+@says("Pooling3D")
+def pooling3d(layer: Any, at: Place) -> None:
+    """The planes, then the frames, whose windows hang over at the end alone."""
+    (images, c, frames, *_), after = at.bottom_dims[0], at.top_dims[0][2]
+    spatial, size = layer.bottom_shapes[0][3:], math.prod(layer._plane)
+    if not isinstance(frames, int) or not isinstance(after, int):
+        raise Unsayable("its frames are the batch; --fixed knows their number")
+    method, channels = layer.param.pool, layer.bottom_shapes[0][1]
+    x = at.reshape(at.bottoms[0], (images, channels * frames, *spatial))
+    y = pool(at, method, x, layer.window, spatial, layer._plane)
+    y = at.reshape(y, (images, c, frames, size))
+    y = pool(at, method, y, layer._frames, (frames, size), (after, size))
+    at.reshape(y, at.top_dims[0], at.tops[0])
 
 
 @says("SPP")

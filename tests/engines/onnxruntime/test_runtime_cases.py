@@ -12,16 +12,15 @@ from caffelite import TEST, Net
 from caffelite.files import parse_net
 from caffelite.layers import registry
 from caffelite.onnx.export import deployed
-from caffelite.onnx.out.unsaid import UNSAID
 from caffelite.testing.contract import Subject, same
 
 SUBJECTS = [
     pytest.param(Subject(cls, case), id=f"{name}-{i}")
     for name, cls in sorted(registry.items())
     for i, case in enumerate(cls.cases)
-    if deployed(cls) and name not in UNSAID and not cls.hosts
+    if deployed(cls) and not cls.hosts and (name, i) != ("DecodeBBox", 1)  # for phase TRAIN
 ]
-ON_NUMPY = {"BatchReindex", "ForkDropout", "MVN"}
+ON_NUMPY = {"BatchReindex", "CTCGreedyDecoder", "ForkDropout", "MVN"}
 """Some of their cases ONNX cannot say."""
 
 
