@@ -13,6 +13,7 @@ from caffelite.paths import find_path as find_path
 from caffelite.schema import forks, legacy
 from caffelite.schema.bind import bind_into, hints, keeps
 from caffelite.schema.common import LossParameter, TransformationParameter
+from caffelite.schema.legacy_messages import V1LayerParameter
 from caffelite.schema.message import FieldSpec, M, Message
 from caffelite.schema.net import LayerMessage, LayerParameter, NetParameter
 from caffelite.schema.solver import SolverParameter
@@ -211,6 +212,8 @@ def _of_a_fork(message: Message, block: Block, item: Field) -> bool:
     layer that is not? (Then the type is what is wrong, if the layer is there at all.)"""
     if (type(message).__name__, item.name) in forks.FIELDS:
         return True
+    if isinstance(message, V1LayerParameter):
+        return legacy.of_a_fork(message, block, item)
     if not isinstance(message, LayerParameter) or not isinstance(item.value, Block):
         return False
     types = [f.value for f in block.fields if f.name == "type"]

@@ -19,15 +19,15 @@ PARAM = "region_loss_param"
 class RegionLossParameter(LayerMessage, field=PARAM, number=302):
     """Anchors, and how much each part of the loss counts."""
 
-    side: int = field(1, "uint32", default=13, doc="accepted, of no effect: the map says it")
+    side: int = field(1, "uint32", default=13, idle="the map says it")
     num_class: int = field(2, "uint32", default=20, least=1, doc="number of classes C")
     bias_match: int = field(
         3, "uint32", default=1, doc="1: the anchor that is most like a box learns it; 0: the box"
     )
-    coords: int = field(4, "uint32", default=4, least=4, most=4, doc="values of a box: 4")
+    coords: int = field(4, "uint32", default=4, least=4, most=4, idle="a box has 4 values")
     num: int = field(5, "uint32", default=5, least=1, doc="anchors B of a cell")
-    softmax: int = field(6, "uint32", default=1, doc="accepted, of no effect: always")
-    jitter: float = field(7, "float", default=0.2, doc="accepted, of no effect")
+    softmax: int = field(6, "uint32", default=1, idle="it always is one")
+    jitter: float = field(7, "float", default=0.2, idle="the forks do not read it")
     rescore: int = field(
         8, "uint32", default=1, doc="rows of five: 1: an object's score learns the overlap"
     )
@@ -35,11 +35,11 @@ class RegionLossParameter(LayerMessage, field=PARAM, number=302):
     class_scale: float = field(10, "float", default=1.0, doc="factor of classes")
     noobject_scale: float = field(11, "float", default=0.5, doc="factor of scores of nothing")
     coord_scale: float = field(12, "float", default=5.0, doc="factor of boxes")
-    absolute: int = field(13, "uint32", default=1, doc="accepted, of no effect")
+    absolute: int = field(13, "uint32", default=1, idle="the forks do not read it")
     thresh: float = field(
         14, "float", default=0.2, doc="a box with a larger overlap is not nothing"
     )
-    random: int = field(15, "uint32", default=1, doc="accepted, of no effect")
+    random: int = field(15, "uint32", default=1, idle="the forks do not read it")
     biases: list[float] = repeated(
         16, "float", above=0, doc="width, height of each anchor, in cells"
     )

@@ -30,14 +30,14 @@ class IouLoss(IntEnum):
 class Yolov3Parameter(LayerMessage, field=PARAM, number=603):
     """Anchors, and how much each part of the loss counts."""
 
-    side: int = field(1, "uint32", default=13, doc="accepted, of no effect: the map says it")
+    side: int = field(1, "uint32", default=13, idle="the map says it")
     num_class: int = field(2, "uint32", default=20, least=1, doc="number of classes C")
     num: int = field(3, "uint32", default=5, least=1, doc="anchors B of a cell")
     object_scale: float = field(
         4, "float", default=1.0, doc="factor of scores of objects, with use_logic_gradient"
     )
     class_scale: float = field(5, "float", default=1.0, doc="factor of classes")
-    noobject_scale: float = field(6, "float", default=0.5, doc="accepted, of no effect: 1")
+    noobject_scale: float = field(6, "float", default=0.5, idle="the fork takes 1")
     coord_scale: float = field(7, "float", default=5.0, doc="factor of boxes")
     thresh: float = field(8, "float", default=0.2, doc="a box with a larger overlap is not nothing")
     anchors_scale: int = field(10, "uint32", default=32, least=1, doc="pixels a cell")
@@ -50,12 +50,18 @@ class Yolov3Parameter(LayerMessage, field=PARAM, number=603):
         14, "bool", default=False, doc="classes that are right already count less?"
     )
     iou_loss: IouLoss = field(15, IouLoss, default=IouLoss.MSE, doc="MSE; no other here")
-    iou_normalizer: float = field(16, "float", default=0.25, doc="of other iou_loss alone")
+    iou_normalizer: float = field(
+        16, "float", default=0.25, idle="it is of the forms of iou_loss that are not built in"
+    )
     iou_thresh: float = field(
         17, "float", default=0.5, doc="anchors that are more alike learn a box too; 1: none"
     )
-    max_delta: float = field(18, "float", default=10.0, doc="of other iou_loss alone")
-    accumulate: bool = field(19, "bool", default=True, doc="of other iou_loss alone")
+    max_delta: float = field(
+        18, "float", default=10.0, idle="it is of the forms of iou_loss that are not built in"
+    )
+    accumulate: bool = field(
+        19, "bool", default=True, idle="it is of the forms of iou_loss that are not built in"
+    )
     label_smooth_eps: float = field(
         20, "float", default=0.1, least=0, most=1, doc="ε: classes are to be 1 - ε/2, ε/2"
     )

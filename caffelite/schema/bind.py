@@ -22,8 +22,8 @@ Hint = Callable[[Message, str], "str | None"]
 hints: list[Hint] = []
 
 Keep = Callable[[Message, Block, Field], bool]
-"""Asked about an unknown field, before it is refused: (the message so far, its block, the field) to
-whether it is kept as a field of a fork."""
+"""Asked about an unknown field, or one with a word that its enum does not have, before it is
+refused: (the message so far, its block, the field) to whether it is kept as a field of a fork."""
 
 keeps: list[Keep] = []
 
@@ -62,6 +62,9 @@ def bind_into(block: Block, cls: type[M], problems: list[Problem]) -> M:
             continue
         if item.value is None:
             continue
+        if _other(spec, item) and any(keep(message, block, item) for keep in keeps):
+            message.keep_foreign(item)
+            continue
         if not spec.repeated and item.name in message._spans:
             first = message._spans[item.name][0]
             problems.append(
@@ -90,6 +93,14 @@ def bind_into(block: Block, cls: type[M], problems: list[Problem]) -> M:
             )
     message._flawed = len(problems) > before
     return message
+
+
+def _other(spec: FieldSpec, item: Field) -> bool:
+    """Is it a word that the field's enum does not have?"""
+    enum, value = spec.enum_type, item.value
+    if enum is None or not isinstance(value, Scalar) or value.kind != "word":
+        return False
+    return value.value not in enum.__members__
 
 
 def _unknown(message: Message, item: Field) -> Problem:

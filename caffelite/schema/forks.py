@@ -210,7 +210,7 @@ _TYPES = {
     "PSPNet's fork (hszhao)": "ImageSegData SegAccuracy BiasChannel AdaptiveBiasChannel DenseCRF "
     "DomainTransform MatRead MatWrite UniqueLabel",
     "the fork of C3D (facebook)": "VideoData VoxelSoftmax VoxelSoftmaxLoss VoxelCustomLoss "
-    "VolumeData VideoSegmentationData VideoWithVoxelTruthData DownSampling",
+    "VolumeData VideoSegmentationData VideoWithVoxelTruthData DownSampling Deconvolution3D",
     "FlowNet 2's fork (lmb-freiburg)": "Accum CustomData DataAugmentation FlowAugmentation "
     "FlowWarp GenerateAugmentationParameters Correlation Correlation1D Resample LpqLoss "
     "ImgReader FLOWriter Mean Downsample BlackAugmentation",

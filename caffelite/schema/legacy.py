@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from caffelite.errors import Problem, SchemaError
 from caffelite.schema.common import BlobShape
+from caffelite.schema.legacy_forks import align, of_a_fork, take_over
 from caffelite.schema.legacy_messages import (
     V1LayerParameter,
     V1LayerType,
@@ -18,7 +19,7 @@ from caffelite.schema.legacy_v0 import from_v0
 from caffelite.schema.net import LayerParameter, NetParameter, ParamSpec
 from caffelite.schema.solver import SolverParameter, SolverType
 
-__all__ = ["declare", "upgrade_net", "upgrade_solver"]
+__all__ = ["declare", "of_a_fork", "upgrade_net", "upgrade_solver"]
 
 
 def upgrade_net(net: NetParameter) -> tuple[NetParameter, list[str]]:
@@ -40,10 +41,19 @@ def upgrade_net(net: NetParameter) -> tuple[NetParameter, list[str]]:
         done.append(f"transformation fields moved to transform_param ({', '.join(moved)})")
     if layers:
         net.layer = [_from_v1(layer) for layer in layers]
+        crops = [layer for layer in net.layer if layer.type == "Crop"]
+        for crop in crops:
+            if not crop.has("crop_param"):
+                crop.get("crop_param").offset = align(crop, net.layer)
         net._spans["layer"] = net._spans.pop("layers", [])
         net._values.pop("layers")
         if not any("V0" in line for line in done):
             done.append("upgraded from Caffe's V1 format")
+        done += [
+            f"{crop.name} leaves out {', '.join(map(str, crop.get('crop_param').offset))} pixels "
+            "in front, so that its bottoms lie on each other"
+            for crop in crops
+        ]
     if net.has("input"):
         done.append(_inputs_to_layer(net))
     fixed = [layer.name for layer in net.layer if _fix_batch_norm(layer)]
@@ -186,6 +196,7 @@ def _from_v1(old: V1LayerParameter) -> LayerParameter:
                 take(old, name, new.param[i], _PARAM_FIELDS[name], item, index=i)
         else:
             take(old, name, new)
+    take_over(old, new)
     return new
 
 
