@@ -17,6 +17,9 @@ from caffelite import snapshot
 from caffelite.errors import Problem, SolverError
 from caffelite.schema.solver import SolverParameter
 
+POSIX = os.name == "posix"
+"""Can an open file be removed? On Windows it cannot."""
+
 
 @contextlib.contextmanager
 def claimed(param: SolverParameter, solver_path: str) -> Iterator[None]:
@@ -84,7 +87,8 @@ def _open_locked(path: str, start: str, param: SolverParameter) -> int | None:
 
 def _read(number: int) -> str:
     try:
-        words = os.pread(number, 200, 0) if hasattr(os, "pread") else b""
+        os.lseek(number, 0, os.SEEK_SET)
+        words = os.read(number, 200)
     except OSError:
         words = b""
     text = words.decode("ascii", "replace")
@@ -92,6 +96,9 @@ def _read(number: int) -> str:
 
 
 def _is_at(number: int, path: str) -> bool:
+    """Is the open file still the one that stands at this path?"""
+    if not POSIX:
+        return True
     try:
         mine, there = os.fstat(number), os.stat(path)
     except OSError:
@@ -129,9 +136,9 @@ def _lock_on_windows(number: int) -> bool:
 
 def _let_go(number: int, path: str) -> None:
     with contextlib.suppress(OSError):
-        if os.name == "posix":  # while it is locked, so that nobody else's is removed
+        if POSIX:  # while it is locked, so that nobody else's is removed
             os.unlink(path)
     os.close(number)
     with contextlib.suppress(OSError):
-        if os.name != "posix":
+        if not POSIX:
             os.unlink(path)

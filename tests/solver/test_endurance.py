@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 
 from caffelite.errors import DataError, SnapshotError, SolverError
 from caffelite.files import load_solver
-from caffelite.solver import Monitor, Solver
+from caffelite.solver import Monitor, Solver, claim
 from caffelite.solver.claim import claimed
 
 from .made import Notes, make, parameters, spiral
@@ -170,6 +173,34 @@ class TestClaim:
             param.snapshot_prefix = str(solver_file.with_name("other"))
             with claimed(param, str(solver_file)):
                 pass
+        assert not list(solver_file.parent.glob(".*.lock"))
+
+    def test_on_windows_a_byte_behind_the_text_is_locked(
+        self, solver_file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        held: dict[int, int] = {}
+
+        def locking(number: int, mode: int, count: int) -> None:
+            """Windows: OSError where another handle has locked the same bytes."""
+            assert (mode, count) == (7, 1)
+            where = os.lseek(number, 0, os.SEEK_CUR)
+            if where in held.values():
+                raise OSError(36, "Resource deadlock avoided")
+            held[number] = where
+
+        windows = types.SimpleNamespace(LK_NBLCK=7, locking=locking)
+        monkeypatch.setitem(sys.modules, "msvcrt", windows)
+        monkeypatch.setitem(sys.modules, "fcntl", None)  # there is none
+        monkeypatch.setattr(claim, "POSIX", False)
+        param = load_solver(solver_file)
+        with claimed(param, str(solver_file)):
+            assert list(held.values()) == [1 << 20]
+            with (
+                pytest.raises(SolverError, match=r"another run \(process \d+ on .*\) writes"),
+                claimed(param, str(solver_file)),
+            ):
+                pass
+            assert len(list(solver_file.parent.glob(".*.lock"))) == 1
         assert not list(solver_file.parent.glob(".*.lock"))
 
     def test_a_run_that_writes_nothing_claims_nothing(self, solver_file: Path) -> None:

@@ -1,0 +1,63 @@
+"""Slots: each is as large as the largest blob in it, and the fitting one is taken first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from caffelite.files import parse_net
+from caffelite.layers.base import Context
+from caffelite.plan.build import Plan, plan_net
+from caffelite.plan.graph import Version, state_for
+from caffelite.run.liveness import Slots, share_memory
+from caffelite.run.passes import forward_program
+from caffelite.run.placement import Placement, place
+from caffelite.run.program import DIFF, Add, Value
+from caffelite.schema.common import Phase
+
+
+def planned(widths: list[int]) -> tuple[Plan, Placement]:
+    """A chain of InnerProducts of these widths."""
+    text = 'layer { name: "x" type: "Input" top: "b0" input_param { shape { dim: 1 dim: 2 } } }\n'
+    for i, width in enumerate(widths):
+        text += (
+            f'layer {{ name: "l{i + 1}" type: "InnerProduct" bottom: "b{i}" top: "b{i + 1}" '
+            f"inner_product_param {{ num_output: {width} }} }}\n"
+        )
+    net = parse_net(text, "chain.net")
+    plan = plan_net(net, state_for(net, Phase.TEST), Context(Phase.TEST))
+    return plan, place(plan)
+
+
+def slots(widths: list[int]) -> tuple[Slots, Callable[[str], Version]]:
+    plan, placement = planned(widths)
+    program = forward_program(placement, 0, len(plan.graph.nodes) - 1)
+    blobs = plan.graph.blobs
+    kept = {blobs["b0"], blobs[f"b{len(widths)}"]}
+    found = share_memory(program, placement.owner, lambda v: plan.shapes[v][1], kept)
+    return found, blobs.__getitem__
+
+
+def test_neighbours_take_turns_in_two_slots_which_grow() -> None:
+    found, blob = slots([5, 6, 9, 4, 3, 1])
+    where = [found.slot[blob(f"b{i}")] for i in range(1, 6)]
+    assert where == [0, 1, 0, 1, 0]
+    assert found.sizes == (9, 6)  # b1 had 5, b3 behind it needs 9
+
+
+def test_a_slot_of_exactly_that_size_is_taken() -> None:
+    """Both slots are free for the last but one; the larger is left for what needs it."""
+    text_widths = [7, 4, 1]
+    found, blob = slots(text_widths)
+    assert (found.slot[blob("b1")], found.slot[blob("b2")], found.sizes) == (0, 1, (7, 4))
+
+
+def test_what_is_kept_has_no_slot() -> None:
+    found, blob = slots([5, 6, 1])
+    assert blob("b0") not in found.slot and blob("b3") not in found.slot
+
+
+def test_an_addition_reads_both_and_writes_the_sum() -> None:
+    plan, _ = planned([3])
+    version = plan.graph.blobs["b1"]
+    add = Add(Value(version, DIFF), Value(version, DIFF, 1))
+    assert add.reads == (add.to, add.share) and add.writes == (add.to,)
