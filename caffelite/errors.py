@@ -8,9 +8,12 @@ with five mistakes is mended in one go.
 from __future__ import annotations
 
 import difflib
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import accumulate
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,18 @@ class Source:
     def lines(self) -> list[str]:
         return self.text.split("\n")
 
+    @cached_property
+    def starts(self) -> list[int]:
+        """Where each line begins in the text, and where one behind the last would."""
+        return [*accumulate((len(line) + 1 for line in self.lines), initial=0)]
 
-@dataclass(frozen=True, slots=True)
-class Span:
+    def span(self, at: int, width: int = 1) -> Span:
+        """The stretch of `width` characters from the offset `at`."""
+        line = bisect_right(self.starts, at)
+        return Span(self, line, at - self.starts[line - 1] + 1, width)
+
+
+class Span(NamedTuple):
     """A stretch of one line: `line` and `col` count from 1, `width` is in characters."""
 
     source: Source

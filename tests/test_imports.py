@@ -14,12 +14,12 @@ import caffelite
 PACKAGE = Path(caffelite.__file__).parent
 
 WAY: list[tuple[str, ...]] = [
-    ("errors", "filetypes", "version"),
+    ("collecting", "errors", "filetypes", "version"),
     ("optional",),
     ("examples", "reading"),
     ("text",),
     ("schema",),
-    ("blob", "collecting", "streams", "paths", "mode", "hdf5", "seal"),
+    ("blob", "streams", "paths", "mode", "hdf5", "seal"),
     ("fillers", "kernels"),
     ("data",),
     ("layers",),

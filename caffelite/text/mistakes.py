@@ -10,14 +10,14 @@ from lark import Token
 
 from caffelite.errors import Problem, Source, Span
 from caffelite.text.literals import shortened
-from caffelite.text.place import CLOSERS, Place
+from caffelite.text.place import CLOSERS, Place, Tokens
 
 _QUOTES = "\u201c\u201d\u201e\u201f\u00ab\u00bb\u2018\u2019\u201a\u201b`\u00b4"
 _SCALARS = ("WORD", "NUMBER", "STRING", "MINUS")
 
 
 def explain(
-    source: Source, at: int, found: str | None, before: list[Token], accepts: Collection[str]
+    source: Source, at: int, found: str | None, before: Tokens, accepts: Collection[str]
 ) -> Problem:
     """The mistake at offset `at`. `found` is the terminal there (None if no terminal starts so),
     `before` are the tokens that were in order, `accepts` the terminals that could have come."""
@@ -96,7 +96,8 @@ def _line_indented_as_far_out(here: Place, opener: int) -> int | None:
     opening_line = here.source.lines[(bracket.line or 1) - 1]
     limit = len(opening_line) - len(opening_line.lstrip())
     seen = bracket.line
-    for token in here.before[opener + 1 :]:
+    for place in range(opener + 1, len(here.before)):
+        token = here.before[place]
         if token.line != seen and (token.column or 1) - 1 <= limit:
             return token.line
         seen = token.end_line

@@ -3,16 +3,47 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from array import array
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import overload
 
 from lark import Token
 
 from caffelite.errors import Source, Span
+from caffelite.text.lexer import Lexeme
 from caffelite.text.literals import shortened
 
 CLOSERS = {"{": "}", "<": ">", "[": "]"}
+
+
+class Tokens(Sequence[Token]):
+    """Small tokens of a text, of which there may be very many. Lark's own are made of them where
+    one is looked at."""
+
+    def __init__(self, source: Source, lexemes: Iterable[Lexeme]) -> None:
+        self.kinds: list[str] = []
+        self._source, self._starts, self._ends = source, array("q"), array("q")
+        for lexeme in lexemes:
+            self.kinds.append(lexeme.type)
+            self._starts.append(lexeme.start_pos)
+            self._ends.append(lexeme.start_pos + len(lexeme.value))
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    @overload
+    def __getitem__(self, place: int) -> Token: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Token]: ...
+    def __getitem__(self, place: int | slice) -> Token | Sequence[Token]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(*place.indices(len(self)))]
+        start, end = self._starts[place], self._ends[place]
+        _, line, col, width = self._source.span(start, end - start)
+        word = self._source.text[start:end]
+        return Token(self.kinds[place], word, start, line, col, line, col + width, end)
 
 
 @dataclass
@@ -22,7 +53,7 @@ class Place:
     source: Source
     at: int
     found: str | None
-    before: list[Token]
+    before: Tokens
     accepts: Collection[str]
 
     @cached_property
@@ -47,9 +78,7 @@ class Place:
         return self.span_of(self.at, len(self.lexeme) or 1)
 
     def span_of(self, start: int, width: int) -> Span:
-        text = self.source.text
-        line, col = text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
-        return Span(self.source, line, col, width)
+        return self.source.span(start, width)
 
     def token(self, back: int) -> Token | None:
         """The token so many places back: 1 is the one just before the mistake."""
@@ -63,10 +92,10 @@ class Place:
     def open(self) -> list[int]:
         """The brackets not closed yet, as places in `before`."""
         stack: list[int] = []
-        for i, token in enumerate(self.before):
-            if token in CLOSERS and token.type != "STRING":
+        for i, kind in enumerate(self.before.kinds):
+            if kind in ("LBRACE", "LANGLE", "LSQUARE"):
                 stack.append(i)
-            elif token.type in ("RBRACE", "RANGLE", "RSQUARE"):
+            elif kind in ("RBRACE", "RANGLE", "RSQUARE"):
                 stack.pop()
         return stack
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from caffelite.errors import ParseError, Problem, Source, Span, did_you_mean
+from caffelite.errors import ParseError, Problem, Source, did_you_mean
 from caffelite.filetypes import EMPTY, FOLDER, TEXT, UTF16, type_of, type_of_folder
 from caffelite.reading import check_limit, check_plain, limit
 from caffelite.text.parse import normalised
@@ -33,7 +33,7 @@ def read_source(path: str | os.PathLike[str]) -> Source:
     except UnicodeDecodeError as error:
         raise _not_utf8(name, data, error.start) from None
     if "\0" in source.text:
-        span = _span_at(source, source.text.index("\0"))
+        span = source.span(source.text.index("\0"))
         raise ParseError(Problem("a NUL byte in a text", span, hint="is the file damaged?"))
     return source
 
@@ -76,12 +76,7 @@ def _not_utf8(name: str, data: bytes, at: int) -> ParseError:
     return ParseError(
         Problem(
             f"byte 0x{data[at]:02X} is not UTF-8 text",
-            _span_at(source, len(before)),
+            source.span(len(before)),
             hint="save the file as UTF-8; is it in Latin-1 or another old encoding?",
         )
     )
-
-
-def _span_at(source: Source, at: int) -> Span:
-    text = source.text
-    return Span(source, text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
