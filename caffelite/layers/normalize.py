@@ -7,11 +7,20 @@ import math
 import numpy as np
 
 from caffelite.blob import Shape
-from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
+from caffelite.layers.base import (
+    Arrays,
+    Diffs,
+    Layer,
+    Shapes,
+    param_of,
+    register,
+    registry,
+    show,
+)
 from caffelite.layers.cases import Case, random
 from caffelite.schema.common import FillerParameter
 from caffelite.schema.message import field
-from caffelite.schema.net import LayerMessage
+from caffelite.schema.net import LayerMessage, LayerParameter
 
 
 class NormalizeParameter(LayerMessage, field="norm_param", number=206):
@@ -34,6 +43,7 @@ class Normalize(Layer):
     ∂L/∂s_c = Σ over samples and places of ∂L/∂y_c·x_c / n, over the channels too if they share s.
     (The fork leaves s out of the sum, which is right only if all s_c are equal.)
 
+    A layer with a `normalize_param`, or with two tops, is NormalizeChannels.
     Shapes: bottom and top alike, (N, C, …); s is () or, without `channel_shared`, (C,).
     Source: the SSD fork of Caffe; Liu, Rabinovich & Berg 2015, "ParseNet", section 3.2.
     """
@@ -62,6 +72,12 @@ class Normalize(Layer):
         ),
         Case('type: "Normalize" norm_param { channel_shared: false }', {"x": random(2, 3, 4)}),
     )
+
+    @classmethod
+    def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        """NormalizeChannels, where a fork's field or a second top says so."""
+        said = spec.has("normalize_param") or spec.get("softmax_param").has("normalize_type")
+        return registry["NormalizeChannels"] if said or len(spec.top) > 1 else cls
 
     def setup(self, bottom: Shapes) -> None:
         p, shape = self.param, bottom[0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,6 +21,7 @@ class SoftmaxParameter(LayerMessage, field="softmax_param", number=125):
 
     engine: Engine = field(1, Engine, default=Engine.DEFAULT, idle=NO_CHOICE)
     axis: int = field(2, "int32", default=1, doc="the axis of the classes")
+    normalize_type: str = field(7, "string", default="Softmax", doc="NormalizeChannels: L1 or L2")
 
 
 def around(shape: Shape, axis: int) -> tuple[int, int, int]:
@@ -75,6 +78,9 @@ class Softmax(Layer):
     in_place = True
     backward_reads = ("top",)
     param: SoftmaxParameter = param_of(SoftmaxParameter)
+    idle: ClassVar[Mapping[str, str]] = {
+        "softmax_param.normalize_type": "NormalizeChannels reads it"
+    }
     cases = (
         Case(
             'type: "Softmax"',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -39,6 +40,9 @@ class SoftmaxWithLoss(LossLayer):
     tops = (0, 2)
     backward_reads = ("bottom",)
     param: SoftmaxParameter = param_of(SoftmaxParameter)
+    idle: ClassVar[Mapping[str, str]] = {
+        "softmax_param.normalize_type": "NormalizeChannels reads it"
+    }
     loss_param: LossParameter = param_of(LossParameter, "loss_param")
     cases: ClassVar[tuple[Case, ...]] = (
         Case(

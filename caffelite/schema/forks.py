@@ -53,13 +53,13 @@ _NONE: dict[str, dict[str, str]] = {
         "test_and_snapshot_last_epochs",
     },
     "Intel's Caffe": {
-        "NetParameter": "engine compile_net_state multinode bn_stats_batch_size",
+        "NetParameter": "engine compile_net_state multinode",
         "LayerParameter": "engine multinode mn_activation_param mn_grad_compress_param",
         "ConcatParameter": "engine per_fla_fuse",
         "ConvolutionParameter": "conv_algorithm",
         "EltwiseParameter": "engine",
         "InnerProductParameter": "engine",
-        "BatchNormParameter": "stats_batch_size use_weight_bias bias_term",
+        "BatchNormParameter": "use_weight_bias bias_term",
         "ReLUParameter": "fuse",
         "SolverParameter": "engine test_offset",
         "DataParameter": "side",
@@ -86,6 +86,8 @@ _TRAIN: dict[str, dict[str, str]] = {
         "interpolation_algo_down interpolation_algo_up allow_upscale",
     },
     "Intel's Caffe": {
+        "NetParameter": "bn_stats_batch_size",
+        "BatchNormParameter": "stats_batch_size",
         "TransformationParameter": "random_resize_param random_aspect_ratio_param",
     },
     "yjxiong's fork": {

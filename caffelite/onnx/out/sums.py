@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from caffelite.layers.normalize_channels import EPS
 from caffelite.layers.reduction import ReductionOp
 from caffelite.onnx.dims import Dims, Extent
 from caffelite.onnx.out.place import Place, says
@@ -121,6 +122,18 @@ def normalize(layer: Any, at: Place) -> None:
     length = at.op("Sqrt", at.op("Add", squares, float(p.eps)))
     scale = at.param(0, () if p.channel_shared else (at.shape[1], *[1] * (rank - 2)))
     at.op("Mul", at.op("Div", x, length), scale, out=at.tops[0])
+
+
+@says("NormalizeChannels")
+def normalize_channels(layer: Any, at: Place) -> None:
+    x, squares = at.bottoms[0], layer.norm == "L2"
+    sizes = at.op("Mul", x, x) if squares else at.op("Abs", x)
+    length = at.op("Add", at.reduce("ReduceSum", sizes, [1], True), EPS)
+    if squares:
+        length = at.op("Sqrt", length)
+    at.op("Div", x, length, out=at.tops[0])
+    if len(at.tops) > 1:
+        at.op("Identity", length, out=at.tops[1])
 
 
 @says("Softmax")
