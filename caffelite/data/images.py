@@ -42,6 +42,22 @@ def read_image(
         return resize(_decode(file, pillow, color, name), height, width)
 
 
+def image_size(path: str) -> tuple[int, int]:
+    """The height and the width of an image file, whose pixels are not read. Raises DataError."""
+    name = f'image "{shown(path)}"'
+    pillow = need("PIL.Image", "Pillow", "reading images")
+    bomb, warning = pillow.DecompressionBombError, pillow.DecompressionBombWarning
+    with (
+        plain_file(path) as file,
+        reading(name, "an image", also=(bomb, warning)),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        with pillow.open(file, formats=FORMATS) as image:
+            check_limit("pixels", math.prod(image.size), name)
+            return int(image.size[1]), int(image.size[0])
+
+
 def _decode(file: BinaryIO, pillow: Any, color: bool | None, name: str) -> Array:
     bomb, warning = pillow.DecompressionBombError, pillow.DecompressionBombWarning
     with reading(name, "an image", also=(bomb, warning)), warnings.catch_warnings():
