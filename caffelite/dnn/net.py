@@ -15,6 +15,7 @@ from caffelite.blob import Array, Shape
 from caffelite.dnn import settings
 from caffelite.dnn.images import Scalar
 from caffelite.dnn.planning import how_many, with_shapes
+from caffelite.dnn.running import Models
 from caffelite.errors import DataError, NetError, Problem, did_you_mean
 from caffelite.layers.base import show
 from caffelite.layers.detection_output import DetectionOutput
@@ -61,6 +62,7 @@ class Net:
         self._ids: dict[str, int] = {}
         self._without: set[str] = set()
         self._given: dict[str, Array] = {}
+        self._models = Models()
         self._planned: dict[tuple[tuple[str, Shape], ...], caffelite.Net] = {}
         self._ticks = 0
 
@@ -162,6 +164,7 @@ class Net:
                 f"{show(values.shape)}"
             )
         target[...] = values.reshape(target.shape)
+        self._models.clear()
         self._without.discard(self._nodes[self._ids[name] - 1].spec.name)
 
     def _params(self, name: str) -> Sequence[Any]:
@@ -245,6 +248,7 @@ class Net:
         of `getLayerNames`), measured in a pass of its own. 0: done with another layer."""
         if not self._ticks:
             raise NetError("nothing has run yet: setInput and forward come first")
+        self._fit()
         self._fill()
         executor = self._net.executor
         numbers = {node.index: number for number, node in enumerate(self._nodes)}
@@ -258,6 +262,8 @@ class Net:
 
     def dump(self) -> str:
         """A table of the layers: shapes, parameters, multiply-adds."""
+        if self._ticks:
+            self._fit()
         return str(self._net.summary())
 
     def __repr__(self) -> str:
@@ -280,7 +286,18 @@ class Net:
         raise NetError(Problem(f'no layer "{name}"', hint=did_you_mean(name, known)))
 
     def _run(self, wanted: Sequence[Version]) -> tuple[Array, ...]:
+        """What each of these is after a pass."""
         start = time.perf_counter_ns()
+        places = tuple((v.maker.index, v.maker.tops.index(v)) for v in wanted)
+        found = self._models.run(self._net, self._given, places, self._look_at_shapes)
+        if found is None:
+            nodes = self._fit().plan.graph.nodes
+            found = self._run_planned([nodes[index].tops[top] for index, top in places])
+        self._ticks = max(1, time.perf_counter_ns() - start)
+        return tuple(map(_matrix, found))
+
+    def _run_planned(self, wanted: Sequence[Version]) -> list[Array]:
+        """The same by the passes of the net that is planned for the inputs."""
         executor = self._net.executor
         final = all(not v.readers for v in wanted)
         nodes = self._net.plan.graph.nodes
@@ -292,7 +309,7 @@ class Net:
         found: dict[Version, Array] = {}
         if final:
             executor.forward()
-            found = {v: _matrix(executor.look_at(v)).copy() for v in wanted}
+            found = {v: executor.look_at(v).copy() for v in wanted}
         else:
             first = 0
             for last in sorted({v.maker.index for v in wanted}):
@@ -300,12 +317,11 @@ class Net:
                 executor.forward(first, last)
                 first = last + 1
                 here = [v for v in wanted if v.maker.index == last]
-                found |= {v: _matrix(executor.look_at(v)).copy() for v in here}
-        self._ticks = max(1, time.perf_counter_ns() - start)
-        return tuple(found[v] for v in wanted)
+                found |= {v: executor.look_at(v).copy() for v in here}
+        return [found[v] for v in wanted]
 
     def _prepare(self) -> None:
-        """Before a pass: is everything there? Then the net takes the shapes of its inputs."""
+        """Before a pass: is everything there?"""
         missing = [name for name in self._net.inputs if name not in self._given]
         if missing:
             raise NetError(
@@ -324,9 +340,8 @@ class Net:
                     expected="a .caffemodel that has them, or setParam for each",
                 )
             )
-        self._fit()
 
-    def _fit(self) -> None:
+    def _fit(self) -> caffelite.Net:
         """Take the net that is planned for the inputs' shapes; a few are kept, for image pyramids
         and windows of several sizes."""
         shapes = {name: values.shape for name, values in self._given.items()}
@@ -340,6 +355,15 @@ class Net:
         if inner is not self._inner:
             self._inner = inner
             self._nodes = [inner.plan.graph.nodes[node.index] for node in self._nodes]
+        return inner
+
+    def _look_at_shapes(self) -> caffelite.Net:
+        """A net of these shapes that need not run: the one that is here, if it has them."""
+        plan = self._net.plan
+        blobs, shapes = plan.graph.blobs, {n: a.shape for n, a in self._given.items()}
+        if all(plan.shapes[blobs[name].first] == shape for name, shape in shapes.items()):
+            return self._net
+        return with_shapes(self._net, shapes, "numpy")
 
     def _fill(self) -> None:
         """Inputs are filled before each pass: in-place layers may have overwritten them."""

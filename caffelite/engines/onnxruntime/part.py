@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from caffelite.blob import Array, Shape
+from caffelite.engines.onnxruntime.faster import faster
 from caffelite.layers.base import Context, Layer
 from caffelite.layers.input import Input, InputParameter
 from caffelite.onnx.dims import Dims
@@ -97,7 +98,8 @@ class Part:
         ]
         self.dims = exported.inputs
         ends = [f"{name}_end" for _, names in self.states for name in names]
-        self.session = Runtime(_with_outputs(exported, [*self.outputs.values(), *ends]), threads)
+        model = with_outputs(exported, [*self.outputs.values(), *ends])
+        self.session = Runtime(faster(model, ranks_of(exported, [*inputs, *layers])), threads)
         self._binding: Any = None
         self._free: dict[Version, str] = {}
         self._held: list[Array] = []
@@ -105,7 +107,7 @@ class Part:
     def fits(self, shapes: Mapping[Version, Shape]) -> bool:
         """Does the model run at these shapes of what it reads?"""
         batch: dict[str, int] = {}
-        return all(_fits(self.dims[name], shapes[v], batch) for v, name in self.inputs.items())
+        return all(fits(self.dims[name], shapes[v], batch) for v, name in self.inputs.items())
 
     def bind(self, arrays: Mapping[Version, Array], free: Iterable[Version]) -> None:
         """Let it read and write these arrays, by version and by owner. The `free` owners' shapes
@@ -172,7 +174,16 @@ def _outside(version: Version, shape: Shape) -> Layer:
     return layer
 
 
-def _with_outputs(exported: Exported, names: Sequence[str]) -> Any:
+def ranks_of(exported: Exported, layers: Sequence[Layer]) -> dict[str, int]:
+    """The ranks of what these layers make, by tensor."""
+    return {
+        name: len(shape)
+        for names, layer in zip(exported.tops, layers)
+        for name, shape in zip(names, layer.top_shapes)
+    }
+
+
+def with_outputs(exported: Exported, names: Sequence[str]) -> Any:
     """The model with these tensors as its outputs."""
     model = exported.with_all_blobs(names)
     wanted = set(names)
@@ -186,7 +197,8 @@ def _bind(bind: Any, name: str, array: Array) -> None:
     bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
 
 
-def _fits(dims: Dims, shape: Shape, batch: dict[str, int]) -> bool:
+def fits(dims: Dims, shape: Shape, batch: dict[str, int]) -> bool:
+    """Can an input of these dims have this shape? `batch`: the extents that are settled."""
     if len(dims) != len(shape):
         return False
     for dim, extent in zip(dims, shape):

@@ -1,0 +1,206 @@
+"""Which passes of `dnn.Net` ONNX Runtime runs, and that it changes nothing but the time."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: pip install caffelite[onnx]")
+
+from caffelite import dnn, mode
+from caffelite.dnn import running
+from caffelite.engines.onnxruntime import inference
+from caffelite.errors import NetError
+from caffelite.kernels import parallel
+from caffelite.layers.base import Arrays, Layer, register, registry
+
+TEXT = b"""
+layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 dim: 6 dim: 8 } } }
+layer { name: "half" type: "Power" bottom: "x" top: "x" power_param { scale: 0.5 } }
+layer { name: "c" type: "Convolution" bottom: "x" top: "c"
+  convolution_param { num_output: 3 kernel_size: 3 } }
+layer { name: "p" type: "PReLU" bottom: "c" top: "c" }
+layer { name: "end" type: "Softmax" bottom: "c" top: "e" }
+"""
+ROWS = (
+    TEXT
+    + b"""
+layer { name: "ip" type: "InnerProduct" bottom: "e" top: "ip"
+  inner_product_param { num_output: 2 } }"""
+)
+
+
+def net(text: bytes = TEXT) -> dnn.Net:
+    made, rng = dnn.readNetFromCaffe(text), np.random.default_rng(0)
+    for name in ("c", "p", "ip"):
+        if name in made.getLayerNames():
+            for number, blob in enumerate(made.getLayer(name).blobs):
+                made.setParam(name, number, rng.normal(size=blob.shape))
+    return made
+
+
+def x(*shape: int) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=shape).astype(np.float32)
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+    """Each model that is made adds itself; they are made from the first pass on."""
+    monkeypatch.setattr(running, "WORTH", 0)
+    made: list[object] = []
+    plain = inference.Inference.__init__
+
+    def init(self: inference.Inference, *args: object) -> None:
+        plain(self, *args)  # type: ignore[arg-type]
+        made.append(self)
+
+    monkeypatch.setattr(inference.Inference, "__init__", init)
+    yield made
+
+
+NAMES = ["half", "c", "p", "end"]
+
+
+def both(text: bytes, shapes: list[tuple[int, ...]], names: list[str] = NAMES) -> None:
+    """The same from ONNX Runtime and from NumPy, for inputs of these shapes one after the other."""
+    fast, slow = net(text), net(text)
+    for shape in shapes:
+        for one in (fast, slow):
+            one.setInput(x(*shape))
+        found = fast.forward(names)
+        mode.request.engine = "numpy"
+        try:
+            want = slow.forward(names)
+        finally:
+            mode.request.engine = None
+        for a, b in zip(found, want):
+            assert a.shape == b.shape and np.allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_one_model_for_planes_of_all_sizes(built: list[object]) -> None:
+    both(TEXT, [(1, 2, 6, 8), (1, 2, 12, 5), (3, 2, 4, 4), (1, 2, 3, 3)])
+    assert len(built) == 1
+
+
+def test_one_model_for_all_batches_where_planes_are_fixed(built: list[object]) -> None:
+    both(ROWS, [(1, 2, 6, 8), (4, 2, 6, 8), (2, 2, 6, 8)], [*NAMES, "ip"])
+    assert len(built) == 1
+
+
+def test_a_model_for_what_is_asked_for(built: list[object]) -> None:
+    one = net()
+    one.setInput(x(1, 2, 6, 8))
+    first = one.forward()
+    assert np.array_equal(one.forward("end"), first) and len(built) == 1
+    a, b, c = one.forward(["c", "end", "c"])
+    assert len(built) == 2 and np.array_equal(a, c) and a is not c
+    assert np.allclose(b, first)
+    assert np.array_equal(one.forward("x"), x(1, 2, 6, 8) / 2)
+
+
+def test_parameters_that_change_are_seen(built: list[object]) -> None:
+    one = net()
+    one.setInput(x(1, 2, 6, 8))
+    before = one.forward("p")
+    one.setParam("c", 1, [5, 5, 5])
+    after = one.forward("p")
+    assert not np.allclose(before, after) and len(built) == 2
+    one.getLayer("c").blobs = [np.zeros((3, 2, 3, 3)), np.ones(3)]
+    assert (one.forward("p") == 1).all()
+
+
+def test_inputs_that_do_not_fit_are_refused_as_ever(built: list[object]) -> None:
+    one = net()
+    for shape in ((1, 3, 6, 8), (1, 2, 2, 8), (1, 2, 6)):
+        one.setInput(x(*shape))
+        with pytest.raises(NetError):
+            one.forward()
+    one.setInput(x(1, 2, 6, 8))
+    assert one.forward().shape == (1, 3, 4, 6)
+
+
+def test_another_number_of_threads_is_kept_to(
+    built: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = net()
+    one.setInput(x(1, 2, 6, 8))
+    one.forward()
+    monkeypatch.setattr(parallel, "threads", lambda: 3)
+    one.forward()
+    assert len(built) == 2
+
+
+class OddOne(Layer):
+    """y = x, for which no one has written how ONNX says it."""
+
+    def forward(self, bottom: Arrays, top: Arrays) -> None:
+        np.copyto(top[0], bottom[0])
+
+
+def test_a_layer_that_onnx_cannot_say_runs_here(built: list[object]) -> None:
+    register(OddOne)
+    try:
+        one = net(TEXT + b'layer { name: "o" type: "OddOne" bottom: "e" top: "o" }')
+        one.setInput(x(1, 2, 6, 8))
+        assert np.array_equal(one.forward("o"), one.forward("end")) and not built
+        one.setInput(x(1, 2, 5, 8))
+        assert one.forward().shape == (1, 3, 3, 6) and not built
+    finally:
+        registry.pop("OddOne")
+
+
+@pytest.mark.parametrize("asked", ["numpy", "onnxruntime"])
+def test_an_engine_that_is_asked_for_is_kept_to(
+    asked: str, built: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "WORTH", 10**12)
+    monkeypatch.setenv("CAFFELITE_ENGINE", asked)
+    one = net()
+    one.setInput(x(1, 2, 6, 8))
+    one.forward()
+    assert len(built) == (asked == "onnxruntime")
+
+
+def test_it_starts_when_the_passes_are_worth_it(
+    built: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass counts its multiply-adds, and something for each of its 5 layers."""
+    a_pass = 4 * 6 * 9 * 2 * 3 + 5 * running.OF_A_LAYER
+    monkeypatch.setattr(running, "WORTH", 3 * a_pass)
+    one = net()
+    one.setInput(x(1, 2, 6, 8))
+    seen = []
+    for _ in range(4):
+        one.forward()
+        seen.append(len(built))
+    assert seen == [0, 0, 1, 1]
+
+
+def test_without_onnx_runtime_it_runs_as_before(
+    built: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    one = net()
+    one.setInput(x(1, 2, 6, 8))
+    assert one.forward().shape == (1, 3, 4, 6) and not built
+
+
+def test_few_models_are_kept(built: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "how_many", lambda net: 2)
+    one = net()
+    one.setInput(x(1, 2, 6, 8))
+    for name in ("half", "c", "half", "p", "c"):
+        one.forward(name)
+    assert len(built) == 3 and len(one._models._held) == 2
+
+
+def test_times_and_the_table_are_of_the_last_inputs(built: list[object]) -> None:
+    one = net()
+    one.setInput(x(2, 2, 9, 8))
+    one.forward()
+    total, times = one.getPerfProfile()
+    assert total > 0 and times.shape == (4,) and times.sum() > 0
+    assert "9 x 8" in one.dump() or "2x2x9x8" in one.dump().replace(" ", "")
