@@ -14,10 +14,18 @@ def read_list(path: str) -> Source:
     text = read_text(path, "a list")
     source = Source(path, text.replace("\r\n", "\n").replace("\r", "\n"))
     if "\0" in source.text:
-        raise DataError(f'"{path}" is a binary file; a text file that lists files was expected')
+        message = f'"{path}" is a binary file; a text file that lists files was expected'
+        hint = f"write the file's name into a text file, a line each: {os.path.basename(path)}"
+        raise DataError(Problem(message, hint=hint))
     if not source.text.strip():
         raise DataError(f'"{path}" is empty: it lists nothing')
     return source
+
+
+def _turned(line: str) -> str | None:
+    """What is said of a line that has the label first."""
+    first, _, rest = line.strip().partition(" ")
+    return f"the path comes first: {rest.strip()} {first}" if first.isdigit() and rest else None
 
 
 def whole_number(word: str) -> int:
@@ -56,6 +64,7 @@ def read_labelled(path: str) -> tuple[Source, list[tuple[str, int, int]]]:
                     "this line is not a path and a label",
                     line_of(source, number),
                     "a path, a blank and a whole number, as in: cats/1.jpg 0",
+                    _turned(line),
                 )
             )
     if problems:

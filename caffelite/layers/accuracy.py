@@ -7,7 +7,7 @@ import numpy as np
 from caffelite.blob import Shape
 from caffelite.layers.base import Arrays, Layer, Shapes, param_of, register
 from caffelite.layers.cases import Case
-from caffelite.layers.labels import LabelReader
+from caffelite.layers.labels import LabelReader, scores_first
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
 
@@ -81,6 +81,7 @@ class Accuracy(Layer):
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         scores, labels = bottom
+        scores_first(self, scores, labels, self.param.axis)
         axis = self.axis(self.param.axis, len(scores), "accuracy_param", "axis")
         ignore = self.param.ignore_label if self.param.has("ignore_label") else None
         self._labels = LabelReader(self, scores, axis, ignore, labels)

@@ -56,6 +56,7 @@ class IdxData(FeedLayer):
             entries = shape[0]
             if labels is not None:
                 _, label_shape = read_header(labels)
+                self._check_kinds(shape, label_shape)
                 if label_shape != (entries,):
                     raise DataError(
                         f'"{images}" has {entries} images, but "{labels}" has labels of shape '
@@ -88,6 +89,26 @@ class IdxData(FeedLayer):
         if self._labels is None or count > MOST_LABELS:
             return None
         return Labels(read_idx(self._labels, self.param.first, count))
+
+    def _check_kinds(self, images: Shape, labels: Shape) -> None:
+        """Refuse a file of images in the place of one of labels, and the reverse."""
+        named = {"images": self.param.images, "labels": self.param.labels}
+        if len(images) == 1 < len(labels):
+            self.fail(
+                f'"{named["images"]}" holds {images[0]:,} labels, and "{named["labels"]}" images',
+                *self.place,
+                expected=f'images: "{named["labels"]}" labels: "{named["images"]}"',
+                hint="they are exchanged",
+            )
+        for name, shape in (("images", images), ("labels", labels)):
+            what = "labels" if len(shape) == 1 else "images"
+            if what != name:
+                self.fail(
+                    f'"{named[name]}" is a file of {what}, {" x ".join(map(str, shape))}',
+                    "idx_data_param",
+                    name,
+                    expected=f"a file of {name}",
+                )
 
     def _range(self, entries: int) -> int:
         """How many entries are used."""

@@ -9,7 +9,7 @@ import numpy as np
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, param_of, register, show
 from caffelite.layers.cases import Case, labels, random
-from caffelite.layers.labels import LabelReader, normalizer
+from caffelite.layers.labels import LabelReader, normalizer, scores_first
 from caffelite.layers.multinomial_logistic_loss import LOG_THRESHOLD
 from caffelite.layers.softmax import SoftmaxKernel, around
 from caffelite.paths import find_path
@@ -112,6 +112,7 @@ class InfogainLoss(LossLayer):
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         scores, labels = bottom[:2]
+        scores_first(self, scores, labels, self.param.axis)
         axis = self.axis(self.param.axis, len(scores), "infogain_loss_param", "axis")
         ignore = self.loss_param.ignore_label if self.loss_param.has("ignore_label") else None
         self._labels = LabelReader(self, scores, axis, ignore, labels)

@@ -11,6 +11,18 @@ from caffelite.layers.base import Layer, show
 from caffelite.schema.common import LossNormalization, LossParameter
 
 
+def scores_first(layer: Layer, scores: Shape, labels: Shape, axis: int) -> None:
+    """Refuse labels that stand where the scores are read, and scores in their place."""
+    if len(scores) <= axis < len(labels):
+        first, second = layer.spec.bottom[:2]
+        layer.fail(
+            f'scores "{first}" are {show(scores)}, and labels "{second}" are {show(labels)}',
+            "bottom",
+            expected=f'the scores first, then the labels: bottom: "{second}" bottom: "{first}"',
+            hint="they are exchanged",
+        )
+
+
 class LabelReader:
     """Labels for scores of the shape (outer, C, inner), where C is the extent of `axis`.
 

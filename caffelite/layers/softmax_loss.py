@@ -11,7 +11,7 @@ import numpy as np
 from caffelite.blob import Shape
 from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, param_of, register
 from caffelite.layers.cases import Case, labels, random
-from caffelite.layers.labels import LabelReader, normalization, normalizer
+from caffelite.layers.labels import LabelReader, normalization, normalizer, scores_first
 from caffelite.layers.softmax import SoftmaxKernel, SoftmaxParameter, around
 from caffelite.schema.common import LossNormalization, LossParameter
 
@@ -64,6 +64,7 @@ class SoftmaxWithLoss(LossLayer):
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         scores, labels = bottom
+        scores_first(self, scores, labels, self.param.axis)
         self._axis = self.axis(self.param.axis, len(scores), "softmax_param", "axis")
         ignore = self.loss_param.ignore_label if self.loss_param.has("ignore_label") else None
         self._labels = LabelReader(self, scores, self._axis, ignore, labels)

@@ -18,6 +18,7 @@ from caffelite.blob import Shape
 from caffelite.collecting import no_collection
 from caffelite.errors import CaffeliteError, NetError, Problem
 from caffelite.layers.base import Context, Layer
+from caffelite.plan.exchanged import explained
 from caffelite.plan.gradients import Need, find_gradients
 from caffelite.plan.graph import Graph, Node, Version, build_graph, plural
 from caffelite.plan.params import Param, Sharing, Use
@@ -126,7 +127,7 @@ def build_plan(
         except CaffeliteError as error:
             assumed = stand_in(node) if stand_in and _only_absent(error) else None
             if assumed is None:
-                problems.extend(error.problems)
+                problems.extend(explained(error.problems, node, shapes))
             else:
                 absent[node.index] = error.problems
                 shapes.update(zip(node.tops, assumed))

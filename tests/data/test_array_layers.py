@@ -92,6 +92,20 @@ def test_different_counts_of_images_and_labels_are_refused(digits: Path) -> None
     assert "10 images" in text and "shape 9" in text
 
 
+def test_images_and_labels_exchanged(digits: Path) -> None:
+    turned = IDX.replace("images:", "x:").replace("labels:", "images:").replace("x:", "labels:")
+    text = refused(turned, digits)
+    assert '"labels" holds 10 labels, and "images" images' in text
+    assert 'expected images: "images" labels: "labels"' in text and "they are exchanged" in text
+    (digits / "labels").write_bytes(idx(IMAGES))
+    text = refused(IDX, digits)
+    assert '"labels" is a file of images, 10 x' in text and "expected a file of labels" in text
+    (digits / "images").write_bytes(idx(LABELS))
+    (digits / "labels").write_bytes(idx(LABELS))
+    text = refused(IDX, digits)
+    assert '"images" is a file of labels, 10' in text and "expected a file of images" in text
+
+
 def test_damaged_idx_files_are_refused(digits: Path) -> None:
     (digits / "labels").write_bytes(idx(LABELS)[:-1])
     assert "truncated" in refused(IDX, digits)
