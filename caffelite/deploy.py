@@ -189,7 +189,7 @@ class _Deploy:
                         f"the shape of {' and '.join(missing)} is not known without the data of "
                         f'layer "{spec.name}"',
                         spec.span(),
-                        hint=f"--shape {missing[0]}=EXTENT,EXTENT,... gives it",
+                        hint=f"--shape {missing[0]}=NxCxHxW gives it",
                     ),
                 ) from None
             known = {top: tuple(known.get(top, found[top])) for top in tops}

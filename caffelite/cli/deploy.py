@@ -16,6 +16,7 @@ import argparse
 import os
 
 from caffelite.cli.console import add_plugin_argument, load_plugins, refuse_overwriting
+from caffelite.cli.nets import add_shape_argument, given_shapes
 
 GROUP = "files"
 
@@ -24,13 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `caffelite deploy`."""
     parser.add_argument("net", metavar="TRAIN_NET", help="net file")
     parser.add_argument("target", metavar="OUT", help="net file to write")
-    parser.add_argument(
-        "--shape",
-        metavar="NAME=NxCxHxW",
-        action="append",
-        default=[],
-        help="the shape of an input; may be repeated",
-    )
+    add_shape_argument(parser, "the shape of an input; may be repeated")
     parser.add_argument(
         "--batch", metavar="N", type=int, help="samples a pass (default: as in data)"
     )
@@ -45,11 +40,10 @@ def run(args: argparse.Namespace) -> int:
     refuse_overwriting(args.net, args.target, args.force)
     load_plugins(args)
     from caffelite.deploy import deploy_file
-    from caffelite.report.inputs import read_shape
     from caffelite.report.render import shape
     from caffelite.schema.binary import write_atomically
 
-    shapes = dict(read_shape(text) for text in args.shape)
+    shapes = given_shapes(args)
     stages = [stage for stage in args.stage.split(",") if stage]
     done, plan = deploy_file(args.net, stages, args.level, shapes, args.batch)
     for note in done.notes:

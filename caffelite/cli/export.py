@@ -1,7 +1,7 @@
 """Write a net as an ONNX model, and verify it.
 
   caffelite export deploy.prototxt net.caffemodel -o net.onnx
-  caffelite export train.net w.caffemodel -o net.onnx --shape data=1,3,224,224
+  caffelite export train.net w.caffemodel -o net.onnx --shape data=1x3x224x224
   caffelite export deploy.net w.caffemodel -o net.onnx --fixed --verify opencv
 
 Blobs and layers keep their names. A net that trains is exported in its deploy
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 
 from caffelite.cli.console import add_plugin_argument
+from caffelite.cli.nets import add_shape_argument
 
 GROUP = "files"
 
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", metavar="OUT.onnx", required=True, help="file to write")
     add("--stage", default="", help="stages of the net, separated by commas")
     add("--level", type=int, default=0, help="the net's level")
-    add("--shape", metavar="BLOB=N,C,H,W", action="append", default=[], help="shape of an input")
+    add_shape_argument(parser, "the shape of an input; may be repeated")
     add("--fixed", action="store_true", help="fix all shapes; else the batch may vary")
     add("--fold", action="store_true", help="merge BatchNorm, BN, Scale, Bias into convolutions")
     add("--prepare", action="store_true", help="mean and scale of transform_param in the model")

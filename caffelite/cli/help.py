@@ -7,6 +7,7 @@ import difflib
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -146,7 +147,7 @@ class CommandParser(argparse.ArgumentParser):
         if self.passes_on:
             own = next((i for i, word in enumerate(args, 1) if word[:1] != "-"), len(args))
             args, rest = args[:own], list(args[own:])
-        words = list(map(self._modern, args))
+        words = self._with_values(map(self._modern, args))
         for word in words[: words.index("--") if "--" in words else None]:
             known = word.split("=")[0] in self._option_string_actions
             if word[:2] == "--" and not known:
@@ -158,9 +159,23 @@ class CommandParser(argparse.ArgumentParser):
             found.args = rest
         return found
 
+    def _with_values(self, words: Iterable[str]) -> list[str]:
+        """A file that stands behind an option whose value may be left out, as in `--shape x.net`,
+        is no value of it: those are NAME=SHAPE."""
+        found = list(words)
+        for i, word in enumerate(found[:-1]):
+            action = self._option_string_actions.get(word)
+            pairs = action is not None and action.nargs == "?" and "=" in str(action.metavar)
+            if pairs and "=" not in found[i + 1] and "." in found[i + 1]:
+                found[i] = f"{word}="
+        return found
+
     def _modern(self, word: str) -> str:
-        """Caffe writes long options with one dash."""
+        """Caffe writes long options with one dash; and some have had another name here."""
         name = word.split("=")[0]
+        if name in FORMER and FORMER[name] in self._option_string_actions:
+            word = FORMER[name] + word[len(name) :]
+            name = FORMER[name]
         caffes = name[:1] == "-" != name[1:2] and len(name) > 2
         if caffes and name[1].isalpha() and name[:2] not in self._option_string_actions:
             return f"-{word}"
@@ -194,6 +209,9 @@ class CommandParser(argparse.ArgumentParser):
         print(f"{self.prog}: {message}\n{usage}", file=sys.stderr)
         raise SystemExit(2)
 
+
+FORMER = {"--data-shape": "--shape"}
+"""What options were once called: still understood, and not shown."""
 
 OPTION_HINTS = {
     "lr": "the rate is base_lr in the solver file",

@@ -1,7 +1,7 @@
 """Read an ONNX model into a net, and verify it.
 
   caffelite import-onnx model.onnx -o model.net
-  caffelite import-onnx model.onnx -o model.net --shape input=1,3,320,320
+  caffelite import-onnx model.onnx -o model.net --shape input=1x3x320x320
   caffelite import-onnx model.onnx -o deploy.prototxt --profile nnie
 
 Writes OUT.net and, beside it, OUT.caffemodel. Extents that the model leaves
@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import argparse
 
+from caffelite.cli.nets import add_shape_argument
+
 GROUP = "files"
 
 
@@ -25,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL.onnx", help="ONNX model")
     add("-o", "--output", metavar="OUT.net", required=True, help="net file to write")
-    add("--shape", metavar="NAME=N,C,H,W", action="append", default=[], help="shape of an input")
+    add_shape_argument(parser, "the shape of an input; may be repeated")
     add(
         "--profile",
         choices=["atc", "caffe", "nnie", "rknn", "sophgo"],

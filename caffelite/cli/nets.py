@@ -27,37 +27,38 @@ def add_state_arguments(parser: argparse.ArgumentParser, phase: str | None = "TE
     )
     parser.add_argument("--stage", metavar="A,B", default="", help="stages, separated by commas")
     parser.add_argument("--level", metavar="N", type=int, default=0, help="the net's level")
-    parser.add_argument(
-        "--shape",
-        metavar="NAME=NxCxHxW",
-        action="append",
-        default=[],
-        help="an input of this shape in the place of the data layer; may be repeated",
-    )
     add_stand_in_argument(parser)
     add_plugin_argument(parser)
 
 
 def add_stand_in_argument(parser: argparse.ArgumentParser) -> None:
-    """`--data-shape`."""
+    """`--shape`, for commands that run or show a net."""
     parser.add_argument(
-        "--data-shape",
+        "--shape",
         metavar="NAME=NxCxHxW",
         action="append",
         nargs="?",
         const="",
-        help="random stand-in data where the data are not here, of this shape, or of the one that "
-        "the file says if none is given; may be repeated",
+        help="random stand-in data of this shape for the input NAME; without a value for all data "
+        "that are not here, of the shapes that the file says; may be repeated",
     )
 
 
+def add_shape_argument(parser: argparse.ArgumentParser, help: str) -> None:
+    """`--shape`, for commands that make a net whose inputs have these shapes."""
+    parser.add_argument("--shape", metavar="NAME=NxCxHxW", action="append", default=[], help=help)
+
+
 def stand_in_shapes(args: argparse.Namespace) -> dict[str, tuple[int, ...]] | None:
-    """What `--data-shape` says; None where it is not given."""
-    if args.data_shape is None:
-        return None
+    """What `--shape` says; None where it is not given."""
+    return None if args.shape is None else given_shapes(args)
+
+
+def given_shapes(args: argparse.Namespace) -> dict[str, tuple[int, ...]]:
+    """The shapes of `--shape`, by name."""
     from caffelite.report.inputs import read_shape
 
-    return dict(read_shape(text) for text in args.data_shape if text)
+    return dict(read_shape(text) for text in args.shape if text)
 
 
 def open_net(args: argparse.Namespace, path: str) -> tuple[NetParameter, list[NetState], str]:
@@ -66,16 +67,12 @@ def open_net(args: argparse.Namespace, path: str) -> tuple[NetParameter, list[Ne
     load_plugins(args)
     from caffelite.files import load_net
     from caffelite.plan.graph import state_for
-    from caffelite.report.inputs import read_shape, with_inputs
     from caffelite.schema.common import Phase
 
     net = load_net(path)
     stages = [stage for stage in args.stage.split(",") if stage]
     phases = [Phase[args.phase]] if args.phase else list(Phase)
     states = [state_for(net, phase, args.level, stages) for phase in phases]
-    shapes = dict(read_shape(text) for text in args.shape)
-    for state in states if shapes else []:
-        net = with_inputs(net, state, shapes)
     stated = stand_in_shapes(args)
     if stated is not None:
         from caffelite.report.standin import stand_in

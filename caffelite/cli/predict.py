@@ -25,6 +25,7 @@ from caffelite.cli.console import (
     load_plugins,
     use_device,
 )
+from caffelite.cli.nets import add_shape_argument, given_shapes
 
 GROUP = "run"
 ORDER = 3
@@ -44,13 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--transform", metavar="TEXT", help="transform_param, in the place of the net's own")
     add("--resize", metavar="HxW", help="resize images to this first")
     add("--blob", metavar="NAME", help="the output to show (default: the probabilities)")
-    add(
-        "--shape",
-        metavar="NAME=NxCxHxW",
-        action="append",
-        default=[],
-        help="the shape of an input whose data are not here",
-    )
+    add_shape_argument(parser, "the shape of an input whose data are not here")
     add("--stage", metavar="A,B", default="", help="stages, separated by commas")
     add("--level", metavar="N", type=int, default=0, help="the net's level")
     add_device_arguments(parser)
@@ -62,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     load_plugins(args)
     use_device(args)
     from caffelite.errors import CaffeliteError, Problem
-    from caffelite.report.inputs import read_shape, read_size
+    from caffelite.report.inputs import read_size
     from caffelite.use.predict import Options, Predictor
     from caffelite.use.preparing import files_of
     from caffelite.use.shown import Shown, class_names
@@ -72,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     options = Options(
         [stage for stage in args.stage.split(",") if stage],
         args.level,
-        dict(read_shape(text) for text in args.shape),
+        given_shapes(args),
         args.transform,
         read_size(args.resize) if args.resize else (0, 0),
         args.blob,

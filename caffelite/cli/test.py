@@ -142,7 +142,7 @@ def _net(args: argparse.Namespace) -> Net:
 
 
 def _model(args: argparse.Namespace, stages: list[str]) -> str | NetParameter:
-    """The net file, or with --data-shape the net with stand-in data."""
+    """The net file, or with --shape the net with stand-in data."""
     shapes = stand_in_shapes(args)
     if shapes is None:
         return str(args.model)

@@ -15,6 +15,7 @@ from caffelite.layers.base import Context, layer_class
 from caffelite.layers.dummy_data import DummyData
 from caffelite.layers.source import SourceLayer
 from caffelite.plan.graph import included
+from caffelite.report.inputs import as_input
 from caffelite.schema.common import BlobShape, FillerParameter
 from caffelite.schema.net import LayerParameter, NetParameter, NetState
 from caffelite.text import Block, Scalar
@@ -39,7 +40,8 @@ def stand_in(
     net: NetParameter, states: Sequence[NetState], shapes: Mapping[str, Shape], folder: str = ""
 ) -> NetParameter:
     """The net with stand-in data in the place of every data layer of these states that is named
-    in `shapes`, that is of an unknown type, or whose data are not there.
+    in `shapes`, that is of an unknown type, or whose data are not there; and with inputs of the
+    shapes that are named.
 
     Images are normal random numbers, labels and the like 0. Raises CaffeliteError for a name that
     no data layer makes, and for a shape that is neither stated nor to be inferred.
@@ -47,9 +49,15 @@ def stand_in(
     layers: list[LayerParameter] = []
     made: list[str] = []
     problems: list[Problem] = []
+    wrong: list[Problem] = []
     for spec in net.layer:
         state = next((state for state in states if included(spec, state)), None)
-        if state is not None and _replaceable(spec):
+        cls = layer_class(spec)
+        if state is not None and cls is not None and cls.fed and not cls.lasting:
+            made += spec.top
+            if any(top in shapes for top in spec.top):
+                spec = _reshaped(spec, shapes)
+        elif state is not None and _replaceable(spec):
             made += spec.top
             if _needed(spec, state, shapes, folder):
                 try:
@@ -59,14 +67,21 @@ def stand_in(
         layers.append(spec)
     for name in shapes:
         if name not in made:
-            expected = "one of " + ", ".join(made) if made else None
+            expected = "one of " + ", ".join(dict.fromkeys(made)) if made else None
             message = f'no data layer makes a blob "{name}"'
-            problems.append(Problem(message, expected=expected, hint=did_you_mean(name, made)))
-    if problems:
-        raise NetError(*problems)
+            wrong.append(Problem(message, expected=expected, hint=did_you_mean(name, made)))
+    if wrong or problems:
+        raise NetError(*(wrong or problems))
     result = net.copy()
     result.layer = layers
     return result
+
+
+def _reshaped(spec: LayerParameter, shapes: Mapping[str, Shape]) -> LayerParameter:
+    """An Input with the shapes that are given, and else its own."""
+    own = [tuple(shape.dim) for shape in spec.get("input_param").shape] or [()]
+    own = own * len(spec.top) if len(own) == 1 else own
+    return as_input(spec, [shapes.get(top, shape) for top, shape in zip(spec.top, own)])
 
 
 def _replaceable(spec: LayerParameter) -> bool:
@@ -139,7 +154,7 @@ def _images(spec: LayerParameter, top: str, batch: int) -> Shape:
                 f'say how large "{top}" is',
                 spec.span(),
                 "its shape on the command line",
-                f"--data-shape {top}={batch}x3x224x224",
+                f"--shape {top}={batch}x3x224x224",
             )
         )
     gray = _word(spec, "force_gray") in ("true", "1") or _word(spec, "is_color") in ("false", "0")

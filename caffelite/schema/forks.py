@@ -175,7 +175,7 @@ def refusals(layer: Message, name: str, train: bool) -> list[Problem]:
             f"and it changes what the layer gives {known.effect.value}",
             item.span,
             "the layer without it",
-            "for a look at the net without its data: --data-shape",
+            "for a look at the net without its data: --shape",
         )
         for item, known in foreign_fields(layer)
         if known.effect is Effect.ALWAYS or (train and known.effect is Effect.TRAIN)

@@ -53,7 +53,7 @@ def test_the_batch_and_the_preparation(capsys: pytest.CaptureFixture[str]) -> No
 def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
     shape = ["--shape", "data=64x1x28x28"]
     assert main(["deploy", LENET, "d.net"]) == 1
-    assert "--shape data=EXTENT" in capsys.readouterr().err
+    assert "--shape data=NxCxHxW" in capsys.readouterr().err
     assert main(["deploy", LENET, "d.net", *shape, "--batch", "0"]) == 1
     assert capsys.readouterr().err == "a batch of 0\n  expected 1 or more\n"
     assert not Path("d.net").exists()

@@ -67,7 +67,7 @@ def test_options(files: Path) -> None:
     ("line", "said"),
     [
         (["--tolerance", "0"], 'the model differs from the net at layer "'),
-        (["--shape", "data=x"], "expected --shape data=1,3,224,224"),
+        (["--shape", "data=x"], "--shape data=64x1x28x28"),
         (["--prepare"], "the net has no transform_param"),
         (["--mean", "1,2"], "expected 1, or 3"),
         (["--opset", "99"], "expected 13 to 21"),

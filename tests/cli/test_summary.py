@@ -54,7 +54,7 @@ def test_data_that_are_missing_can_be_done_without(
     )
     assert main(["summary", LENET, "--shape", "data=64x1x28x28"]) == 0
     out = capsys.readouterr().out
-    assert "Input            64x1x28x28, 64" in out and "431,080" in out
+    assert "DummyData        64x1x28x28, 64" in out and "431,080" in out
     assert main(["summary", LENET, "--stage", "deploy"]) == 0
     assert "prob" in capsys.readouterr().out
 
@@ -62,7 +62,8 @@ def test_data_that_are_missing_can_be_done_without(
 @pytest.mark.parametrize(
     ("shape", "said"),
     [
-        ("data", '"data" is no shape of a blob\n  expected NAME=NxCxHxW, data=64x1x28x28'),
+        ("data", '--shape "data" is no shape of a blob\n  expected a name and extents of 1 or '
+         "more, --shape data=64x1x28x28"),
         ("dat=4x2", 'no data layer makes a blob "dat"\n  expected one of data, label\n  '
          'did you mean "data"?'),
     ],

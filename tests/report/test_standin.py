@@ -62,7 +62,7 @@ def test_shapes(text: str, stated: dict[str, tuple[int, ...]], expected: list[li
 
 
 def test_a_shape_that_nobody_says_is_asked_for() -> None:
-    with pytest.raises(CaffeliteError, match="--data-shape data=4x3x224x224"):
+    with pytest.raises(CaffeliteError, match="--shape data=4x3x224x224"):
         shapes(DATA % "")
 
 
@@ -81,12 +81,39 @@ def test_a_training_file_runs_without_its_data(
     )
     assert main(["check", "n.net", "s.solver"]) == 0
     assert "new is still to be made: mkdir -p new" in capsys.readouterr().out
-    assert main(["summary", "n.net", "--data-shape", "data=2x3x9x9"]) == 0
+    assert main(["summary", "n.net", "--shape", "data=2x3x9x9"]) == 0
     assert "2x3x9x9, 2" in capsys.readouterr().out
-    assert main(["train", "s.solver", "--data-shape"]) == 1
+    assert main(["train", "s.solver", "--shape"]) == 1
     assert "--make-folder" in capsys.readouterr().err
-    assert main(["train", "s.solver", "--data-shape", "--make-folder"]) == 0
+    assert main(["train", "s.solver", "--shape", "--make-folder"]) == 0
     assert Path("new/n_iter_2.caffemodel").exists()
-    args = ["test", "n.net", "new/n_iter_2.caffemodel", "--iterations", "2", "--data-shape"]
+    args = ["test", "n.net", "new/n_iter_2.caffemodel", "--iterations", "2", "--shape"]
     assert main(args) == 0
     assert "loss" in capsys.readouterr().out
+
+
+def test_an_input_gets_the_shape_that_is_given() -> None:
+    text = """
+    layer { name: "in" type: "Input" top: "data" top: "info"
+      input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } shape { dim: 1 dim: 3 } } }
+    """
+    net = parse_net(text)
+    found = stand_in(net, [state_for(net, Phase.TEST)], {"data": (4, 3, 6, 6)}).layer[0]
+    assert found.type == "Input"
+    assert [list(s.dim) for s in found.get("input_param").shape] == [[4, 3, 6, 6], [1, 3]]
+    assert stand_in(net, [state_for(net, Phase.TEST)], {}) == net
+
+
+def test_a_former_name_and_a_net_behind_the_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("n.net").write_text(DATA % "crop_size: 8" + REST)
+    outs = []
+    for option in (["--data-shape", "data=2x3x9x9"], ["-shape=data=2x3x9x9"], ["--data-shape"]):
+        assert main(["summary", *option, "n.net"]) == 0
+        outs.append(capsys.readouterr().out)
+    assert outs[0] == outs[1] and "2x3x9x9" in outs[0] and "4x3x8x8" in outs[2]
+    assert main(["summary", "--help"]) == 0
+    page = capsys.readouterr().out
+    assert "--shape" in page and "--data-shape" not in page

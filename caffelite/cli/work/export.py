@@ -11,7 +11,7 @@ import numpy as np
 
 from caffelite.blob import Array, Shape
 from caffelite.cli.console import load_plugins
-from caffelite.cli.work.import_onnx import shapes_of
+from caffelite.cli.nets import given_shapes
 from caffelite.deploy import Deployed, deploy_net
 from caffelite.errors import CaffeliteError, Problem
 from caffelite.files import load_net
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _deployed(args: argparse.Namespace) -> tuple[Deployed, str]:
-    shapes = shapes_of(args.shape)
+    shapes = given_shapes(args)
     param = load_net(args.net)
     stages = [stage for stage in args.stage.split(",") if stage]
     folder = os.path.dirname(os.path.abspath(args.net))

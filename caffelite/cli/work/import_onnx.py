@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from caffelite.blob import Shape
-from caffelite.errors import CaffeliteError, Problem
+from caffelite.cli.nets import given_shapes
 from caffelite.schema.binary import write_atomically
 
 
@@ -23,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     from caffelite.onnx.verify import check
     from caffelite.schema.common import Phase
 
-    imported = import_model(args.model, shapes_of(args.shape))
+    imported = import_model(args.model, given_shapes(args))
     net = imported.fill(Net(imported.net, Phase.TEST, seed=0))
     if args.profile:
         profile = PROFILES[args.profile]
@@ -42,17 +41,3 @@ def run(args: argparse.Namespace) -> int:
     write_atomically(f"{args.output}.verify.txt", f"{table}\n".encode())
     print(f"{args.output}: {len(net.layers)} layers; {weights}: {net.parameter_count} parameters")
     return 0
-
-
-def shapes_of(texts: list[str]) -> dict[str, Shape]:
-    """`NAME=N,C,H,W`, several times, as a dict."""
-    shapes: dict[str, Shape] = {}
-    for text in texts:
-        name, _, dims = text.partition("=")
-        try:
-            shapes[name] = tuple(int(n) for n in dims.split(","))
-        except ValueError:
-            shapes[name] = ()
-        if not shapes[name] or min(shapes[name]) < 1:
-            raise CaffeliteError(Problem(f"--shape {text}", expected="--shape data=1,3,224,224"))
-    return shapes
