@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--grid", metavar="N", type=int, default=400, help="points a side (400)")
     top.add_argument("--log", metavar="FILE", help="log of the run (default: that of the weights)")
     top.add_argument("--curves", metavar="FILE.png", help="its picture (default: NET_curves.png)")
+    top.add_argument("--force", action="store_true", help="replace other files of these names")
     top.add_argument("--show", action="store_true", help="open a window, too")
     add_plugin_argument(top)
     return top

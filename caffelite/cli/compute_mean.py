@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 
+from caffelite.cli.console import add_force_argument
+
 GROUP = "data"
 
 
@@ -23,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         help="file to write; left out: only the channels' means are shown",
     )
+    add_force_argument(parser)
     parser.add_argument("--backend", "-backend", choices=["lmdb"], help=argparse.SUPPRESS)
 
 

@@ -152,12 +152,28 @@ def load_plugins(args: argparse.Namespace) -> None:
         plugins.load(name)
 
 
-def refuse_overwriting(source: str, target: str, force: bool) -> None:
-    """Refuse a target that is there, unless forced, or that cannot be a file."""
+def add_force_argument(parser: argparse.ArgumentParser, what: str = "OUT") -> None:
+    """`--force`: commands write over nothing that is there."""
+    parser.add_argument("--force", action="store_true", help=f"replace {what} if it is there")
+
+
+def refuse_overwriting(source: str, target: str, force: bool, drawn: bool = False) -> None:
+    """Refuse a target that is there, unless forced, or that cannot be a file. A picture (`drawn`)
+    that caffelite has drawn may be drawn anew."""
     if os.path.isdir(target):
         raise CaffeliteError(Problem(f"{target}: this is a folder", expected="a file to write"))
+    folder = os.path.dirname(target)
+    if folder and not os.path.isdir(folder):
+        raise CaffeliteError(
+            Problem(f'{target}: there is no folder "{folder}"', hint=f"mkdir -p {folder}")
+        )
     if force or not os.path.lexists(target):
         return
+    if drawn:
+        from caffelite.plot.pictures import is_drawn
+
+        if is_drawn(target):
+            return
     if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
         problem = Problem(f"{target}: IN and OUT are the same file", hint="--force replaces it")
     else:

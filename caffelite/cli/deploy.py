@@ -15,7 +15,12 @@ from __future__ import annotations
 import argparse
 import os
 
-from caffelite.cli.console import add_plugin_argument, load_plugins, refuse_overwriting
+from caffelite.cli.console import (
+    add_force_argument,
+    add_plugin_argument,
+    load_plugins,
+    refuse_overwriting,
+)
 from caffelite.cli.nets import add_shape_argument, given_shapes
 
 GROUP = "files"
@@ -31,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--stage", metavar="A,B", default="", help="stages, separated by commas")
     parser.add_argument("--level", metavar="N", type=int, default=0, help="the net's level")
-    parser.add_argument("--force", action="store_true", help="replace OUT if it is there")
+    add_force_argument(parser)
     add_plugin_argument(parser)
 
 

@@ -11,7 +11,8 @@ blobs, with their shapes as far as they are known: data that are not here may
 be given a shape with --shape. Without --phase both phases are drawn together,
 and a layer that is in one only has its name in the corner. A long net is broken
 into columns (--no-wrap keeps it in one). The format follows from the ending of
-FILE: .svg, .png, .dot or .gv, .mmd.
+FILE: .svg, .png, .dot or .gv, .mmd. A picture that this has drawn is drawn anew;
+another file of that name is left alone, unless --force replaces it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from caffelite.cli.console import add_force_argument, refuse_overwriting
 from caffelite.cli.nets import add_state_arguments, open_net
 from caffelite.draw.render import FORMATS, format_of, render
 
@@ -36,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=sorted(set(FORMATS.values())), help="whatever FILE says"
     )
+    add_force_argument(parser, "FILE")
     parser.add_argument("--no-wrap", action="store_true", help="one column, however long")
     add_state_arguments(parser, phase=None)
 
@@ -45,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     target = args.output or f"{Path(args.net).stem}.svg"
     hint = "or --format, which takes any name"
     form = args.format or ("svg" if target == "-" else format_of(Path(target).suffix, target, hint))
+    if target != "-":
+        refuse_overwriting(args.net, target, args.force, drawn=True)
     data = picture(args, form)
     if target == "-":
         sys.stdout.flush()

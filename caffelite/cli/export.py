@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 
-from caffelite.cli.console import add_plugin_argument
+from caffelite.cli.console import add_force_argument, add_plugin_argument
 from caffelite.cli.nets import add_shape_argument
 
 GROUP = "files"
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("net", metavar="NET", help="net file: a deploy net, or one that trains")
     add("weights", metavar="WEIGHTS", help=".caffemodel or .h5")
     add("-o", "--output", metavar="OUT.onnx", required=True, help="file to write")
+    add_force_argument(parser, "OUT.onnx")
     add("--stage", default="", help="stages of the net, separated by commas")
     add("--level", type=int, default=0, help="the net's level")
     add_shape_argument(parser, "the shape of an input; may be repeated")

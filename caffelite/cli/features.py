@@ -14,7 +14,12 @@ from __future__ import annotations
 
 import argparse
 
-from caffelite.cli.console import add_device_arguments, refuse_overwriting, use_device
+from caffelite.cli.console import (
+    add_device_arguments,
+    add_force_argument,
+    refuse_overwriting,
+    use_device,
+)
 from caffelite.cli.nets import add_state_arguments, net_of
 from caffelite.cli.progress import progress
 
@@ -31,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--iterations", metavar="N", type=int, help="batches (default: all of the data)"
     )
-    parser.add_argument("--force", action="store_true", help="replace OUT if it is there")
+    add_force_argument(parser)
     add_state_arguments(parser)
     add_device_arguments(parser)
 

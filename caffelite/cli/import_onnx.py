@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 
+from caffelite.cli.console import add_force_argument
 from caffelite.cli.nets import add_shape_argument
 
 GROUP = "files"
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL.onnx", help="ONNX model")
     add("-o", "--output", metavar="OUT.net", required=True, help="net file to write")
+    add_force_argument(parser, "OUT.net and OUT.caffemodel")
     add_shape_argument(parser, "the shape of an input; may be repeated")
     add(
         "--profile",

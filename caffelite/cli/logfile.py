@@ -16,6 +16,7 @@ import numpy as np
 
 from caffelite import snapshot
 from caffelite.cli.enduring import say
+from caffelite.errors import CaffeliteError, Problem
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver.base import Solver
 from caffelite.solver.facts import Pace
@@ -31,6 +32,21 @@ def log_path(param: SolverParameter, solver_path: str) -> str:
         return ""
     prefix, _ = snapshot.prefix(param, solver_path)
     return f"{prefix}.jsonl"
+
+
+def check_log(path: str) -> None:
+    """Refuse a file that --log names and that is none of a run: it would be overwritten."""
+    if not os.path.isfile(path) or not os.path.getsize(path):
+        return
+    with open(path, "rb") as file:
+        first = file.readline(MAX_LINE)
+    try:
+        record = json.loads(first)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or "event" not in record:
+        message = f"--log {path}: exists already, and is no log of a run"
+        raise CaffeliteError(Problem(message, hint="give the log another name"))
 
 
 class LogMonitor(Monitor):

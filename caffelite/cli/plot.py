@@ -13,13 +13,15 @@ Filters and activations are those of the first layer with windows, unless --laye
 or --blob says otherwise. Activations are those of the first sample of the net's
 own data, or of --input, an image or .npy. Gradients are those of one batch in
 phase TRAIN. Boundary draws where a net with two inputs decides for which class.
+A picture that this has drawn is drawn anew; another file of that name is left
+alone, unless --force replaces it.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from caffelite.cli.console import add_plugin_argument
+from caffelite.cli.console import add_force_argument, add_plugin_argument
 
 GROUP = "look"
 ORDER = 6
@@ -32,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("kind", metavar="KIND", choices=KINDS, help=", ".join(KINDS))
     add("files", metavar="FILE", nargs="*", help="logs, or NET and WEIGHTS")
     add("-o", "--out", metavar="FILE.png", help="the picture (default: named after the net or log)")
+    add_force_argument(parser, "FILE.png")
     add("--layer", metavar="NAME", help="filters: of this layer")
     add("--blob", metavar="NAME", help="activations: this blob; boundary: the scores")
     add("--input", metavar="FILE", help="activations: of this image or .npy")

@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING
 
 from caffelite.cli.console import (
     add_device_arguments,
+    add_force_argument,
     add_named,
     add_plugin_argument,
     given,
     load_plugins,
+    refuse_overwriting,
     use_device,
 )
 from caffelite.cli.nets import add_stand_in_argument, stand_in_shapes
@@ -54,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--png", metavar="FILE", help="draw what is confused with what")
+    add_force_argument(parser, "FILE")
     parser.add_argument(
         "--worst", metavar="N", type=int, default=5, help="mistakes to show (default: 5)"
     )
@@ -81,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
     """Test; 0, or 130 when stopped by Ctrl-C."""
     args.model = given(args, "model", "NET")
     args.weights = given(args, "weights", "WEIGHTS")
+    if args.png:
+        refuse_overwriting(args.model, args.png, args.force, drawn=True)
     load_plugins(args)
     from caffelite.cli.stopping import Stopping
     from caffelite.errors import CaffeliteError, Problem
@@ -121,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
         from caffelite.plot.classes import draw_classes
         from caffelite.plot.pictures import save_png
 
-        size = save_png(draw_classes(found, net.name or "net"), args.png)
+        size = save_png(draw_classes(found, net.name or "net"), args.png, args.force)
         print(f"wrote {args.png} ({size})", file=sys.stderr if args.json else sys.stdout)
     return 130 if stopping.asked else 0
 

@@ -35,7 +35,9 @@ def png(scene: Scene) -> bytes:
         else:
             _curve(axes, shape, points, order)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", facecolor="white", metadata={"Software": None})
+    figure.savefig(
+        buffer, format="png", facecolor="white", metadata={"Software": "drawn by caffelite"}
+    )
     return buffer.getvalue()
 
 

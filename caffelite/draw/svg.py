@@ -19,6 +19,7 @@ def svg(scene: Scene) -> str:
     return "\n".join(
         [
             head,
+            "<!-- drawn by caffelite -->",
             f"<title>{escape(scene.title)}</title>",
             "<defs>",
             '<marker id="a" viewBox="0 0 8 8" refX="7.5" refY="4" markerWidth="7" '

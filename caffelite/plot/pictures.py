@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 160
+MARK = b"drawn by caffelite"
+"""What the pictures say of themselves, near their start."""
+HEAD = 4096
 PNG = b"\x89PNG\r\n\x1a\n"
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#6F5BA7", "#8C6D46")
@@ -53,9 +56,19 @@ def tidy(axes: Axes) -> None:
     axes.tick_params(length=0, labelsize=8, labelcolor=GREY, which="both")
 
 
-def save_png(figure: Figure, path: str | os.PathLike[str]) -> str:
+def is_drawn(path: str | os.PathLike[str]) -> bool:
+    """Is there a picture that caffelite has drawn, which may be drawn anew?"""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(HEAD)
+    except OSError:
+        return False
+    return start.startswith((PNG, b"<svg")) and MARK in start
+
+
+def save_png(figure: Figure, path: str | os.PathLike[str], force: bool = False) -> str:
     """Write the figure and say how large it is: "1000 x 900 pixels, 80 KB". A picture of that name
-    is replaced; a file that is no PNG is not."""
+    that caffelite has drawn is replaced, another file only by `force`."""
     target = Path(path)
     if target.suffix.lower() != ".png":
         raise CaffeliteError(
@@ -66,12 +79,10 @@ def save_png(figure: Figure, path: str | os.PathLike[str]) -> str:
     if target.exists():
         if not target.is_file():
             raise CaffeliteError(Problem(f'"{path}" is there and is not a file'))
-        with open(target, "rb") as file:
-            start = file.read(len(PNG))
-        if start not in (PNG, b""):
+        if not force and target.stat().st_size and not is_drawn(target):
             raise CaffeliteError(
                 Problem(
-                    f'"{path}" is there and is not a PNG picture: it is left as it is',
+                    f"{path}: exists already, and was not drawn by caffelite: it is left as it is",
                     hint="give the picture another name",
                 )
             )
@@ -80,7 +91,7 @@ def save_png(figure: Figure, path: str | os.PathLike[str]) -> str:
         buffer,
         dpi=DPI,
         facecolor="white",
-        metadata={"Software": None},  # the same picture, the same file
+        metadata={"Software": MARK.decode()},  # the same picture, the same file
         pil_kwargs={"optimize": True},
     )
     data = buffer.getvalue()

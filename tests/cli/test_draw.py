@@ -65,7 +65,7 @@ def test_refusals(arguments: list[str], said: str, capsys: pytest.CaptureFixture
 
 
 def test_shapes_may_be_given_for_both_phases() -> None:
-    assert main(["draw", "lenet.net", "-o", "a.dot", "--shape", "data=64x1x28x28"]) == 0
-    assert Path("a.dot").read_text().count('[label="64x1x28x28"]') == 2
+    assert main(["draw", "lenet.net", "-o", "b.dot", "--shape", "data=64x1x28x28"]) == 0
+    assert Path("b.dot").read_text().count('[label="64x1x28x28"]') == 2
     assert main(["draw", "lenet.net", "-o", "a.dot", "--phase", "test", "--stage", "deploy"]) == 0
     assert "SoftmaxWithLoss" not in Path("a.dot").read_text()

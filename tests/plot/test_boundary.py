@@ -265,16 +265,21 @@ def test_the_picture_shows_the_regions() -> None:
     assert shown[25, 25].min() > blue.min()  # fades towards the border
 
 
-def test_only_a_png_is_replaced(tmp_path: Path) -> None:
+def test_only_what_was_drawn_here_is_drawn_anew(tmp_path: Path) -> None:
     figure = draw_regions(decision_regions(linear(build(INPUT, ip(2))), grid=5))
     mine = tmp_path / "a.png"
     save_png(figure, mine)
     save_png(figure, mine)
     precious = tmp_path / "notes.png"
     precious.write_text("not a picture")
-    with pytest.raises(CaffeliteError, match="not a PNG"):
+    with pytest.raises(CaffeliteError, match="not drawn by caffelite"):
         save_png(figure, precious)
     assert precious.read_text() == "not a picture"
+    precious.write_bytes(PNG + b"of somebody else")
+    with pytest.raises(CaffeliteError, match="not drawn by caffelite"):
+        save_png(figure, precious)
+    save_png(figure, precious, force=True)
+    assert precious.read_bytes() == mine.read_bytes()
     with pytest.raises(CaffeliteError, match=r"does not end in \.png"):
         save_png(figure, tmp_path / "a.jpg")
     with pytest.raises(CaffeliteError, match="no folder"):

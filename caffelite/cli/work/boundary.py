@@ -50,7 +50,7 @@ def draw(args: argparse.Namespace) -> None:
             file=sys.stderr,
         )
     out = args.out or f"{net_path.stem}_boundary.png"
-    size = save_png(draw_regions(regions, window), out)
+    size = save_png(draw_regions(regions, window), out, args.force)
     print(f"wrote {out} ({size})")
     if regions.accuracy is not None:
         right = len(regions.points) - int(regions.wrong.sum())
@@ -59,7 +59,7 @@ def draw(args: argparse.Namespace) -> None:
     if log is not None:
         curves = args.curves or f"{net_path.stem}_curves.png"
         figure = draw_curves(log, net.name or net_path.stem, window)
-        print(f"wrote {curves} ({save_png(figure, curves)})")
+        print(f"wrote {curves} ({save_png(figure, curves, args.force)})")
     if window:
         show_windows()
 

@@ -7,6 +7,7 @@ import argparse
 import numpy as np
 
 from caffelite.blob import Array
+from caffelite.cli.console import refuse_overwriting
 from caffelite.cli.progress import progress
 from caffelite.data.datums import pixels, read_datum
 from caffelite.data.lmdbs import open_database
@@ -17,6 +18,8 @@ from caffelite.schema.common import BlobProto
 
 def run(args: argparse.Namespace) -> int:
     """Compute, write, print; 0."""
+    if args.target:
+        refuse_overwriting(args.source, args.target, args.force)
     mean, count = mean_image(args.source)
     if args.target:
         # the old four extents: the form that every reader of mean files knows

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.cli.console import load_plugins
+from caffelite.cli.console import load_plugins, refuse_overwriting
 from caffelite.cli.nets import given_shapes
 from caffelite.deploy import Deployed, deploy_net
 from caffelite.errors import CaffeliteError, Problem
@@ -38,8 +38,9 @@ def run(args: argparse.Namespace) -> int:
     from caffelite.onnx.export import DEFAULT_OPSET, build
 
     load_plugins(args)
-    if os.path.isdir(args.output) or not os.path.isdir(os.path.dirname(args.output) or "."):
-        raise CaffeliteError(Problem(f"{args.output}: cannot be written", expected="a file's name"))
+    beside = [f"{args.output}.verify.txt", *([f"{args.output}.data"] if args.external else [])]
+    for target in (args.output, *beside):
+        refuse_overwriting(args.net, target, args.force)
     deployed, folder = _deployed(args)
     net = Net(deployed.net, Phase.TEST, folder=folder, seed=args.seed)
     report = net.copy_from(args.weights)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from caffelite.cli.console import refuse_overwriting
 from caffelite.cli.nets import given_shapes
 from caffelite.schema.binary import write_atomically
 
@@ -22,6 +23,9 @@ def run(args: argparse.Namespace) -> int:
     from caffelite.onnx.verify import check
     from caffelite.schema.common import Phase
 
+    weights = f"{os.path.splitext(args.output)[0]}.caffemodel"
+    for target in (args.output, weights, f"{args.output}.verify.txt"):
+        refuse_overwriting(args.model, target, args.force)
     imported = import_model(args.model, given_shapes(args))
     net = imported.fill(Net(imported.net, Phase.TEST, seed=0))
     if args.profile:
@@ -35,7 +39,6 @@ def run(args: argparse.Namespace) -> int:
     check(reports, "the net")
     for note in [*imported.notes, batch]:
         print(f"{args.output}: {note}")
-    weights = f"{os.path.splitext(args.output)[0]}.caffemodel"
     net.save(weights)
     write_atomically(args.output, str(imported.net).encode("utf-8", "surrogateescape"))
     write_atomically(f"{args.output}.verify.txt", f"{table}\n".encode())

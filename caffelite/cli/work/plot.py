@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from caffelite.cli.console import load_plugins
+from caffelite.cli.console import load_plugins, refuse_overwriting
 from caffelite.errors import CaffeliteError, Problem, did_you_mean
 from caffelite.net import Net
 from caffelite.plot.pictures import save_png
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 def run(args: argparse.Namespace) -> int:
     """Draw; 0."""
     load_plugins(args)
+    if args.out:
+        refuse_overwriting("", args.out, args.force, drawn=True)
     if args.kind == "boundary":
         return _boundary(args)
     draw = {
@@ -35,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     }[args.kind]
     figure, name = draw(args)
     out = args.out or f"{name}_{args.kind}.png"
-    print(f"wrote {out} ({save_png(figure, out)})")
+    print(f"wrote {out} ({save_png(figure, out, args.force)})")
     return 0
 
 
@@ -46,7 +48,7 @@ def _boundary(args: argparse.Namespace) -> int:
     draw(
         argparse.Namespace(
             net=net, weights=weights, out=args.out, blob=args.blob, grid=args.grid,
-            log=None, curves=None, show=False,
+            log=None, curves=None, show=False, force=args.force,
         )
     )  # fmt: skip
     return 0

@@ -23,7 +23,7 @@ from caffelite.cli.console import (
 from caffelite.cli.dryrun import dry_run
 from caffelite.cli.enduring import Enduring, say
 from caffelite.cli.live import LiveMonitor
-from caffelite.cli.logfile import LogMonitor, Several, log_path
+from caffelite.cli.logfile import LogMonitor, Several, check_log, log_path
 from caffelite.cli.manifest import Manifest, manifest_path
 from caffelite.cli.nets import stand_in_shapes
 from caffelite.cli.warnings import allowed_names, warn
@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     warn(judge_job(job, Start.WEIGHTS if starts else Start.FILLERS, allow))
     job = replace(job, idle=())  # the warnings say it
     param = job.param
+    if args.log and not args.dry_run:
+        check_log(args.log)
     log_file = "" if args.dry_run else args.log or log_path(param, args.solver)
     log = LogMonitor(log_file, param.max_iter, resumed=bool(args.snapshot))
     screen = _screen(args, param)
