@@ -242,7 +242,7 @@ class FeedLayer(SourceLayer):
                     "transform_param",
                     name,
                     expected="the layer without it",
-                    hint="for a look at the net without its data: --data-shape",
+                    hint="for a look at the net without its data: --shape",
                 )
 
     def _transformer(self, rng: np.random.Generator | None) -> Transformer:
