@@ -37,7 +37,7 @@ from caffelite.kernels.columns import (
 )
 from caffelite.kernels.rows import by_rows, row_filters, row_products, row_tiles, row_weights
 from caffelite.kernels.window import Shape, Tile, Window
-from caffelite.kernels.workspace import Array, Workspace, shared_workspace
+from caffelite.kernels.workspace import Array, Workspace, rectify, shared_workspace
 
 PARALLEL_WORK = 1 << 23
 """Fewer multiplications than this are done before another thread has woken."""
@@ -60,10 +60,14 @@ def conv_forward(
     group: int = 1,
     budget: int | None = None,
     relu: bool = False,
+    factor: Array | None = None,
 ) -> None:
-    """Write out = W X + b, and 0 for what is below 0 where `relu`.
+    """Write out = W X + b, and 0 for what is below 0 where `relu`; with `factor` (M,) it is
+    f·(W X) + b.
 
     `budget` bounds the bytes of a tile's columns (default: a few MB)."""
+    if factor is not None and weights.size <= out.size:
+        weights, factor = _scaled(weights, factor, shared_workspace()), None
     if depthwise.is_depthwise(x, weights, group):
         depthwise.depthwise_forward(x, weights, bias, out, window, relu)
         return
@@ -78,7 +82,8 @@ def conv_forward(
         at, tile = part
         channels, outputs = _share(x, group, at), _share(out, group, at)
         product = row_products(channels, filters[at], tile, window, shared_workspace())
-        _finish(product, None if bias is None else _share(bias, group, at, 0), relu)
+        f, b = (None if a is None else _share(a, group, at, 0) for a in (factor, bias))
+        _finish(product, f, b, relu)
         _put(product, outputs, tile)
 
     def in_columns(tile: Tile) -> None:
@@ -86,7 +91,7 @@ def conv_forward(
         columns = _by_group(tile_columns(x, tile, window, workspace), group)
         product, owned = _product_place(out, tile, workspace)
         np.matmul(filters, columns, out=_by_group(product, group))
-        _finish(product, bias, relu)
+        _finish(product, factor, bias, relu)
         if not owned:
             _write_tile(product, out, tile)
 
@@ -232,12 +237,22 @@ def _share(a: Array, group: int, at: int, axis: int = 1) -> Array:
     return a[(slice(None),) * axis + (slice(at * size, (at + 1) * size),)]
 
 
-def _finish(product: Array, bias: Array | None, relu: bool) -> None:
+def _finish(product: Array, factor: Array | None, bias: Array | None, relu: bool) -> None:
     """What is still to be done to a product (M, ...) while it is in the cache."""
+    rest = (1,) * (product.ndim - 1)
+    if factor is not None:
+        np.multiply(product, factor.reshape(-1, *rest), out=product)
     if bias is not None:
-        np.add(product, bias.reshape(-1, *(1,) * (product.ndim - 1)), out=product)
+        np.add(product, bias.reshape(-1, *rest), out=product)
     if relu:
-        np.maximum(product, 0, out=product)
+        rectify(product, shared_workspace())
+
+
+def _scaled(weights: Array, factor: Array, workspace: Workspace) -> Array:
+    """Each filter times its factor."""
+    scaled = workspace.array("scaled", weights.shape, weights.dtype)
+    np.multiply(weights, factor.reshape(-1, *(1,) * (weights.ndim - 1)), out=scaled)
+    return scaled
 
 
 def conv_backward_bias(dout: Array, dbias: Array, fresh: bool = False) -> None:

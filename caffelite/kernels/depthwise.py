@@ -14,7 +14,7 @@ import numpy as np
 
 from caffelite.kernels.planes import Part, phases_of
 from caffelite.kernels.window import Window
-from caffelite.kernels.workspace import Array, Workspace, shared_workspace
+from caffelite.kernels.workspace import Array, Workspace, rectify, shared_workspace
 
 
 def is_depthwise(x: Array, weights: Array, group: int) -> bool:
@@ -46,7 +46,7 @@ def depthwise_forward(
         if bias is not None:
             np.add(total, bias[place[1], None], out=total)
         if relu:
-            np.maximum(total, 0, out=total)
+            rectify(total, workspace)
         np.copyto(out[place], phases.wanted(total, out[place]))
 
     phases.run(part, x)

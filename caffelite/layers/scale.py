@@ -44,6 +44,7 @@ class Scale(Layer):
 
     rescales = True
     bottoms = (1, 2)
+    in_place = True
     backward_reads = ("bottom",)
     param: ScaleParameter = param_of(ScaleParameter)
     cases = (

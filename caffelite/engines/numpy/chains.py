@@ -32,7 +32,7 @@ ORDER = (BatchNorm, Scale, ReLU)
 
 def chain_at(program: Program, at: int, session: NumpySession) -> tuple[int, Bound] | None:
     """How many steps from `at` on are a chain, and what runs them."""
-    links = _links(program, at, session)
+    links = links_at(program, at, session)
     layers = {type(layer): layer for layer in (session.layers[s.node.index] for s in links)}
     if BatchNorm not in layers and Scale not in layers:
         return None
@@ -41,7 +41,7 @@ def chain_at(program: Program, at: int, session: NumpySession) -> tuple[int, Bou
     return None if bound is None else (len(links), bound)
 
 
-def _links(program: Program, at: int, session: NumpySession) -> list[Any]:
+def links_at(program: Program, at: int, session: NumpySession) -> list[Any]:
     """The steps from `at` on that follow each other as in a chain."""
     first = program[at]
     if not isinstance(first, (Forward, Backward)):
@@ -109,8 +109,8 @@ def _forward(links: Sequence[Forward], layers: dict[Any, Any], session: NumpySes
     if not _apart([x, *tops.values()]):
         return None
     n, y, z = (tops.get(cls) for cls in ORDER)
-    hidden = norm and len(links) > 1 and _hidden(links[0].tops[0], session)
-    if hidden or _same(n, y) or _same(n, z):
+    unseen = norm and len(links) > 1 and hidden(links[0].tops[0], session)
+    if unseen or _same(n, y) or _same(n, z):
         n = None
     arrays = normalising.Forward(x, n, y, z)
     if norm is None:
@@ -138,7 +138,7 @@ def _factors(scale: Scale | None) -> tuple[Array | None, Array | None]:
     return scale.params[0].data, scale.params[1].data if scale.param.bias_term else None
 
 
-def _hidden(value: Value, session: NumpySession) -> bool:
+def hidden(value: Value, session: NumpySession) -> bool:
     """Is it in memory that it shares with others, and read by the next step alone? Then nobody
     can look at it."""
     owner = session.memory.placement.owner[value.version]

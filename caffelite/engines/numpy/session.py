@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from caffelite.engines.numpy import flattening
 from caffelite.engines.numpy.chains import chain_at
+from caffelite.engines.numpy.folding import folded_at
 from caffelite.layers.convolution import Convolution
 from caffelite.layers.relu import ReLU
 from caffelite.run.program import Backward, Forward, Program, Step
@@ -23,13 +24,17 @@ class NumpySession(Session):
         for at, step in enumerate(program):
             if len(bound) > at:
                 continue  # done by the step before
-            fused = self._convolution_and_relu(program[at : at + 2])
-            chain = None if fused else chain_at(program, at, self)
-            if chain is not None:
-                count, run = chain
-                fused = [run, *[Several()] * (count - 1)]
+            fused = self._fused(program, at)
             bound += fused or [self._flat(step, fresh) or self.bind_step(step)]
         return bound
+
+    def _fused(self, program: Program, at: int) -> list[Bound] | None:
+        """What runs the steps from `at` on that are done as one."""
+        for find in (folded_at, chain_at):
+            found = find(program, at, self)
+            if found is not None:
+                return [found[1], *[Several()] * (found[0] - 1)]
+        return self._convolution_and_relu(program[at : at + 2])
 
     def _flat(self, step: Step, fresh: bool) -> Bound | None:
         if not isinstance(step, (Forward, Backward)):
