@@ -52,9 +52,9 @@ def shared_workspace() -> Workspace:
     return _per_thread.workspace
 
 
-def rectify(x: Array, workspace: Workspace) -> None:
-    """Write max(x, 0) over x. NumPy compares with an array several times as fast as with a
-    number; a row of zeros will do."""
+def rectify(x: Array, workspace: Workspace, out: Array | None = None) -> None:
+    """Write max(x, 0), over x or to `out`. NumPy compares with an array several times as fast as
+    with a number; a row of zeros will do."""
     zeros = workspace.array("zeros", x.shape[-1:], x.dtype)
     zeros.fill(0)
-    np.maximum(x, zeros, out=x)
+    np.maximum(x, zeros, out=x if out is None else out)

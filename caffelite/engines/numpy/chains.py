@@ -89,7 +89,7 @@ def _planes(session: NumpySession, value: Value) -> Array:
     return array.reshape(*array.shape[:2], -1)
 
 
-def _apart(arrays: Sequence[Array]) -> bool:
+def apart(arrays: Sequence[Array]) -> bool:
     """Are any two of them the same memory or have none in common?"""
     return all(
         a.ctypes.data == b.ctypes.data or not np.may_share_memory(a, b)
@@ -106,7 +106,7 @@ def _forward(links: Sequence[Forward], layers: dict[Any, Any], session: NumpySes
     norm, scale, _ = (layers.get(cls) for cls in ORDER)
     x = _planes(session, links[0].bottoms[0])
     tops = {type(session.layers[step.node.index]): _planes(session, step.tops[0]) for step in links}
-    if not _apart([x, *tops.values()]):
+    if not apart([x, *tops.values()]):
         return None
     n, y, z = (tops.get(cls) for cls in ORDER)
     unseen = norm and len(links) > 1 and hidden(links[0].tops[0], session)
@@ -156,7 +156,7 @@ def _backward(links: Sequence[Backward], layers: dict[Any, Any], session: NumpyS
     r = between[0] if relu else None
     before = _before(norm, scale, by, session)
     arrays = [a for a in (top, dx, z, before, *between) if a is not None]
-    if not _apart(arrays):
+    if not apart(arrays):
         return None
     scaled = between[-1] if scale and norm else None
     if _same(scaled, dx):

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from caffelite.engines.numpy import flattening
 from caffelite.engines.numpy.chains import chain_at
+from caffelite.engines.numpy.flat import flat_at
 from caffelite.engines.numpy.folding import folded_at
 from caffelite.layers.convolution import Convolution
 from caffelite.layers.relu import ReLU
@@ -30,11 +31,13 @@ class NumpySession(Session):
 
     def _fused(self, program: Program, at: int) -> list[Bound] | None:
         """What runs the steps from `at` on that are done as one."""
-        for find in (folded_at, chain_at):
-            found = find(program, at, self)
-            if found is not None:
-                return [found[1], *[Several()] * (found[0] - 1)]
-        return self._convolution_and_relu(program[at : at + 2])
+        found = (
+            folded_at(program, at, self)
+            or chain_at(program, at, self)
+            or self._convolution_and_relu(program[at : at + 2])
+            or flat_at(program, at, self)
+        )
+        return None if found is None else [found[1], *[Several()] * (found[0] - 1)]
 
     def _flat(self, step: Step, fresh: bool) -> Bound | None:
         if not isinstance(step, (Forward, Backward)):
@@ -54,7 +57,7 @@ class NumpySession(Session):
             calls = calls_of(layer, *ends, dx, write)
         return None if calls is None else Several(calls)
 
-    def _convolution_and_relu(self, pair: Sequence[Step]) -> list[Bound] | None:
+    def _convolution_and_relu(self, pair: Sequence[Step]) -> tuple[int, Bound] | None:
         """A Convolution and the ReLU in place behind it: nobody sees what lies between."""
         if len(pair) < 2:
             return None
@@ -72,7 +75,7 @@ class NumpySession(Session):
         if y is not self.memory.array(second.tops[0]):
             return None
         run = partial(Convolution.forward, cast(Convolution, convolution), bottom, (y,), relu=True)
-        return [run, Several()]
+        return 2, run
 
 
 def original(method: Callable[..., Any]) -> object:
