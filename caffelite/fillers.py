@@ -134,8 +134,9 @@ def _xavier(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -> 
 
 
 def _msra(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -> Draw:
-    """x ~ N(0, 2/n); n is `fan`. The 2 makes up for ReLU's zeros. He, Zhang, Ren & Sun 2015."""
-    std = math.sqrt(2 / fan(shape, filler))
+    """x ~ N(0, 2/(1 + α²)/n); n is `fan`. The 2 makes up for ReLU's zeros, 1 + α² for the slope α
+    of a PReLU. He, Zhang, Ren & Sun 2015, equation 15."""
+    std = math.sqrt(2 / (1 + filler.alpha**2) / fan(shape, filler))
     return lambda n: rng.normal(0.0, std, n)
 
 

@@ -105,6 +105,11 @@ def test_msra_is_gaussian_of_variance_two_over_n(norm: str) -> None:
     assert np.abs(x).max() > 3.5 * x.std()  # a uniform would end at 1.73
 
 
+def test_msra_for_the_prelu_behind_it_allows_for_its_slope() -> None:
+    plain, sloped = filled(CONV, 'type: "msra"'), filled(CONV, 'type: "msra" alpha: 2')
+    np.testing.assert_allclose(sloped, plain / math.sqrt(5), rtol=1e-6)
+
+
 def test_xavier_takes_fan_in_where_nothing_is_said() -> None:
     assert np.array_equal(
         filled(CONV, 'type: "xavier"'), filled(CONV, 'type: "xavier" variance_norm: FAN_IN')

@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", metavar="FILE", help="the names of the classes, one a line")
     parser.add_argument(
         "--ap-version",
-        choices=["11point", "MaxIntegral", "Integral"],
+        choices=["11point", "101point", "MaxIntegral", "Integral"],
         help="of detectors: which mean average precision (default: Integral)",
     )
     parser.add_argument(

@@ -30,6 +30,11 @@ class ConvolutionParameter(LayerMessage, field=PARAM, number=106):
     dilation: list[int] = repeated(
         18, "uint32", least=1, doc="step between a filter's taps: once or per axis; default 1"
     )
+    hole: int = field(
+        1017, "uint32", least=1, deprecated=True, doc="DeepLab v1 (there 17): dilation's old name"
+    )
+    hole_h: int = field(1018, "uint32", least=1, deprecated=True, doc="of the rows (there 18)")
+    hole_w: int = field(1019, "uint32", least=1, deprecated=True, doc="of the columns (there 19)")
     pad_h: int = field(9, "uint32", default=0, doc="pad of the rows (2-D only)")
     pad_w: int = field(10, "uint32", default=0, doc="pad of the columns (2-D only)")
     kernel_h: int = field(11, "uint32", least=1, doc="height of a filter (2-D only)")

@@ -19,6 +19,7 @@ class MemoryData(SourceLayer):
     """Batches from arrays that the program sets: `net.layer_dict["data"].set_input_arrays(x, y)`.
 
     Shapes: data (N, C, H, W), label (N,); x (n, C, H, W) and y (n,), n a multiple of batch_size.
+    With `dim` (naibaf7's fork, volumes) data is of that shape, and label (N, 1, …) of as many axes.
     The batches follow one another and begin again at the end. The arrays are used as they are
     (transform_param has no effect, as in Caffe) and are not copied if they have the net's type.
     Source: https://caffe.berkeleyvision.org/tutorial/layers/memorydata.html
@@ -31,7 +32,15 @@ class MemoryData(SourceLayer):
 
     def setup(self, bottom: Shapes) -> None:
         p = self.param
-        self._sample: Shape = (p.channels, p.height, p.width)
+        if p.dim:
+            for name in ("batch_size", "channels", "height", "width"):
+                if p.has(name):
+                    self.fail(f"dim and {name} are both given", "memory_data_param", name)
+            self.batch_size, *sample = map(int, p.dim)
+            self._sample: Shape = tuple(sample)
+            self._label_shape: Shape = (self.batch_size, *[1] * len(sample))
+            return
+        self._sample = (p.channels, p.height, p.width)
         if not p.batch_size or not math.prod(self._sample):
             self.fail(
                 f"batch_size is {p.batch_size} and a sample {show(self._sample)}",
@@ -39,13 +48,14 @@ class MemoryData(SourceLayer):
                 expected="batch_size, channels, height and width of 1 or more",
             )
         self.batch_size = p.batch_size
+        self._label_shape = (self.batch_size,)
 
     def open(self) -> None:
         self._data = None
         self._at = 0
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
-        return [(self.batch_size, *self._sample), (self.batch_size,)]
+        return [(self.batch_size, *self._sample), self._label_shape]
 
     @property
     def epoch_size(self) -> int | None:
@@ -78,7 +88,7 @@ class MemoryData(SourceLayer):
         rows = slice(self._at, self._at + self.batch_size)
         top[0][...] = self._data[rows]
         if len(top) > 1:
-            top[1][...] = self._label[rows]
+            top[1].reshape(-1)[:] = self._label[rows]
         self._at = (self._at + self.batch_size) % len(self._data)
 
     def state(self) -> dict[str, Any]:

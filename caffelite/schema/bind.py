@@ -52,14 +52,13 @@ def bind_into(block: Block, cls: type[M], problems: list[Problem]) -> M:
                 problems.append(_unknown(message, item))
             continue
         if item.listed and not spec.repeated:
-            problems.append(
-                Problem(
-                    f"{item.name} takes one value, not a list",
-                    item.span,
-                    expected=spec.expectation(),
-                )
-            )
-            continue
+            if not any(keep(message, block, item) for keep in keeps):
+                refused = f"{item.name} takes one value, not a list"
+                problems.append(Problem(refused, item.span, expected=spec.expectation()))
+                continue
+            if item.name in message._spans:  # a fork has a list here: its first value counts
+                message.keep_foreign(item)
+                continue
         if item.value is None:
             continue
         if _other(spec, item) and any(keep(message, block, item) for keep in keeps):

@@ -97,6 +97,9 @@ class FillerParameter(Message):
     variance_norm: VarianceNorm = field(
         8, VarianceNorm, default=VarianceNorm.FAN_IN, doc="what to divide by (xavier, msra)"
     )
+    alpha: float = field(
+        9, "float", default=0.0, doc="happynear: the negative slope of the PReLU behind (msra)"
+    )
 
 
 class LossNormalization(IntEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from caffelite.schema.message import field
+from caffelite.schema.message import field, repeated
 from caffelite.schema.net import LayerMessage
 
 
@@ -71,6 +71,9 @@ class MemoryDataParameter(LayerMessage, field="memory_data_param", number=119):
     channels: int = field(2, "uint32", least=1, doc="channels of a sample")
     height: int = field(3, "uint32", least=1, doc="height of a sample")
     width: int = field(4, "uint32", least=1, doc="width of a sample")
+    dim: list[int] = repeated(
+        5, "uint64", least=1, doc="naibaf7: the batch's shape, samples first, in place of these"
+    )
 
 
 class WindowDataParameter(LayerMessage, field="window_data_param", number=129):

@@ -70,7 +70,16 @@ _NONE: dict[str, dict[str, str]] = {
     },
     "yjxiong's fork": {
         "NetParameter": "mem_param",
-        "SolverParameter": "richness group_id",
+        "SolverParameter": "richness group_id device_id",
+    },
+    "CaffeOnSpark": {
+        "LayerParameter": "source_class",
+        "MemoryDataParameter": "source share_in_parallel image_encoded dataframe_format "
+        "dataframe_column_select",
+    },
+    "Petuum's Caffe": {
+        "DataParameter": "shared_file_system",
+        "ImageDataParameter": "shared_file_system",
     },
     "converters and compilers": {
         "LayerParameter": "quantization_param quantize_param",

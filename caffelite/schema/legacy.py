@@ -54,6 +54,9 @@ def upgrade_net(net: NetParameter) -> tuple[NetParameter, list[str]]:
             "in front, so that its bottoms lie on each other"
             for crop in crops
         ]
+    holed = [layer.name for layer in net.layer if _holes_to_dilation(layer)]
+    if holed:
+        done.append(f"hole became dilation ({', '.join(holed)})")
     if net.has("input"):
         done.append(_inputs_to_layer(net))
     fixed = [layer.name for layer in net.layer if _fix_batch_norm(layer)]
@@ -201,6 +204,26 @@ def _from_v1(old: V1LayerParameter) -> LayerParameter:
 
 
 # Today's format, older habits.
+
+
+def _holes_to_dilation(layer: LayerParameter) -> bool:
+    """DeepLab's `hole`, or `hole_h` and `hole_w`, is `dilation`."""
+    name = "convolution_param"
+    if not layer.has(name):
+        return False
+    param = layer.get(name)
+    given = [n for n in ("hole", "hole_h", "hole_w") if param.has(n)]
+    if not given:
+        return False
+    if param.has("dilation") or len(given) == 3 or (len(given) == 2 and "hole" in given):
+        both = "dilation" if param.has("dilation") else given[1]
+        message = f'layer "{layer.name}": {given[0]} and {both} are both given'
+        raise SchemaError(Problem(message, param.span(given[0]), "dilation, hole's new name"))
+    values = [param.hole] if given == ["hole"] else [param.hole_h or 1, param.hole_w or 1]
+    take(param, given[0], param, "dilation", values)
+    for n in given:
+        setattr(param, n, None)
+    return True
 
 
 def _inputs_to_layer(net: NetParameter) -> str:

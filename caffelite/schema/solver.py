@@ -183,7 +183,7 @@ class SolverParameter(Message):
         20042,
         "string",
         default="Integral",
-        doc="SSD (there 42): the average precision: 11point, MaxIntegral or Integral",
+        doc="SSD (there 42): the average precision: 11point, 101point, MaxIntegral or Integral",
     )
     show_per_class_result: bool = field(
         44, "bool", default=False, doc="SSD: show each class's average precision too"

@@ -2,12 +2,13 @@
 
 Detections of one class, best first, of which t_k of the first k are right, give precision
 p_k = t_k/k and recall r_k = t_k/(number of objects). The average precision is the area under p
-over r, in one of three versions of `ap_version`:
+over r, in one of four versions, the `ap_version`:
 
 - Integral: Σ (r_k − r_(k−1))·p_k.
 - MaxIntegral, Pascal VOC's since 2010: the same with the largest p at recall r_k or more for p_k.
 - 11point, Pascal VOC's of 2007: the mean over r = 0, 0.1, … 1 of the largest p at recall r or
   more.
+- 101point, COCO's, in Cascade R-CNN's fork: the same over r = 0, 0.01, … 1.
 
 A class without objects has 0; so has one without detections. Source: the SSD fork
 (weiliu89/caffe), whose results these are; Everingham et al. 2010.
@@ -24,7 +25,8 @@ from caffelite.blob import Array
 from caffelite.errors import Problem, SolverError
 from caffelite.schema.solver import SolverParameter
 
-VERSIONS = ("11point", "MaxIntegral", "Integral")
+VERSIONS = ("11point", "101point", "MaxIntegral", "Integral")
+POINTS = {"11point": 11, "101point": 101}
 EVALUATIONS = ("classification", "detection")
 
 
@@ -67,9 +69,10 @@ def average_precision(right: Array, number: int, version: str) -> float:
     precision = hits / np.arange(1, len(right) + 1)
     recall = hits / number
     best = np.maximum.accumulate(precision[::-1])[::-1]  # at this recall or more
-    if version == "11point":
+    if points := POINTS.get(version):
         # The original holds recalls in float32 against points in float64: 7 of 10 miss 0.7.
-        at = np.searchsorted(recall.astype(np.float32).astype(np.float64), np.arange(11) / 10)
+        levels = np.arange(points) / (points - 1)
+        at = np.searchsorted(recall.astype(np.float32).astype(np.float64), levels)
         return float(np.append(best, 0)[at].mean())
     height = best if version == "MaxIntegral" else precision
     return float((np.diff(recall, prepend=0) * height).sum())

@@ -182,6 +182,18 @@ def test_bad_numpy_files_are_refused(tmp_path: Path) -> None:
 MEMORY = 'type: "MemoryData" memory_data_param { batch_size: 2 channels: 1 height: 3 width: 4 }'
 
 
+def test_memory_of_any_number_of_axes() -> None:
+    fields = "dim: 2 dim: 1 dim: 3 dim: 2 dim: 2"
+    net = net_of(f'type: "MemoryData" memory_data_param {{ {fields} }}')
+    assert [b.data.shape for b in net.blobs.values()] == [(2, 1, 3, 2, 2), (2, 1, 1, 1, 1)]
+    layer_of(net).set_input_arrays(IMAGES.reshape(10, 1, 3, 2, 2), LABELS)
+    second = batches(net, 2)[1]
+    assert second["label"].ravel().tolist() == [2, 3]
+    np.testing.assert_array_equal(second["data"].reshape(2, 3, 4), IMAGES[2:4])
+    with pytest.raises(CaffeliteError, match="dim and channels are both given"):
+        net_of(f'type: "MemoryData" memory_data_param {{ {fields} channels: 1 }}')
+
+
 def test_memory_arrays_are_served_in_turn() -> None:
     net = net_of(MEMORY)
     with pytest.raises(DataError, match="set_input_arrays"):

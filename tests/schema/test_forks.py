@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from caffelite.errors import NetError, SchemaError
-from caffelite.files import parse_net
+from caffelite.errors import NetError, SchemaError, Source
+from caffelite.files import parse_message, parse_net
 from caffelite.layers import registry
 from caffelite.layers.base import Context
 from caffelite.plan.build import plan_net
@@ -15,6 +15,7 @@ from caffelite.plan.graph import state_for
 from caffelite.schema.common import Phase
 from caffelite.schema.forks import FIELDS, TYPES
 from caffelite.schema.message import Message
+from caffelite.schema.solver import SolverParameter
 
 NVCAFFE = """
 default_forward_type: FLOAT16
@@ -62,7 +63,7 @@ def test_a_misspelt_field_is_still_refused() -> None:
 def test_nothing_is_both_declared_and_listed() -> None:
     found = {cls.__name__: cls for cls in _all(Message)}
     both = [key for key in FIELDS if key[0] in found and key[1] in found[key[0]].specs]
-    assert both == []
+    assert both == [("SolverParameter", "device_id")]  # of which a fork has a list
     assert all(key[0] in found for key in FIELDS)
 
 
@@ -72,3 +73,11 @@ def _all(cls: type[Message]) -> list[type[Message]]:
 
 def test_a_type_that_is_built_in_is_not_said_to_be_a_forks() -> None:
     assert {name for name in TYPES if registry.get(name)} == set()
+
+
+def test_of_a_forks_list_the_first_value_counts() -> None:
+    param = parse_message(Source("s", "base_lr: 1 device_id: [2, 3]"), SolverParameter)
+    assert param.device_id == 2
+    assert param.foreign[0].name == "device_id"
+    with pytest.raises(SchemaError, match="momentum takes one value, not a list"):
+        parse_message(Source("s", "momentum: [0.9, 0.8]"), SolverParameter)
