@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,8 @@ class Part:
         model = with_outputs(exported, [*self.outputs.values(), *ends])
         self.session = Runtime(faster(model, ranks_of(exported, [*inputs, *layers])), threads)
         self._binding: Any = None
+        self.call: Callable[[], None] | None = None
+        """A run, where nothing has to be done before or after it."""
         self._free: dict[Version, str] = {}
         self._held: list[Array] = []
 
@@ -112,6 +115,7 @@ class Part:
     def bind(self, arrays: Mapping[Version, Array], free: Iterable[Version]) -> None:
         """Let it read and write these arrays, by version and by owner. The `free` owners' shapes
         are known after a run only."""
+        self.call = None
         session = self.session.session
         binding = session.io_binding()
         self._order: list[str] = []
@@ -139,6 +143,8 @@ class Part:
                 self._ends.append(end)
         self._order += self._free.values()
         self._binding, self._held = binding, list(arrays.values())
+        if not (self.states or self._free):
+            self.call = partial(session.run_with_iobinding, binding)
 
     def run(self) -> dict[Version, Array]:
         """One run on the arrays that are bound; gives those of the free owners."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -46,6 +46,8 @@ class RuntimeSession(Session):
         self._free = {v for n in graph.nodes if n.cls.dynamic for v in n.tops}
         self._found: dict[Version, Shape] = {}
         self._outputs = {self._owner(graph.blobs[name]) for name in graph.outputs}
+        self._again: tuple[Indices, int, Callable[[], None]] | None = None
+        """The layers, the threads and the call of a whole pass that may be run again as it is."""
         self._lost: set[Version] = set()
         """Owners whose values the last pass did not bring out of the model."""
         old = previous if isinstance(previous, RuntimeSession) else None
@@ -77,14 +79,17 @@ class RuntimeSession(Session):
 
     def look(self, value: Value) -> Array:
         if value.of == DATA:
-            self._ask(self._owner(value.version))
-        return super().look(value)
+            owner = self.placement.owner[value.version]
+            if owner in self._lost or owner not in self._asked:
+                self._ask(owner)
+        return self.memory.array(value)
 
     def keep(self, versions: Iterable[Version]) -> None:
         for version in versions:
             self._ask(self._owner(version))
 
     def _ask(self, owner: Version) -> None:
+        self._again = None
         if owner in self._lost:
             self._recover()
         self._asked.add(owner)
@@ -124,7 +129,18 @@ class RuntimeSession(Session):
         return bound
 
     def _run(self, nodes: Sequence[Node], key: Indices) -> None:
-        """Run some layers: all, or a part, whose blobs are then all kept."""
+        """Run some layers: all, or a part, whose blobs are then all kept. A pass that finds all as
+        the last one left it checks little: in a small net each microsecond counts."""
+        again = self._again
+        if (
+            again is not None
+            and again[0] is key
+            and again[1] == parallel.threads()
+            and self._watch.quiet
+        ):
+            again[2]()
+            return
+        self._again = None
         if len(key) < len(self._all):
             if self._lost:
                 self._recover()
@@ -150,6 +166,8 @@ class RuntimeSession(Session):
             self._give(owner, array)
         if len(key) == len(self._all):
             self._lost = part.lost
+            if part.call is not None:
+                self._again = key, now[1], part.call
 
     def _give(self, version: Version, array: Array) -> None:
         """What a layer made whose top shapes depend on values."""

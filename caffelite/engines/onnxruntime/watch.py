@@ -80,6 +80,14 @@ class Watch:
         """May somebody have an array of the parameters?"""
         return self._looked or self._free is None
 
+    @property
+    def quiet(self) -> bool:
+        """Can nobody have written since the last pass? Then `update` would have nothing to do."""
+        if self._looked or self._free is None or self._lent:
+            return False
+        arena = self._arena()
+        return arena is not None and arena.watcher is self._hook
+
     def update(self) -> None:
         """Before a pass: count a change, if there was one."""
         arena = self._arena()
