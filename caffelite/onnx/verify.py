@@ -82,9 +82,9 @@ class Report:
         return "\n".join(lines)
 
 
-def relative_error(found: Array, expected: Array) -> float:
-    """The largest difference over the largest expected value; infinite where shapes, infinities or
-    NaNs differ."""
+def relative_error(found: Array, expected: Array, scale: float = 0.0) -> float:
+    """The largest difference over the largest expected value, or over `scale` if that is larger;
+    infinite where shapes, infinities or NaNs differ."""
     if found.shape != expected.shape:
         return np.inf
     finite = np.isfinite(expected)
@@ -93,7 +93,25 @@ def relative_error(found: Array, expected: Array) -> float:
     if not np.array_equal(found[~finite], expected[~finite], equal_nan=True):
         return np.inf
     a, b = np.float64(found[finite]), np.float64(expected[finite])
-    return float(np.abs(a - b).max(initial=0) / max(np.abs(b).max(initial=0), TINY))
+    return float(np.abs(a - b).max(initial=0) / max(np.abs(b).max(initial=0), scale, TINY))
+
+
+def scales(net: Net, expected: Mapping[str, Array]) -> dict[str, float]:
+    """By blob what a rounding is measured by where all its values are as good as 0: the largest
+    value that its layer reads. Such a blob is, for example, what an Interp picks of the zeros
+    between the values of a Deconvolution of stride 2: a weight of 1e-7 instead of 0 for their
+    neighbours is no error. 0 for all other blobs."""
+    largest: dict[str, float] = {}
+    found: dict[str, float] = {}
+    for layer in net.layers:
+        read = max((largest[name] for name in layer.spec.bottom), default=0.0)
+        for name in layer.spec.top:
+            finite = expected[name][np.isfinite(expected[name])]
+            own = float(np.abs(finite).max(initial=0))
+            nothing = own <= TINY * read
+            found[name] = read if nothing else 0.0
+            largest[name] = read if nothing else own
+    return found
 
 
 def verify(
@@ -119,9 +137,16 @@ def verify(
         report = Report(runtime.name, what, _compare(exported, net, found, expected), tolerance)
         reports.append(report)
         last = plain.run(inputs)
+        least = scales(net, expected)
         alone = {row.blob for row in report.rows if row.note}  # right, and not the net's
         rows = [
-            _row(net, blob, last[tensor], (found[tensor] if blob in alone else expected[blob]))
+            _row(
+                net,
+                blob,
+                last[tensor],
+                found[tensor] if blob in alone else expected[blob],
+                least[blob],
+            )
             for blob, tensor in exported.tensors.items()
             if tensor in exported.outputs
         ]
@@ -141,12 +166,12 @@ def witness(
     expected = run_net(net, exported, inputs)
     outputs = {b: t for b, t in exported.tensors.items() if t in exported.outputs}
     found = opencv.run(inputs, list(outputs.values()))
-    rows = []
+    rows, least = [], scales(net, expected)
     for blob, tensor in outputs.items():
         value = found[tensor]
         if value.size == expected[blob].size:
             value = value.reshape(expected[blob].shape)  # OpenCV has no blobs of one axis
-        rows.append(_row(net, blob, value, expected[blob]))
+        rows.append(_row(net, blob, value, expected[blob], least[blob]))
     return Report(opencv.name, "random inputs, outputs", rows, tolerance)
 
 
@@ -219,11 +244,11 @@ def _compare(
     """A row for each blob. A layer that differs and jumps, or is behind one that finds rows, is
     judged by the bottoms that it had in the model."""
     rows, last = [], {name: i for i, x in enumerate(net.layers) for name in x.spec.top}
-    behind = _behind_finders(net)
+    behind, least = _behind_finders(net), scales(net, expected)
     for blob, tensor in exported.tensors.items():
         if tensor not in found:
             continue  # an input as it is
-        row = _row(net, blob, found[tensor], expected[blob])
+        row = _row(net, blob, found[tensor], expected[blob], least[blob])
         if not row.error <= TOLERANCE and (row.type in STEPS or last[blob] in behind):
             row = _judged_alone(exported, net, last[blob], row, found)
         rows.append(row)
@@ -243,9 +268,9 @@ def _behind_finders(net: Net) -> set[int]:
     return behind
 
 
-def _row(net: Net, blob: str, found: Array, expected: Array) -> Row:
+def _row(net: Net, blob: str, found: Array, expected: Array, scale: float = 0.0) -> Row:
     layer = _maker(net, blob)
-    error = relative_error(np.asarray(found), expected)
+    error = relative_error(np.asarray(found), expected, scale)
     return Row(blob, layer.name, layer.spec.type, expected.shape, error)
 
 

@@ -15,7 +15,7 @@ pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
 from caffelite.onnx.export import Preparation, build, export_model  # noqa: E402
 from caffelite.onnx.runtime import Runtime  # noqa: E402
-from caffelite.onnx.verify import check, relative_error, verify  # noqa: E402
+from caffelite.onnx.verify import check, relative_error, scales, verify  # noqa: E402
 
 TEXT = """
   layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 6 dim: 6 } } }
@@ -119,6 +119,30 @@ def test_folding_merges_and_keeps_the_last_name(net: Net) -> None:
     assert kinds == ["Conv", "Pad", "AveragePool", "ArgMax", "Cast"]
     assert "a" not in exported.tensors and exported.tensors["b"] == "b"
     check(verify(exported, net), "the model")
+
+
+ZEROS = """
+  layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 1 dim: 4 dim: 4 } } }
+  layer { name: "apart" type: "Deconvolution" bottom: "x" top: "a" convolution_param {
+    num_output: 1 kernel_size: 1 stride: 2 pad: 1 bias_term: false } }
+  layer { name: "between" type: "Interp" bottom: "a" top: "b"
+    interp_param { height: 3 width: 6 } }
+  layer { name: "square" type: "Power" bottom: "b" top: "c" power_param { power: 2 } }
+"""
+
+
+def test_zeros_are_measured_by_what_their_layer_reads() -> None:
+    net = Net(parse_net(ZEROS), caffelite.TEST, seed=0)
+    net.params["apart"][0].data[...] = 2
+    net.forward(x=np.arange(16).reshape(1, 1, 4, 4))
+    values = {name: blob.data for name, blob in net.blobs.items()}
+    assert not values["b"].any()
+    found = scales(net, values)
+    assert found == {"x": 0, "a": 0, "b": 2 * 10, "c": 2 * 10}
+    for value, right in ((1e-6, True), (1e-2, False)):
+        error = relative_error(np.full_like(values["b"], value), values["b"], found["b"])
+        assert (error <= 1e-4) is right
+    check(verify(build(net), net), "the model")
 
 
 def test_mean_and_scale_go_into_the_model(net: Net) -> None:
