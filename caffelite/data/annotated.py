@@ -23,7 +23,7 @@ from caffelite.schema.annotated import AnnotatedDatum, AnnotationType
 from caffelite.schema.augment import EmitType
 from caffelite.schema.binary import decode
 from caffelite.schema.common import TransformationParameter
-from caffelite.schema.sampling import AnnotatedDataParameter
+from caffelite.schema.sampling import BatchSampler
 
 NO_OBJECT = np.full((1, 8), -1.0)
 """The row of a batch without objects."""
@@ -70,11 +70,6 @@ def objects_of(message: AnnotatedDatum, record: str) -> Array:
     return found
 
 
-def holds_boxes(message: AnnotatedDatum, param: AnnotatedDataParameter) -> bool:
-    """Has the record boxes, or (as a Datum) a label alone?"""
-    return param.has("anno_type") or message.has("type")
-
-
 class Augment:
     """What is done to an image and its boxes before it is prepared (`Transformer`), in this order:
     colours are changed (distort_param), it is put on a larger ground (expand_param), and a part of
@@ -83,11 +78,11 @@ class Augment:
     def __init__(
         self,
         param: TransformationParameter,
-        own: AnnotatedDataParameter,
+        samplers: Sequence[BatchSampler],
         rng: np.random.Generator | None,
         mean: Array | None = None,
     ) -> None:
-        self.param, self._samplers, self._rng = param, own.batch_sampler, rng
+        self.param, self._samplers, self._rng = param, samplers, rng
         self._distort = param.distort_param if param.has("distort_param") else None
         self._expand = param.expand_param if param.has("expand_param") else None
         self._ground = np.array(param.mean_value or [0.0])
@@ -199,21 +194,22 @@ class AnnotatedFeed:
 
     A batch's arrays have shapes of their own, so what is filled is an array of two objects: the
     images (N, C, H, W) and the rows of objects (1, 1, number, 8) or the labels (N,). The database
-    is closed when the feed is no longer used."""
+    is closed when the feed is no longer used. `boxes`: have the records boxes, or a label alone?
+    `typed`: have they boxes whatever they say?"""
 
     def __init__(
         self,
         database: Database,
-        own: AnnotatedDataParameter,
         augment: Augment,
         transformer: Transformer,
         batch: int,
         shape: tuple[int, ...],
         color: bool | None,
         boxes: bool,
+        typed: bool,
         skip: int = 0,
     ) -> None:
-        self._database, self._own = database, own
+        self._database, self._typed = database, typed
         self._augment, self._transformer = augment, transformer
         self._batch, self._shape, self._color, self._boxes = batch, shape, color, boxes
         self._skip = skip % database.count
@@ -250,9 +246,9 @@ class AnnotatedFeed:
             raise DataError(f"{record} has {len(image)} channels, but the first {self._shape[0]}")
         if not self._boxes:
             return Annotated(image, np.empty((0, 7)))
-        if not holds_boxes(message, self._own):
+        if not (self._typed or message.has("type")):
             raise DataError(f"{record} has no type, BBOX, as the first record has")
-        if message.type != AnnotationType.BBOX:
+        if not self._typed and message.type != AnnotationType.BBOX:
             raise DataError(f"{record} has annotations of another type than BBOX")
         return Annotated(image, objects_of(message, record))
 

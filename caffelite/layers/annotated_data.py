@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.data.annotated import AnnotatedFeed, Augment, holds_boxes, read_record
+from caffelite.data.annotated import AnnotatedFeed, Augment, read_record
 from caffelite.data.datums import pixels
 from caffelite.data.feed import Order
 from caffelite.data.imagefiles import Reading
@@ -14,10 +14,12 @@ from caffelite.data.lmdbs import LEVELDB_ADVICE, open_database, record_name
 from caffelite.errors import DataError, NetError, Problem, SnapshotError
 from caffelite.layers.base import Arrays, Shapes, param_of, register
 from caffelite.layers.source import FeedLayer
+from caffelite.schema.annotated import AnnotationType
 from caffelite.schema.augment import Resize_mode
 from caffelite.schema.data import DB, DataParameter
-from caffelite.schema.message import Message
-from caffelite.schema.sampling import AnnotatedDataParameter
+from caffelite.schema.message import Message, field, repeated
+from caffelite.schema.net import LayerMessage
+from caffelite.schema.sampling import BatchSampler
 
 _RANGES = (
     ("scale", "sampler"),
@@ -26,6 +28,18 @@ _RANGES = (
     ("sample_coverage", "sample_constraint"),
     ("object_coverage", "sample_constraint"),
 )
+
+
+class AnnotatedDataParameter(LayerMessage, field="annotated_data_param", number=200):
+    """Which parts of images are used, and what their classes are called."""
+
+    batch_sampler: list[BatchSampler] = repeated(
+        1, BatchSampler, doc="each draws parts; one of them all is the image; none: the whole image"
+    )
+    label_map_file: str = field(2, "string", doc="the names of the classes (LabelMap)")
+    anno_type: AnnotationType = field(
+        3, AnnotationType, doc="what the records hold, whatever they say: BBOX"
+    )
 
 
 @register
@@ -77,9 +91,9 @@ class AnnotatedData(FeedLayer):
             ((first,), _) = database.take(None, 1)
             message, record = read_record(database, *first)
             self._record = pixels(message.datum, record, self._color()).shape
-        self._boxes = holds_boxes(message, self.annotated)
+        self._boxes = self.annotated.has("anno_type") or message.has("type")
         with self.placed("transform_param"):
-            Augment(self.transform, self.annotated, None).check(self._record[0], record)
+            Augment(self.transform, (), None).check(self._record[0], record)
         if self.annotated.has("label_map_file"):
             path = self.find("annotated_data_param", "label_map_file", "label map")
             with self.placed("annotated_data_param", "label_map_file"):
@@ -173,16 +187,18 @@ class AnnotatedData(FeedLayer):
 
     def make_feed(self) -> AnnotatedFeed:
         transformer = self.transformer()
-        augment = Augment(self.transform, self.annotated, self.stream("/augment"), transformer.mean)
+        augment = Augment(
+            self.transform, self.annotated.batch_sampler, self.stream("/augment"), transformer.mean
+        )
         return AnnotatedFeed(
             open_database(self._path),
-            self.annotated,
             augment,
             transformer,
             self.batch_size,
             self._record,
             self._color(),
             self._boxes,
+            self.annotated.has("anno_type"),
             self.skip(),
         )
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from caffelite.schema.annotated import AnnotationType
-from caffelite.schema.message import Message, field, repeated
-from caffelite.schema.net import LayerMessage
+from caffelite.schema.message import Message, field
 
 
 class Sampler(Message):
@@ -49,15 +47,3 @@ class BatchSampler(Message):
     sample_constraint: SampleConstraint = field(3, SampleConstraint, doc="which of them count")
     max_sample: int = field(4, "uint32", doc="stop at so many that count; left out: at no number")
     max_trials: int = field(5, "uint32", default=100, most=10_000, doc="draw at most so many")
-
-
-class AnnotatedDataParameter(LayerMessage, field="annotated_data_param", number=200):
-    """Which parts of images are used, and what their classes are called."""
-
-    batch_sampler: list[BatchSampler] = repeated(
-        1, BatchSampler, doc="each draws parts; one of them all is the image; none: the whole image"
-    )
-    label_map_file: str = field(2, "string", doc="the names of the classes (LabelMap)")
-    anno_type: AnnotationType = field(
-        3, AnnotationType, doc="what the records hold, whatever they say: BBOX"
-    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,6 @@ from caffelite.errors import CaffeliteError, Source
 from caffelite.files import parse_message
 from caffelite.schema.binary import write_blob
 from caffelite.schema.common import Phase, TransformationParameter
-from caffelite.schema.sampling import AnnotatedDataParameter
 
 from .boxed import BOXES, IMAGES, RNG, encoded, record, rows_of, text, write
 from .nets import assert_resumes, batches, net_of
@@ -22,6 +23,19 @@ from .nets import assert_resumes, batches, net_of
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return write(tmp_path / "db", [record(i, b) for i, b in zip(IMAGES, BOXES)])
+
+
+def test_a_net_file_is_read_by_a_new_process(folder: Path) -> None:
+    (folder / "n.net").write_text(
+        f'layer {{ name: "d" top: "data" top: "label" {text(2, annotated="anno_type: BBOX")} }}'
+    )
+    code = (
+        "import sys, caffelite; print(caffelite.Net(sys.argv[1], caffelite.TRAIN).forward().keys())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "n.net"], cwd=folder, capture_output=True, text=True
+    )
+    assert done.stdout == "dict_keys(['data', 'label'])\n", done.stderr
 
 
 def test_images_and_rows_of_boxes(folder: Path) -> None:
@@ -186,7 +200,7 @@ def test_parts_have_what_is_asked_for(tmp_path: Path) -> None:
 
 def augment(transform: str, **more: Any) -> Augment:
     param = parse_message(Source("t", transform), TransformationParameter)
-    return Augment(param, AnnotatedDataParameter(), np.random.default_rng(1), **more)
+    return Augment(param, (), np.random.default_rng(1), **more)
 
 
 ITEM = Annotated(IMAGES[0], np.array([[1, 0, 0.1, 0.2, 0.5, 0.6, 0.0]]))
