@@ -20,27 +20,17 @@ from typing import Any
 from lark import lexer as lark_lexer
 
 from caffelite.errors import Source, Span
-from caffelite.text.literals import unescape
-from caffelite.text.tree import Field, Scalar
-
-# Each of these can match in one way only, so that no text makes them slow.
-_GAP = r"[ \t\n\r\f\v]*(?:\#[^\n]*[ \t\n\r\f\v]*)*"
-_SEPARATED = rf"{_GAP}(?:[,;]{_GAP})?"
-_STRING = r""""[^"\\\n]*(?:\\[^\n][^"\\\n]*)*"|'[^'\\\n]*(?:\\[^\n][^'\\\n]*)*'"""
-_WHOLE = "(?:0|[1-9][0-9]{0,17})"
-_VALUE = rf"""(?: ({_STRING})
-    | (-?{_WHOLE}(?![A-Za-z0-9_.]))
-    | (-?(?:{_WHOLE}(?:\.[0-9]{{0,30}})?|\.[0-9]{{1,30}})(?:[eE][+-]?[0-9]{{1,9}})?[fF]?
-      (?![A-Za-z0-9_.]))
-    | ([A-Za-z_][A-Za-z0-9_]*) )"""
-_STATEMENT = rf"""([A-Za-z_][A-Za-z0-9_]*)[ \t]*
-    (?: :[ \t\n]*(?:{_VALUE}{_SEPARATED} | (\[){_GAP} | ({{){_GAP}) | ({{){_GAP} )"""
-_NAME, _TEXT, _INT, _FLOAT, _WORD, _LIST, _BRACE, _BARE_BRACE = range(1, 9)
-_ITEM = re.compile(rf"{_VALUE}{_GAP}(?:,{_GAP}(?!\])|(?=\]))", re.VERBOSE)
-_LIST_END = re.compile(rf"\]{_SEPARATED}", re.VERBOSE)
-_NEXT_STRING = re.compile(rf"{_GAP}({_STRING})", re.VERBOSE)
-_AFTER = re.compile(_SEPARATED, re.VERBOSE)
-
+from caffelite.text.statements import (
+    BARE_BRACE,
+    BRACE,
+    LIST,
+    NAME,
+    STATEMENT,
+    WORD,
+    items_of,
+    scalar_field,
+)
+from caffelite.text.tree import Field
 
 BETWEEN_CHECKPOINTS = 1000
 """So many statements, or more where the parser's stacks are high, since they are copied."""
@@ -96,7 +86,7 @@ class Lexer(lark_lexer.Lexer):
         terminals = sorted(conf.terminals, key=lambda terminal: -terminal.priority)
         small = "|".join(f"(?P<{t.name}>{t.pattern.to_regexp()})" for t in terminals)
         self._small = re.compile(small)
-        self._any = re.compile(f"(?x:{_STATEMENT})|{small}")
+        self._any = re.compile(f"(?x:{STATEMENT})|{small}")
         self._ignored = frozenset(conf.ignore)
 
     def lex(self, lexer_state: Any, parser_state: Any) -> Iterator[Any]:
@@ -128,30 +118,22 @@ class Lexer(lark_lexer.Lexer):
             if match is None:
                 raise Unreadable(at)
             kind, stop = match.lastindex or 0, match.end()
-            if kind <= _WORD:
-                name, raw = match.group(_NAME, kind)
-                begin = match.start(kind)
-                if begin < after:
-                    place = Span(source, line, begin - base + 1, len(raw))
-                else:
-                    place = source.span(begin, len(raw))
-                value = _scalar(kind, raw, place)
-                run.append(Field(name, value, Span(source, line, at - base + 1, len(name))))
-                if kind == _TEXT and text[stop : stop + 1] in ("'", '"'):
-                    stop = _join(value, text, match.end(kind)) or stop
-            elif kind == _LIST and (items := _items(source, stop)):
-                span = Span(source, line, at - base + 1, len(match[_NAME]))
-                run += [Field(match[_NAME], item, span, True) for item in items[0]]
+            if kind <= WORD:
+                field, stop = scalar_field(match, kind, source, line, base, after)
+                run.append(field)
+            elif kind == LIST and (items := items_of(source, stop)):
+                span = Span(source, line, at - base + 1, len(match[NAME]))
+                run += [Field(match[NAME], item, span, True) for item in items[0]]
                 stop = items[1]
             else:
                 if run:
                     yield Lexeme("FIELDS", run, at)
                     run = []
-                if kind in (_BRACE, _BARE_BRACE):
-                    name, brace = match[_NAME], source.span(match.start(kind))
+                if kind in (BRACE, BARE_BRACE):
+                    name, brace = match[NAME], source.span(match.start(kind))
                     span = Span(source, line, at - base + 1, len(name))
                     yield Lexeme("OPEN", (name, span, brace), at)
-                elif kind == _LIST:
+                elif kind == LIST:
                     yield from self._small_tokens(source, at, stop)
                 elif match.lastgroup not in self._ignored:
                     yield Lexeme(str(match.lastgroup), match[0], at)
@@ -170,41 +152,3 @@ class Lexer(lark_lexer.Lexer):
             if kind not in ignored:
                 yield Lexeme(kind, match[0], at)
             at = match.end()
-
-
-def _scalar(kind: int, raw: str, place: Span) -> Scalar:
-    """The value that a group of _VALUE has matched."""
-    if kind == _TEXT:
-        return Scalar("string", unescape(raw), raw, place)
-    if kind == _WORD:
-        return Scalar("word", raw, raw, place)
-    if kind == _INT:
-        return Scalar("int", int(raw), raw, place)
-    return Scalar("float", float(raw.rstrip("fF")), raw, place)
-
-
-def _join(first: Scalar, text: str, at: int) -> int | None:
-    """Take the strings that follow the first one into it. Gives where the next statement begins;
-    None if there are none."""
-    raws = [first.raw]
-    while match := _NEXT_STRING.match(text, at):
-        raws.append(match[1])
-        at = match.end()
-    if len(raws) == 1:
-        return None
-    first.value, first.raw = b"".join(map(unescape, raws)), " ".join(raws)
-    behind = _AFTER.match(text, at)
-    return behind.end() if behind else at
-
-
-def _items(source: Source, at: int) -> tuple[list[Scalar], int] | None:
-    """The values of a list, and where the next statement begins. None if something else is in it,
-    which includes that there is nothing."""
-    text, items = source.text, []
-    while match := _ITEM.match(text, at):
-        kind = match.lastindex or 0
-        raw = match[kind]
-        items.append(_scalar(kind + 1, raw, source.span(at, len(raw))))
-        at = match.end()
-    end = _LIST_END.match(text, at)
-    return (items, end.end()) if items and end else None

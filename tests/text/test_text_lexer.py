@@ -9,8 +9,8 @@ import pytest
 
 from caffelite.errors import Source
 from caffelite.text import Block, lexer, parse
+from caffelite.text.grammar import _parser
 from caffelite.text.lexer import Reading
-from caffelite.text.parse import _parser
 
 from .test_text_mistakes import MISTAKES, report_on
 
