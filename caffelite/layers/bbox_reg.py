@@ -15,7 +15,13 @@ class BBoxRegParameter(LayerMessage, field="bbox_reg_param", number=1154):
 
     bbox_mean: list[float] = repeated(1, "float", doc="four, or none: 0")
     bbox_std: list[float] = repeated(2, "float", above=0, doc="four, or none: 1")
-    cls_aware: bool = field(3, "bool", default=True, idle="losses and targets of the fork read it")
+    cls_aware: bool = field(
+        3, "bool", default=True, doc="FrcnnOutput: codes of each class, not of objects alone?"
+    )
+
+
+ONE_SET = {"bbox_reg_param.cls_aware": "there is one set of codes"}
+"""Why layers pass cls_aware over."""
 
 
 def normal(layer: Layer, param: BBoxRegParameter) -> tuple[Array, Array]:

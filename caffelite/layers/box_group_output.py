@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import ANY, Arrays, Shapes, param_of, register, show
-from caffelite.layers.bbox_reg import BBoxRegParameter
+from caffelite.layers.bbox_reg import ONE_SET, BBoxRegParameter
 from caffelite.layers.cases import Case
-from caffelite.layers.finding import thinned
+from caffelite.layers.finding import shared, thinned
 from caffelite.layers.map_boxes import MapBoxes
 from caffelite.schema.common import Phase
 from caffelite.schema.message import Message, field, repeated
@@ -67,6 +69,7 @@ class BoxGroupOutput(MapBoxes):
     extension = f"Cascade R-CNN (zhaoweicai), there {PARAM} = 158"
     param: BoxGroupOutputParameter = param_of(BoxGroupOutputParameter)
     reg: BBoxRegParameter = param_of(BBoxRegParameter)
+    idle: ClassVar[Mapping[str, str]] = ONE_SET
     cases = (
         Case(
             f'type: "BoxGroupOutput" {PARAM} {{ fg_thr: 0.5 min_size: 4 max_post_nms_num: 2 '
@@ -180,20 +183,9 @@ class BoxGroupOutput(MapBoxes):
     def _thinned(self, boxes: Array) -> Array:
         p = self.param
         boxes = self.best(boxes, p.max_nms_num)
-        areas = np.prod(boxes[:, 2:4] - boxes[:, :2] + 1, 1)
 
         def apart(best: int, others: Array) -> Array:
-            sides = np.minimum(boxes[best, 2:4], boxes[others, 2:4])
-            sides = sides - np.maximum(boxes[best, :2], boxes[others, :2])
-            # in the fork boxes that share one row have nothing in common, one column counts
-            meets = (sides[:, 0] >= 0) & (sides[:, 1] > 0)
-            both = np.where(meets, np.prod(sides + 1, 1), 0)
-            whole = {
-                "IOU": areas[best] + areas[others] - both,
-                "IOMU": np.minimum(areas[best], areas[others]),
-                "IOFU": np.full(len(others), areas[best]),
-            }[p.nms_type]
-            stay: Array = both <= p.iou_thr * whole
+            stay: Array = shared(boxes[best], boxes[others], p.nms_type) <= p.iou_thr
             return stay
 
         return boxes[thinned(len(boxes), apart, p.max_post_nms_num or None)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import ANY, Arrays, Shapes, param_of, register, show
-from caffelite.layers.bbox_reg import BBoxRegParameter
+from caffelite.layers.bbox_reg import ONE_SET, BBoxRegParameter
 from caffelite.layers.cases import Case
 from caffelite.layers.finding import thinned
 from caffelite.layers.map_boxes import MapBoxes
@@ -59,6 +61,7 @@ class BoxOutput(MapBoxes):
     extension = f"MS-CNN fork (zhaoweicai/mscnn), there {PARAM} = 151"
     param: BoxOutputParameter = param_of(BoxOutputParameter)
     reg: BBoxRegParameter = param_of(BBoxRegParameter)
+    idle: ClassVar[Mapping[str, str]] = ONE_SET
     cases = (
         Case(
             f'type: "BoxOutput" {PARAM} {{ field_h: 20 field_w: 20 downsample_rate: 16 '

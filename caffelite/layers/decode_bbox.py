@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import Arrays, Shapes, param_of, register, show
-from caffelite.layers.bbox_reg import BBoxRegParameter, normal
+from caffelite.layers.bbox_reg import ONE_SET, BBoxRegParameter, normal
 from caffelite.layers.cases import Case
 from caffelite.layers.finding import FindingLayer
 from caffelite.schema.common import Phase
@@ -46,6 +49,7 @@ class DecodeBBox(FindingLayer):
     extension = f"Cascade R-CNN and MS-CNN (zhaoweicai), there {PARAM} = 155"
     param: DecodeBBoxParameter = param_of(DecodeBBoxParameter)
     reg: BBoxRegParameter = param_of(BBoxRegParameter)
+    idle: ClassVar[Mapping[str, str]] = ONE_SET
     cases = (
         Case(
             'type: "DecodeBBox" bbox_reg_param { bbox_mean: 0 bbox_mean: 0 bbox_mean: 0 '

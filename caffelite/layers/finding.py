@@ -48,3 +48,22 @@ def thinned(count: int, apart: Callable[[int, Array], Array], most: int | None =
         kept.append(best)
         left = left[apart(best, left)]
     return kept
+
+
+def shared(box: Array, others: Array, of: str) -> Array:
+    """How much of each of `others` (R, 4 or more) a better box has: intersection over union (IOU),
+    over the smaller (IOMU), over the better (IOFU). A box of x1 to x2 is x2 - x1 + 1 wide, and one
+    that ends before it starts shares nothing, as in Cascade R-CNN's fork."""
+    sides = np.minimum(box[2:4], others[:, 2:4]) - np.maximum(box[:2], others[:, :2])
+    # in the fork boxes that share one row have nothing in common, one column counts
+    meets = (sides[:, 0] >= 0) & (sides[:, 1] > 0)
+    both = np.where(meets, np.prod(sides + 1, 1), 0)
+    area = np.prod(box[2:4] - box[:2] + 1)
+    areas = np.prod(others[:, 2:4] - others[:, :2] + 1, 1)
+    whole = {
+        "IOU": area + areas - both,
+        "IOMU": np.minimum(area, areas),
+        "IOFU": np.full(len(others), area),
+    }[of]
+    result: Array = both / np.where(meets, whole, 1)
+    return result

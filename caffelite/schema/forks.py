@@ -213,8 +213,8 @@ def unfollowed(message: Message) -> list[Problem]:
 _TYPES = {
     "the SSD fork (weiliu89/caffe)": "VideoData",
     "MS-CNN and Cascade R-CNN (zhaoweicai)": "BboxAccuracy "
-    "ProposalTarget DetectionAccuracy DetectionLoss ImageGtData DetectionGroupAccuracy "
-    "DetectionGroupLoss DetectionData FrcnnOutput EvalData HardMining",
+    "ProposalTarget ImageGtData DetectionGroupAccuracy "
+    "DetectionGroupLoss DetectionData EvalData HardMining",
     "the YOLO forks (choasup, eric612)": "EvalDetection YoloSeg "
     "BoxData LaneData SegmentationEvaluate AssistedExcitation RegionOutput",
     "SegNet's and ENet's fork": "DenseImageData",

@@ -27,16 +27,9 @@ REFUSE = {
 }
 """Layers with a case in which something else fixes the batch: an index, a matrix, a slice point."""
 NEED_SAMPLES = {
-    *(
-        "CTCGreedyDecoder",
-        "CTCLoss",
-        "CtcLoss",
-        "LabelsequenceAccuracy",
-        "RegionLoss",
-        "WarpCTCLoss",
-    ),
-    *("Yolov3",),
     *("BN", "BoxGroupOutput", "BoxOutput", "CenterLoss", "DecodeBBox", "Lstm", "Pooling3D"),
+    *("CTCGreedyDecoder", "CTCLoss", "CtcLoss", "LabelsequenceAccuracy", "WarpCTCLoss"),
+    *("DetectionAccuracy", "DetectionLoss", "FrcnnOutput", "RegionLoss", "Yolov3"),
     *("TripletLoss", "YoloDetectionOutput", "Yolov3DetectionOutput"),
 }
 """Layers that refuse a bottom without values."""

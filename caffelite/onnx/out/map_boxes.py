@@ -23,6 +23,7 @@ from caffelite.onnx.out.thinning import (
     suppressed,
     taken,
     thinned,
+    thinned_whole,
 )
 
 NOWHERE = np.array([[0, 1, 1, 10, 10]], np.float32)
@@ -146,26 +147,7 @@ def box_group_output(layer: Any, at: Place) -> None:
     boxes, scores, good = (_joined(at, kind) for kind in zip(*parts))
     values, order = best(at, scores, good, min(p.max_nms_num or total, total))
     boxes = taken(at, boxes, order, 4)
-    low, high = columns(at, boxes, 2, 2, 2)
-    areas = at.reduce("ReduceProd", at.op("Add", at.op("Sub", high, low), 1.0), [2], False)
-
-    def meets(inside: Place, all_: Sequence[str], one: Sequence[str], kept: str) -> str:
-        sides = shared_sides(inside, all_[0], one[0])
-        x, y = (inside.op("Squeeze", s, np.array([2])) for s in columns(inside, sides, 2, 1, 1))
-        apart = inside.op(
-            "Or", inside.op("Less", x, 0.0), inside.op("Not", inside.op("Greater", y, 0.0))
-        )
-        both = inside.op("Mul", inside.op("Add", x, 1.0), inside.op("Add", y, 1.0))
-        both = inside.op("Where", apart, 0.0, both)
-        if p.nms_type == "IOU":
-            whole = inside.op("Sub", inside.op("Add", all_[1], one[1]), both)
-        elif p.nms_type == "IOMU":
-            whole = inside.op("Min", all_[1], one[1])
-        else:
-            whole = all_[1]
-        return inside.op("Greater", both, inside.op("Mul", whole, float(p.iou_thr)))
-
-    mask = thinned(at, [boxes, areas], values, meets)
+    mask = thinned_whole(at, boxes, values, p.nms_type, p.iou_thr)
     mask = first(at, mask, p.max_post_nms_num) if p.max_post_nms_num else mask
     _regions(at, mask, boxes, values)
 

@@ -98,6 +98,31 @@ def thinned(at: Place, arrays: Sequence[str], scores: str, meets: Meets) -> str:
     return at.op("Loop", trips, np.array(True), zeros, body=graph)
 
 
+def thinned_whole(at: Place, boxes: str, scores: str, of: str, threshold: float) -> str:
+    """As `thinned`, of corners (M, k, 4) where a box of x1 to x2 is x2 - x1 + 1 wide, by overlaps
+    above a threshold: over the union (IOU), the smaller (IOMU), the better (IOFU)."""
+    low, high = columns(at, boxes, 2, 2, 2)
+    areas = at.reduce("ReduceProd", at.op("Add", at.op("Sub", high, low), 1.0), [2], False)
+
+    def meets(inside: Place, all_: Sequence[str], one: Sequence[str], kept: str) -> str:
+        sides = shared_sides(inside, all_[0], one[0])
+        x, y = (inside.op("Squeeze", s, np.array([2])) for s in columns(inside, sides, 2, 1, 1))
+        apart = inside.op(
+            "Or", inside.op("Less", x, 0.0), inside.op("Not", inside.op("Greater", y, 0.0))
+        )
+        both = inside.op("Mul", inside.op("Add", x, 1.0), inside.op("Add", y, 1.0))
+        both = inside.op("Where", apart, 0.0, both)
+        if of == "IOU":
+            whole = inside.op("Sub", inside.op("Add", all_[1], one[1]), both)
+        elif of == "IOMU":
+            whole = inside.op("Min", all_[1], one[1])
+        else:
+            whole = all_[1]
+        return inside.op("Greater", both, inside.op("Mul", whole, float(threshold)))
+
+    return thinned(at, [boxes, areas], scores, meets)
+
+
 def first(at: Place, mask: str, most: int) -> str:
     """The mask (M, k) with the first so many ones of each row alone."""
     before = at.op("CumSum", mask, np.array(1))

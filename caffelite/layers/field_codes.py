@@ -1,0 +1,116 @@
+"""What DetectionLoss and DetectionAccuracy share: codes of boxes at the cells of maps; labels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from caffelite.blob import Array, Shape
+from caffelite.layers.base import Layer, Shapes, show
+from caffelite.layers.bbox_reg import BBoxRegParameter, normal
+
+COORDS = 4
+
+
+class FieldCodes:
+    """Maps (N, C + 4, H, W) of class scores and codes, labels (N, 6, H, W): class, centre x, y,
+    width, height, and how much the cell's field overlaps an object."""
+
+    def __init__(self, layer: Layer, message: str, reg: BBoxRegParameter) -> None:
+        p: Any = layer.spec.get(message)
+        for name in ("cls_num", "field_h", "field_w", "downsample_rate"):
+            layer.need(message, name, expected=f"{name}: a whole number from 1 on")
+        if p.objectness and p.cls_num != 2:
+            layer.fail(
+                f"objectness with {p.cls_num} classes", message, "cls_num", expected="2 classes"
+            )
+        self.layer, self.classes, self.objectness = layer, int(p.cls_num), bool(p.objectness)
+        self.size = np.array([p.field_w, p.field_h], layer.dtype)
+        self.rate = int(p.downsample_rate)
+        mean, std = normal(layer, reg)
+        self.mean, self.std = mean.astype(layer.dtype), std.astype(layer.dtype)
+        self.move, self.grow = 1 / p.field_xyr, math.log(p.field_whr)
+
+    def fit(self, bottom: Shapes) -> None:
+        """Refuse maps or labels of another shape."""
+        layer = self.layer
+        layer.need_values(bottom)
+        maps, labels = bottom
+        wanted: list[tuple[Shape, int]] = [(maps, self.classes + COORDS), (labels, COORDS + 2)]
+        for i, (shape, channels) in enumerate(wanted):
+            good = len(shape) == 4 and shape[1] == channels
+            if not good or (shape[0], *shape[2:]) != (maps[0], *maps[2:]):
+                layer.fail(
+                    f'bottom "{layer.spec.bottom[i]}" is {show(shape)}',
+                    "bottom",
+                    index=i,
+                    expected=f"N x {channels} x H x W"
+                    + (", class, centre, size and overlap" if i else ", scores and codes"),
+                )
+        columns, rows = (np.arange(n, dtype=layer.dtype) + 0.5 for n in maps[:1:-1])
+        self.centres = np.stack(np.broadcast_arrays(columns, rows[:, None]), -1) * self.rate
+
+    def kinds(self, labels: Array) -> Array:
+        """The class at each place, (N, H, W)."""
+        kinds: Array = labels[:, 0].astype(np.intp)
+        if self.objectness:
+            np.minimum(kinds, 1, out=kinds)
+        bad = (kinds < 0) | (kinds >= self.classes) | (labels[:, 0] != np.floor(labels[:, 0]))
+        ignored = self.layer.spec.get("loss_param")
+        if ignored.has("ignore_label"):
+            bad &= kinds != ignored.ignore_label
+        if bad.any():
+            layer = self.layer
+            layer.fail(
+                f'labels "{layer.spec.bottom[1]}": {labels[:, 0][bad][0]:g} is not a class: there '
+                f"are {self.classes} classes",
+                "bottom",
+                index=1,
+                expected=f"whole numbers from 0 to {self.classes - 1}",
+            )
+        return kinds
+
+    def live(self, kinds: Array) -> Array:
+        """Which places are not left out by an `ignore_label`."""
+        ignored = self.layer.spec.get("loss_param")
+        if not ignored.has("ignore_label"):
+            return np.ones(kinds.shape, bool)
+        result: Array = kinds != ignored.ignore_label
+        return result
+
+    def bounds(self) -> tuple[Array, Array]:
+        """The least and the largest value of the four codes, normalised as the loss does it: by the
+        means of both axes' means, and the geometric means of their deviations."""
+        limit = np.repeat([self.move, self.grow], 2)
+        mean = np.repeat(self.mean.reshape(2, 2).mean(1), 2)
+        std = np.repeat(np.sqrt(self.std.reshape(2, 2).prod(1)), 2)
+        return (-limit - mean) / std, (limit - mean) / std
+
+    def targets(self, labels: Array, where: tuple[Array, ...]) -> Array:
+        """The codes of the labelled boxes at some places (n, h, w): (K, 4)."""
+        n, row, column = where
+        box = labels[n, 1:5, row, column]
+        move = (box[:, :2] - self.centres[row, column]) / self.size
+        grow = np.log(np.maximum(box[:, 2:], 2) / self.size)
+        result: Array = (np.concatenate([move, grow], 1) - self.mean) / self.std
+        return result
+
+    def boxes(self, codes: Array, where: tuple[Array, ...]) -> Array:
+        """Centres and sizes (K, 4) of boxes with these codes (K, 4) at some places (n, h, w)."""
+        t = codes * self.std + self.mean
+        size = self.size * np.exp(np.clip(t[:, 2:], -self.grow, self.grow))
+        move = np.clip(t[:, :2], -self.move, self.move) * self.size
+        return np.concatenate([move + self.centres[where[1], where[2]], size], 1)
+
+    def demanded(self, shape: Shape, rng: np.random.Generator) -> Array:
+        """Labels for nets without data: objects of the field's size at some cells."""
+        labels = np.zeros(shape)
+        labels[:, 0] = rng.integers(0, self.classes, (shape[0], *shape[2:])) * (
+            rng.uniform(size=(shape[0], *shape[2:])) < 0.3
+        )
+        labels[:, 1:3] = self.centres.transpose(2, 0, 1)
+        labels[:, 3:5] = self.size[:, None, None]
+        labels[:, 5] = labels[:, 0] > 0
+        return labels
