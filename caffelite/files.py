@@ -78,17 +78,18 @@ def _refuse_the_other(block: Block, cls: type[Message], name: str) -> None:
 def load_net(path: str | os.PathLike[str]) -> NetParameter:
     """A net file, brought up to date if it is in an old format."""
     net = parse_message(read_source(path), NetParameter)
-    return modern_net(net, str(path))
+    return modern_net(net, str(path), copy=False)
 
 
 def parse_net(text: str, name: str = "<text>") -> NetParameter:
     """As `load_net`, from a string."""
-    return modern_net(parse_message(Source(name, text), NetParameter), name)
+    return modern_net(parse_message(Source(name, text), NetParameter), name, copy=False)
 
 
-def modern_net(net: NetParameter, name: str) -> NetParameter:
-    """The net in today's format, with one line of log for each kind of upgrade."""
-    net, done = legacy.upgrade_net(net)
+def modern_net(net: NetParameter, name: str, copy: bool = True) -> NetParameter:
+    """The net in today's format, with one line of log for each kind of upgrade. `net` itself stays
+    as it is unless `copy` is False."""
+    net, done = legacy.upgrade_net(net, copy)
     for line in done:
         log.info("%s: %s", name, line)
     for _, problem in doubts(net):

@@ -54,7 +54,8 @@ def check_file(name: str, data: bool = True, allow: Collection[str] = ()) -> Rep
                 param = bind_block(block, SolverParameter, problems)
                 _check_solver(param, report, data, allow)
             else:
-                net = modern_net(bind_block(block, NetParameter, problems), name)
+                bound = bind_block(block, NetParameter, problems)
+                net = modern_net(bound, name, copy=False)
                 _check_net(net, report, data, allow)
         except CaffeliteError as error:
             report.mistakes = error.problems

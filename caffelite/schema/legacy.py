@@ -22,16 +22,17 @@ from caffelite.schema.solver import SolverParameter, SolverType
 __all__ = ["declare", "of_a_fork", "upgrade_net", "upgrade_solver"]
 
 
-def upgrade_net(net: NetParameter) -> tuple[NetParameter, list[str]]:
+def upgrade_net(net: NetParameter, copy: bool = True) -> tuple[NetParameter, list[str]]:
     """The net in today's format, and what was done to it, a line for each kind of upgrade.
 
     Raises SchemaError where the formats are mixed or Caffe would have refused too. `net` itself
-    stays as it is.
+    stays as it is unless `copy` is False.
     """
     declare()
     _refuse_mixtures(net)
     done: list[str] = []
-    net = net.copy()
+    if copy:
+        net = net.copy()
     layers: list[V1LayerParameter] = net.get("layers")
     if any(layer.has("layer") for layer in layers):
         layers = from_v0(layers, done)

@@ -20,6 +20,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
+from operator import attrgetter
 from typing import Any, ClassVar, TypeVar, Union, overload
 
 import numpy as np
@@ -65,12 +67,12 @@ class FieldSpec:
     def __set_name__(self, owner: Any, name: str) -> None:
         self.name = name
 
-    @property
+    @cached_property  # asked for at every value of a net
     def message_type(self) -> MessageType:
         t = self.type
         return t if isinstance(t, type) and issubclass(t, Message) else None
 
-    @property
+    @cached_property
     def enum_type(self) -> EnumType:
         t = self.type
         return t if isinstance(t, type) and issubclass(t, IntEnum) else None
@@ -209,6 +211,9 @@ def repeated(
     return FieldSpec(number, type, None, True, False, packed, deprecated, doc, bounds)
 
 
+_by_number = attrgetter("number")
+
+
 class Message:
     """A record of typed fields. Keyword arguments set them: `FillerParameter(type="xavier")`."""
 
@@ -285,7 +290,9 @@ class Message:
     def set_fields(self) -> Iterator[tuple[FieldSpec, Any]]:
         """The fields that are set, by number, with their values."""
         named = [self.specs[name] for name in self._values if self.has(name)]
-        for spec in sorted(named, key=lambda s: s.number):
+        if len(named) > 1:
+            named.sort(key=_by_number)
+        for spec in named:
             yield spec, self._values[spec.name]
 
     def get(self, name: str) -> Any:

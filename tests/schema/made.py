@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-import caffelite.files  # noqa: F401  (brings the layers' messages)
+from caffelite.layers import registry
 from caffelite.schema.bounds import FREE, Bounds
 from caffelite.schema.message import INT_RANGES, FieldSpec, Message
+
+assert all(registry.values())  # they bring their messages
 
 
 def declared(cls: type[Message] = Message) -> Iterator[type[Message]]:
