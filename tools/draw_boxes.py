@@ -63,7 +63,8 @@ def draw(args: argparse.Namespace) -> str:
     for i in range(count):
         axes = figure.add_subplot(down, COLUMNS, i + 1)
         axes.axis("off")
-        picture = images[i][:3].transpose(1, 2, 0)
+        planes = images[i][2::-1] if source.pixels and len(images[i]) > 2 else images[i][:3]
+        picture = planes.transpose(1, 2, 0)  # what is read from files is in B, G, R
         low, high = picture.min(), picture.max()
         axes.imshow((picture - low) / max(high - low, 1e-6))
         for row in objects[objects[:, 0] == i]:
