@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from caffelite.blob import Array, Shape
+from caffelite.data.namesize import Named, in_pixels, pixel_overlap, read_name_sizes
+from caffelite.errors import DataError, Problem
 from caffelite.layers.base import Arrays, Shapes, param_of, register, show
 from caffelite.layers.box_matching import check_objects, objects_of
 from caffelite.layers.cases import Case
 from caffelite.layers.detection_output import overlap
 from caffelite.layers.finding import FindingLayer
+from caffelite.paths import find_path
+from caffelite.schema.augment import ResizeParameter
+from caffelite.schema.bind import span_of
 from caffelite.schema.common import Phase
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
@@ -26,7 +33,12 @@ class DetectionEvaluateParameter(LayerMessage, field="detection_evaluate_param",
         3, "float", default=0.5, above=0, doc="overlap with an object from which a box is right"
     )
     evaluate_difficult_gt: bool = field(4, "bool", default=True, doc="count difficult objects?")
-    name_size_file: str = field(5, "string", doc="not followed: boxes are in parts of the image")
+    name_size_file: str = field(
+        5, "string", doc="lines NAME HEIGHT WIDTH, one an image in order: measure in pixels"
+    )
+    resize_param: ResizeParameter = field(
+        6, ResizeParameter, doc="with name_size_file: how the images were resized"
+    )
 
 
 @register
@@ -42,6 +54,11 @@ class DetectionEvaluate(FindingLayer):
     that object already. Without `evaluate_difficult_gt` difficult objects are not counted, and
     detections that belong to one do not count.
 
+    With `name_size_file` boxes are cut to the image and measured in its pixels, as it was before
+    `resize_param`, and overlaps count whole pixels, those of both borders with them. Images take
+    their sizes from the file in order, from the first again at its end; one without detections and
+    objects at the end of a batch is not counted.
+
     A test collects these rows over its batches: what it shows is the mean over the classes of
     their average precisions, as the solver's `ap_version` says; see `caffelite.solver.precision`.
 
@@ -56,6 +73,7 @@ class DetectionEvaluate(FindingLayer):
     deployed = False
     higher_is_better = True
     extension = "SSD fork (weiliu89/caffe), detection_evaluate_param = 205"
+    _sizes: tuple[Named, ...] = ()
     param: DetectionEvaluateParameter = param_of(DetectionEvaluateParameter)
     cases = (
         Case(
@@ -126,14 +144,30 @@ class DetectionEvaluate(FindingLayer):
     def setup(self, bottom: Shapes) -> None:
         p, at = self.param, "detection_evaluate_param"
         self.need(at, "num_classes", expected="the number of classes, the background included")
+        self._sizes = ()
+        resize = p.resize_param
+        if p.has("resize_param") and not (resize.height and resize.width):
+            given = f"resize_param has height {resize.height} and width {resize.width}"
+            self.fail(given, at, "resize_param", expected="both, 1 or more each")
         if p.name_size_file:
-            self.fail(
-                "name_size_file is not followed",
-                at,
-                "name_size_file",
-                expected="no name_size_file: overlaps are measured in parts of the image",
-                hint="the original counts whole pixels, both borders included",
-            )
+            span = span_of(self.spec, at, "name_size_file")
+            what = "file of names and sizes"
+            if not self.context.data:
+                missing = f'the {what} "{p.name_size_file}" is left out'
+                raise DataError(Problem(missing, span, absent=True))
+            path = find_path(p.name_size_file, self.context.folder, span, what, data=True)
+            self._sizes = tuple(read_name_sizes(path))
+            self.repeatable = False
+
+    def open(self) -> None:
+        self._at = 0
+
+    def state(self) -> dict[str, Any]:
+        return {"at": self._at} if self._sizes else {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        if state and self._sizes:
+            self._at = int(state["at"]) % len(self._sizes)
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         detections, objects = bottom
@@ -175,6 +209,9 @@ class DetectionEvaluate(FindingLayer):
         for group in np.split(found, groups) if len(found) else ():
             of = known[(known[:, :2] == group[0, :2]).all(1)]
             rows += self._judged(group, of)
+        if self._sizes:
+            last = max(detections.reshape(-1, 7)[:, 0].max(initial=-1), known[:, 0].max(initial=-1))
+            self._at = (self._at + int(last) + 1) % len(self._sizes)
         return np.array(rows, detections.dtype).reshape(-1, 5)
 
     def _judged(self, found: Array, objects: Array) -> list[list[float]]:
@@ -182,9 +219,16 @@ class DetectionEvaluate(FindingLayer):
         p = self.param
         rows: list[list[float]] = []
         taken: set[int] = set()
-        for image, label, score, *corners in found:
+        boxes, others, measure = found[:, 3:], objects[:, 3:7], overlap
+        if self._sizes and len(found):
+            named = self._sizes[(self._at + int(found[0, 0])) % len(self._sizes)]
+            resize = p.resize_param if p.has("resize_param") else None
+            boxes, others = (in_pixels(b, named, resize) for b in (boxes, others))
+            boxes, others = boxes.astype(found.dtype), others.astype(found.dtype)
+            measure = pixel_overlap
+        for (image, label, score), box in zip(found[:, :3], boxes):
             right = wrong = 0
-            common = overlap(np.array(corners), objects[:, 3:7]) if len(objects) else np.zeros(1)
+            common = measure(box, others) if len(objects) else np.zeros(1)
             best = int(common.argmax())
             if common[best] < common.dtype.type(p.overlap_threshold):
                 wrong = 1

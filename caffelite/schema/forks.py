@@ -123,9 +123,6 @@ _ALWAYS: dict[str, dict[str, str]] = {
         "TransformationParameter": "bgr2rgb flow pad",
         "ImageDataParameter": "min_height min_width",
     },
-    "the SSD fork": {
-        "DetectionEvaluateParameter": "resize_param",
-    },
     "yjxiong's fork": {
         "TransformationParameter": "is_flow stride upper_size upper_height upper_width",
     },

@@ -1,4 +1,4 @@
-"""AnnotatedData: images and boxes from a database, changed by chance together."""
+"""type: "AnnotatedData": images and boxes from a database, changed by chance together."""
 
 from __future__ import annotations
 

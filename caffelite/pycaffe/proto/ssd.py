@@ -42,6 +42,5 @@ FIELDS: dict[str, dict[str, FieldSpec]] = {
         video_data_param=FieldSpec(207, VideoDataParameter),
     ),
     "SaveOutputParameter": _added(resize_param=FieldSpec(7, ResizeParameter)),
-    "DetectionEvaluateParameter": _added(resize_param=FieldSpec(6, ResizeParameter)),
 }
 """What SSD adds to Caffe's messages, by message and field."""
