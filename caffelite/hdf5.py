@@ -29,11 +29,14 @@ from caffelite.reading import (
     shown,
 )
 
-_DEFLATE, _LZF = 1, 32000
-_FILTERS = {_DEFLATE, 2, 3, 5, 6, _LZF}
+_DEFLATE, _SHUFFLE, _FLETCHER, _LZF = 1, 2, 3, 32000
+_FILTERS = {_DEFLATE, _SHUFFLE, _FLETCHER, 5, 6, _LZF}
 """gzip, shuffle, checksum, n-bit, scale-offset and lzf: no other is run, and none is loaded."""
 _MOST = {_DEFLATE: 1032, _LZF: 100}
 """A byte of these becomes so many at most."""
+_SAME_SIZE = {_SHUFFLE, _FLETCHER}
+"""These leave a chunk's size as it is, but for the checksum."""
+_CHECKSUM = 4
 _DEEPEST = 64
 
 
@@ -181,17 +184,23 @@ class Reader:
         return layout
 
     def _check_chunks(self, data: DataSet) -> None:
-        """Refuse compressed chunks that would become larger than a chunk of this data set is."""
+        """Refuse chunks that are smaller than they must be, which HDF5 2.0 reads beyond, and
+        compressed ones that would become larger than a chunk of this data set is."""
         plist = data.id.get_create_plist()
-        codes = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())} & _MOST.keys()
-        if not codes:
+        if plist.get_layout() != self._h5.h5d.CHUNKED:
             return
-        most = max(_MOST[code] for code in codes)
+        filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
+        codes = _MOST.keys() & filters
+        most = max((_MOST[code] for code in codes), default=1)
         bound = limit("unpacked")
-        full = math.prod(plist.get_chunk()) * data.dtype.itemsize + 64  # and checksums
+        plain = math.prod(plist.get_chunk()) * data.dtype.itemsize
         for i in range(data.id.get_num_chunks()):
             chunk = data.id.get_chunk_info(i)
-            if chunk.size * most <= bound:
+            used = {code for k, code in enumerate(filters) if not chunk.filter_mask >> k & 1}
+            least = _CHECKSUM * (_FLETCHER in used) + (1 if used - _SAME_SIZE else plain)
+            if chunk.size < least:
+                raise self._refuse(f'a chunk of "{shown(data.name)}" holds less than it should')
+            if chunk.size * most <= bound or not codes:
                 continue
             what = f'"{self.path}": a chunk of "{shown(data.name)}"'
             if codes != {_DEFLATE}:
@@ -199,7 +208,8 @@ class Reader:
                 continue
             check_unpacked(chunk.size, self._size, what, self.error)
             _, packed = data.id.read_direct_chunk(chunk.chunk_offset)
-            if chunk.filter_mask == 0 and not _inflates_to(packed, full):
+            # 64: checksums
+            if chunk.filter_mask == 0 and not _inflates_to(packed, plain + 64):
                 raise self._refuse(f'a chunk of "{shown(data.name)}" holds more than it should')
 
     def _refuse(self, why: str) -> CaffeliteError:

@@ -104,9 +104,11 @@ def _check(folder: Path) -> object:
     """What `caffelite check` says of whichever of the two is there."""
     said = io.StringIO()
     (name,) = (n for n in ("n.net", "s.solver") if (folder / n).exists())
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        status = main(["check", str(folder / name)])
-    (folder / name).unlink()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            status = main(["check", str(folder / name)])
+    finally:
+        (folder / name).unlink()
     if status:
         raise CaffeliteError(said.getvalue())
     return status
