@@ -65,6 +65,9 @@ def bind_into(block: Block, cls: type[M], problems: list[Problem]) -> M:
             message.keep_foreign(item)
             continue
         if not spec.repeated and item.name in message._spans:
+            if isinstance(item.value, Block) and any(keep(message, block, item) for keep in keeps):
+                message.keep_foreign(item)
+                continue
             first = message._spans[item.name][0]
             problems.append(
                 Problem(

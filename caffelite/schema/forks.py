@@ -3,8 +3,9 @@ the field can change a number here.
 
 A field that is listed here and declared nowhere is read and kept (`Message.foreign`), printed
 again, and not followed. Where it could change a number (`Effect`), the layer that holds it is
-refused once it is known to be there in the phase, and stand-in data have not taken its place;
-elsewhere a warning lists it. What is followed is declared beside its layer and is not listed here.
+refused once it is known to be there in the phase, and stand-in data have not taken its place (what
+changes updates alone: once the net is to be trained); elsewhere a warning lists it. What is
+followed is declared beside its layer and is not listed here.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Effect(Enum):
     NONE = "nowhere"
     TRAIN = "in phase TRAIN"
     ALWAYS = "in both phases"
+    UPDATE = "in updates"
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,10 @@ _NONE: dict[str, dict[str, str]] = {
         "MemoryDataParameter": "source share_in_parallel image_encoded dataframe_format "
         "dataframe_column_select",
     },
+    "SkimCaffe": {
+        "ConvolutionParameter": "conv_mode",
+        "InnerProductParameter": "gemm_mode spmdm_transpose_in spmdm_transpose_out",
+    },
     "Petuum's Caffe": {
         "DataParameter": "shared_file_system",
         "ImageDataParameter": "shared_file_system",
@@ -86,7 +92,19 @@ _NONE: dict[str, dict[str, str]] = {
     },
 }
 
+_UPDATE: dict[str, dict[str, str]] = {
+    "SkimCaffe": {
+        "LayerParameter": "connectivity_mode",
+        "ParamSpec": "regularization_type breadth_decay_mult kernel_shape_decay_mult "
+        "block_group_lasso",
+    },
+}
+
 _TRAIN: dict[str, dict[str, str]] = {
+    "DeepDetect's fork (jolibrain)": {
+        "DistortionParameter": "prob brightness contrast hue saturation random_order all_effects",
+        "NoiseParameter": "all_effects",
+    },
     "NVCaffe": {
         "DataParameter": "shuffle",
         "TransformationParameter": "img_rand_resize_lower img_rand_resize_upper "
@@ -110,11 +128,16 @@ _TRAIN: dict[str, dict[str, str]] = {
         "TransformationParameter": "enable_classf_aug min_scaling_factor max_scaling_factor "
         "max_rotation_angle contrast_brightness_adjustment smooth_filtering min_contrast "
         "max_contrast max_brightness_shift max_smooth max_color_shift min_side_min min_side_max "
-        "apply_probability debug_params",
+        "apply_probability debug_params resize_param",
+        "AnnotatedDataParameter": "yolo_data_type yolo_data_jitter train_diffcult "
+        "difficult_label_warmup",
     },
 }
 
 _ALWAYS: dict[str, dict[str, str]] = {
+    "happynear's fork": {
+        "MemoryDataParameter": "transpose",
+    },
     "NVCaffe": {
         "LossParameter": "label_smoothing",
         "ImageDataParameter": "short_side",
@@ -148,7 +171,8 @@ _ALWAYS: dict[str, dict[str, str]] = {
 
 def _table() -> dict[tuple[str, str], ForkField]:
     found: dict[tuple[str, str], ForkField] = {}
-    for effect, forks in ((Effect.NONE, _NONE), (Effect.TRAIN, _TRAIN), (Effect.ALWAYS, _ALWAYS)):
+    tables = (_NONE, _TRAIN, _ALWAYS, _UPDATE)
+    for effect, forks in zip(Effect, tables, strict=True):
         for fork, messages in forks.items():
             for message, names in messages.items():
                 for name in names.split():
@@ -188,6 +212,21 @@ def refusals(layer: Message, name: str, train: bool) -> list[Problem]:
     ]
 
 
+def update_refusals(net: Message) -> list[Problem]:
+    """What is said of a net that is to be trained, with fields that would change its updates and
+    are not followed."""
+    return [
+        Problem(
+            f"{item.name} is a field of {known.fork} that is not followed here, and it changes "
+            "how parameters are updated",
+            item.span,
+            "the net without it",
+        )
+        for item, known in foreign_fields(net)
+        if known.effect is Effect.UPDATE
+    ]
+
+
 def unfollowed(message: Message) -> list[Problem]:
     """One warning that lists the fields of forks that change no result, or none in phase TEST; for
     those that do, see `refusals`."""
@@ -198,7 +237,7 @@ def unfollowed(message: Message) -> list[Problem]:
             first = first or item.span
             names.setdefault((known.effect, known.fork), {})[item.name] = None
     parts = [
-        f"{', '.join(found)} ({fork}" + (", for phase TRAIN)" if effect is Effect.TRAIN else ")")
+        f"{', '.join(found)} ({fork}{_WHERE.get(effect, '')})"
         for (effect, fork), found in names.items()
     ]
     if not parts:
@@ -206,6 +245,8 @@ def unfollowed(message: Message) -> list[Problem]:
     text = "; ".join(parts)
     return [Problem(f"fields that change no result here are not followed: {text}", first)]
 
+
+_WHERE = {Effect.TRAIN: ", for phase TRAIN", Effect.UPDATE: ", for updates"}
 
 _TYPES = {
     "the SSD fork (weiliu89/caffe)": "VideoData",
@@ -222,7 +263,7 @@ _TYPES = {
     "FlowNet 2's fork (lmb-freiburg)": "Accum CustomData DataAugmentation FlowAugmentation "
     "FlowWarp GenerateAugmentationParameters Correlation Correlation1D Resample LpqLoss "
     "ImgReader FLOWriter Mean Downsample BlackAugmentation",
-    "happynear's fork": "InnerDistance GeneralContrastiveLoss GeneralTripletLoss Flip "
+    "happynear's fork": "InnerDistance GeneralContrastiveLoss GeneralTripletLoss "
     "LabelSpecificRescale LabelSpecificAdd LabelSpecificMargin",
     "NVCaffe": "DetectNetTransformation TRT",
     "SphereFace's fork (wy1iu)": "MarginInnerProduct",

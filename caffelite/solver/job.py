@@ -13,7 +13,7 @@ import numpy as np
 
 from caffelite import snapshot
 from caffelite.blob import Shape
-from caffelite.errors import CaffeliteError, Problem, SchemaError, SolverError
+from caffelite.errors import CaffeliteError, NetError, Problem, SchemaError, SolverError
 from caffelite.files import load_solver
 from caffelite.layers.base import Context
 from caffelite.net import Net
@@ -24,6 +24,7 @@ from caffelite.plan.outline import outline_net
 from caffelite.protobufs import from_protobuf, is_protobuf
 from caffelite.report.standin import stand_in
 from caffelite.schema.common import Phase
+from caffelite.schema.forks import update_refusals
 from caffelite.schema.legacy import upgrade_solver
 from caffelite.schema.net import NetParameter, NetState
 from caffelite.schema.solver import SolverMode, SolverParameter
@@ -280,6 +281,8 @@ class _Planner:
                 tops = {top for layer in net.layer if included(layer, state) for top in layer.top}
                 here = {name: s for name, s in self.data_shapes.items() if name in tops}
                 net = stand_in(net, [state], here, folder)
+            if phase == Phase.TRAIN and (refused := update_refusals(net)):
+                raise NetError(*refused)
             context = Context(phase, self.dtype, prefix, folder, self.data)
             plan = self.plan(net, state, context)
             if watched:

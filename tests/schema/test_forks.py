@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from caffelite.errors import NetError, SchemaError, Source
+from caffelite.errors import CaffeliteError, NetError, SchemaError, Source
 from caffelite.files import parse_message, parse_net
 from caffelite.layers import registry
 from caffelite.layers.base import Context
@@ -16,6 +16,7 @@ from caffelite.schema.common import Phase
 from caffelite.schema.forks import FIELDS, TYPES
 from caffelite.schema.message import Message
 from caffelite.schema.solver import SolverParameter
+from caffelite.solver.job import plan_job
 
 NVCAFFE = """
 default_forward_type: FLOAT16
@@ -64,7 +65,8 @@ def test_nothing_is_both_declared_and_listed() -> None:
     assert all(registry.values())  # they bring their messages
     found = {cls.__name__: cls for cls in _all(Message)}
     both = [key for key in FIELDS if key[0] in found and key[1] in found[key[0]].specs]
-    assert both == [("SolverParameter", "device_id")]  # of which a fork has a list
+    lists = {("SolverParameter", "device_id"), ("TransformationParameter", "resize_param")}
+    assert set(both) == lists  # fields of which a fork has several
     assert all(key[0] in found for key in FIELDS)
 
 
@@ -82,3 +84,27 @@ def test_of_a_forks_list_the_first_value_counts() -> None:
     assert param.foreign[0].name == "device_id"
     with pytest.raises(SchemaError, match="momentum takes one value, not a list"):
         parse_message(Source("s", "momentum: [0.9, 0.8]"), SolverParameter)
+
+
+SKIM = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  param { regularization_type: "L1" } inner_product_param { num_output: 3 } }
+layer { name: "loss" type: "Reduction" bottom: "ip" top: "loss" loss_weight: 1 }
+"""
+
+
+def test_what_changes_updates_is_refused_by_a_solver_alone() -> None:
+    net = parse_net(SKIM)
+    for phase in Phase:
+        assert len(plan_net(net, state_for(net, phase), Context(phase)).layers) == 3
+    param = SolverParameter(base_lr=1.0, lr_policy="fixed", net_param=net)
+    with pytest.raises(CaffeliteError, match="regularization_type is a field of SkimCaffe"):
+        plan_job(param)
+
+
+def test_of_a_forks_several_groups_the_first_is_read() -> None:
+    group = "resize_param { height: 4 width: 4 }"
+    text = 'layer { name: "d" type: "Data" top: "x" transform_param { %s } }'
+    param = parse_net(text % (group + group.replace("4", "8"))).layer[0].transform_param
+    assert (param.resize_param.height, len(param.foreign)) == (4, 1)

@@ -23,6 +23,16 @@ def reverse(layer: Any, at: Place) -> None:
     at.slice(at.bottoms[0], axis, -1, -BIG, -1, out=at.tops[0])
 
 
+@says("Flip")
+def flip(layer: Any, at: Place) -> None:
+    p = layer.param
+    axes = [axis for axis, turned in ((2, p.flip_height), (3, p.flip_width)) if turned]
+    blob = at.bottoms[0]
+    for axis in axes:
+        blob = at.slice(blob, axis, -1, -BIG, -1)
+    at.op("Identity", blob, out=at.tops[0])
+
+
 @says("ContinuationIndicator")
 def continuation_indicator(layer: Any, at: Place) -> None:
     marks = np.ones(layer.top_shapes[0], np.float32)
