@@ -18,6 +18,9 @@ class AccuracyParameter(LayerMessage, field="accuracy_param", number=102):
     top_k: int = field(1, "uint32", default=1, least=1, doc="right if among the best k classes")
     axis: int = field(2, "int32", default=1, doc="the axis of the classes")
     ignore_label: int = field(3, "int32", doc="samples with this label do not count")
+    min_is_better: bool = field(
+        4, "bool", default=False, doc="happynear: the scores are distances, the least the best"
+    )
 
 
 @register
@@ -26,7 +29,8 @@ class Accuracy(Layer):
 
     As in Caffe, a place is wrong if `top_k` other classes score at least as much as the labelled
     one: on a tie the labelled class loses. Places with `ignore_label` do not count; if none count,
-    a is 0. A score that is not a number never makes a place right (in Caffe it may).
+    a is 0. A score that is not a number never makes a place right (in Caffe it may). With
+    `min_is_better` scores are distances: the best are the least.
 
     Gradient: none.
     Shapes: scores (N, C, …), labels (N, …) with the class axis left out, a (); a second top, if
@@ -62,6 +66,11 @@ class Accuracy(Layer):
             # the tie of row 0 counts as wrong
             {"x": [[1.0, 1.0, 0.0], [0.0, 2.0, 1.0], [0.0, 2.0, 3.0]], "label": [0, 1, 1]},
             {"accuracy": 1 / 3, "per_class": [0.0, 0.5, 0.0]},
+        ),
+        Case(
+            'type: "Accuracy" accuracy_param { min_is_better: true }',
+            {"x": [[0.1, 0.9], [0.6, 0.4], [0.5, 0.5]], "label": [0, 0, 1]},
+            {"accuracy": 1 / 3},
         ),
         Case(
             'type: "Accuracy" accuracy_param { axis: -2 }',
@@ -104,7 +113,8 @@ class Accuracy(Layer):
         scores, reader = bottom[0], self._labels
         outer, classes, inner = self._sizes
         labelled = scores.reshape(-1).take(reader.read(bottom[1])).reshape(outer, 1, inner)
-        np.less(scores.reshape(self._sizes), labelled, self._below)
+        worse = np.greater if self.param.min_is_better else np.less
+        worse(scores.reshape(self._sizes), labelled, self._below)
         # all others but those below; the labelled class is not below itself
         better = classes - 1 - np.count_nonzero(self._below, axis=1)
         right = (better < self.param.top_k).reshape(-1)

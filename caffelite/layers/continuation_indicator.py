@@ -16,6 +16,12 @@ class ContinuationIndicatorParameter(LayerMessage, field=PARAM, number=1202):
 
     time_step: int = field(1, "uint32", default=0, least=1, doc="number T of steps")
     batch_size: int = field(2, "uint32", default=0, least=1, doc="number N of sequences")
+    axis: int = field(
+        1002,
+        "int32",
+        default=0,
+        doc="jolibrain (there 2): the axis of the bottom whose extent is N, without batch_size",
+    )
 
 
 @register
@@ -25,7 +31,7 @@ class ContinuationIndicator(Layer):
 
     Gradient: none.
     Shapes: no bottom, or one, whose values are not looked at; top (T, N).
-    Source: xmfbit/warpctc-caffe.
+    Source: xmfbit/warpctc-caffe; N by `axis`: jolibrain/caffe, DeepDetect's fork.
     """
 
     bottoms = (0, 1)
@@ -43,14 +49,25 @@ class ContinuationIndicator(Layer):
             {"x": [[3.0]]},
             {"y": [[0.0], [1.0]]},
         ),
+        Case(
+            f'type: "ContinuationIndicator" {PARAM} {{ time_step: 2 axis: 1 }}',
+            {"x": [[3.0, 1.0, 2.0]]},
+            {"y": [[0.0] * 3, [1.0] * 3]},
+        ),
     )
 
     def setup(self, bottom: Shapes) -> None:
-        for name in ("time_step", "batch_size"):
+        self._by_axis = bool(bottom) and not self.param.has("batch_size")
+        for name in ("time_step",) if self._by_axis else ("time_step", "batch_size"):
             self.need(PARAM, name, expected=f"{name}: a whole number from 1 on")
+        if self.param.has("axis") and not self._by_axis:
+            self.fail("axis goes with a bottom, and without batch_size", PARAM, "axis")
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
-        return [(self.param.time_step, self.param.batch_size)]
+        sequences = self.param.batch_size
+        if self._by_axis:
+            sequences = bottom[0][self.axis(self.param.axis, len(bottom[0]), PARAM, "axis")]
+        return [(self.param.time_step, sequences)]
 
     def propagates(self, index: int) -> bool:
         return False

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, param_of, register, show
 from caffelite.layers.cases import Case, labels, random
-from caffelite.layers.labels import LabelReader, normalizer, scores_first
+from caffelite.layers.labels import UNWEIGHTED, LabelReader, normalizer, scores_first
 from caffelite.layers.multinomial_logistic_loss import LOG_THRESHOLD
 from caffelite.layers.softmax import SoftmaxKernel, around
 from caffelite.paths import find_path
@@ -50,6 +52,7 @@ class InfogainLoss(LossLayer):
     backward_reads = ()
     param: InfogainLossParameter = param_of(InfogainLossParameter)
     loss_param: LossParameter = param_of(LossParameter, "loss_param")
+    idle: ClassVar[Mapping[str, str]] = UNWEIGHTED
     cases = (
         Case(
             'type: "InfogainLoss"',

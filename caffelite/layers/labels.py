@@ -23,6 +23,12 @@ def scores_first(layer: Layer, scores: Shape, labels: Shape, axis: int) -> None:
         )
 
 
+UNWEIGHTED = dict.fromkeys(
+    ("loss_param.weight_by_label_freqs", "loss_param.class_weighting"), "it is for SoftmaxWithLoss"
+)
+"""For the `idle` of other losses."""
+
+
 class LabelReader:
     """Labels for scores of the shape (outer, C, inner), where C is the extent of `axis`.
 

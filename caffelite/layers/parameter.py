@@ -7,7 +7,7 @@ import numpy as np
 from caffelite.blob import Shape
 from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register
 from caffelite.layers.cases import Case
-from caffelite.schema.common import BlobShape
+from caffelite.schema.common import BlobShape, FillerParameter
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
 
@@ -16,11 +16,15 @@ class ParameterParameter(LayerMessage, field="parameter_param", number=145):
     """The shape of the parameter."""
 
     shape: BlobShape = field(1, BlobShape, doc="the parameter's shape")
+    blob_filler: FillerParameter = field(
+        2, FillerParameter, doc="happynear: the first values; else zeros"
+    )
 
 
 @register
 class Parameter(Layer):
-    """y = w, a learned parameter as a blob, for other layers to read. It starts at zero.
+    """y = w, a learned parameter as a blob, for other layers to read. It starts at zero, or
+    as `blob_filler` says.
 
     Gradient: ∂L/∂w = ∂L/∂y.
     Shapes: top and parameter as `shape` says; no bottoms.
@@ -47,7 +51,7 @@ class Parameter(Layer):
                 "shape",
                 expected="extents, parameter_param { shape { dim: 10 dim: 3 } }",
             )
-        self.declare(dims)
+        self.declare(dims, self.param.blob_filler if self.param.has("blob_filler") else None)
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         return [tuple(self.param.shape.dim)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from enum import IntEnum
+from typing import ClassVar
 
 import numpy as np
 
@@ -46,6 +47,8 @@ class PriorBoxParameter(LayerMessage, field="prior_box_param", number=203):
     step_h: float = field(11, "float", above=0, doc="pixels from row to row")
     step_w: float = field(12, "float", above=0, doc="pixels from column to column")
     offset: float = field(13, "float", default=0.5, doc="where in its cell a box is centred")
+    width: list[float] = repeated(1014, "float", above=0, doc="PriorBoxClustered: boxes' widths")
+    height: list[float] = repeated(1015, "float", above=0, doc="PriorBoxClustered: their heights")
 
 
 @register
@@ -67,7 +70,7 @@ class PriorBox(Layer):
     backward_reads = ()
     extension = "SSD fork (weiliu89/caffe), prior_box_param = 203"
     param: PriorBoxParameter = param_of(PriorBoxParameter)
-    cases = (
+    cases: ClassVar[tuple[Case, ...]] = (
         Case(
             'type: "PriorBox" prior_box_param { min_size: 4 max_size: 9 aspect_ratio: 4 }',
             # one cell, centre (5, 10) of a 10 x 20 image; squares of 4 and 6, then 8 x 2 and 2 x 8
@@ -103,7 +106,11 @@ class PriorBox(Layer):
 
     def setup(self, bottom: Shapes) -> None:
         p = self.param
-        self.need("prior_box_param", "min_size", expected="prior_box_param { min_size: 30 }")
+        if type(self) is PriorBox:
+            for name in ("width", "height"):
+                if p.has(name):
+                    self._refuse(f"{name} is for PriorBoxClustered", name, "min_size")
+            self.need("prior_box_param", "min_size", expected="prior_box_param { min_size: 30 }")
         if p.max_size and len(p.max_size) != len(p.min_size):
             self._refuse(
                 f"{len(p.max_size)} max_size for {len(p.min_size)} min_size",

@@ -11,6 +11,7 @@ import numpy as np
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, param_of, show
 from caffelite.layers.ctc import Lattice
+from caffelite.layers.labels import UNWEIGHTED
 from caffelite.layers.sequences import read_labels
 from caffelite.schema.common import LossNormalization, LossParameter
 from caffelite.schema.message import field
@@ -58,6 +59,7 @@ class SequenceLoss(LossLayer):
     idle: ClassVar[Mapping[str, str]] = {
         "loss_param.ignore_label": "labels end where there are no more",
         "loss_param.pre_fixed_normalizer": "PRE_FIXED is not for sequences",
+        **UNWEIGHTED,
     }
 
     def propagates(self, index: int) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from caffelite.blob import Shape
 from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, param_of, register, show
 from caffelite.layers.cases import Case, random
-from caffelite.layers.labels import normalization, normalizer
+from caffelite.layers.labels import UNWEIGHTED, normalization, normalizer
 from caffelite.schema.common import LossNormalization, LossParameter
 
 
@@ -32,6 +34,7 @@ class SigmoidCrossEntropyLoss(LossLayer):
     prediction = "Sigmoid"
     backward_reads = ("bottom",)
     loss_param: LossParameter = param_of(LossParameter, "loss_param")
+    idle: ClassVar[Mapping[str, str]] = UNWEIGHTED
     cases = (
         Case(
             'type: "SigmoidCrossEntropyLoss"',

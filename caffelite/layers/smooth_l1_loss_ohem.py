@@ -11,7 +11,7 @@ import numpy as np
 from caffelite.blob import Shape
 from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, param_of, register, show
 from caffelite.layers.cases import Case, random
-from caffelite.layers.labels import normalization, normalizer
+from caffelite.layers.labels import UNWEIGHTED, normalization, normalizer
 from caffelite.schema.common import LossNormalization, LossParameter
 
 
@@ -37,7 +37,8 @@ class SmoothL1LossOHEM(LossLayer):
     extension = "R-FCN fork (daijifeng001/caffe-rfcn, Intel's Caffe)"
     loss_param: LossParameter = param_of(LossParameter, "loss_param")
     idle: ClassVar[Mapping[str, str]] = {
-        "loss_param.ignore_label": "targets are values, and no numbers of classes"
+        "loss_param.ignore_label": "targets are values, and no numbers of classes",
+        **UNWEIGHTED,
     }
     cases = (
         Case(

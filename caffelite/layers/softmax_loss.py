@@ -9,11 +9,21 @@ from typing import ClassVar
 import numpy as np
 
 from caffelite.blob import Shape
-from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, param_of, register
+from caffelite.layers.base import (
+    Arrays,
+    Diffs,
+    Layer,
+    LossLayer,
+    Shapes,
+    param_of,
+    register,
+    registry,
+)
 from caffelite.layers.cases import Case, labels, random
 from caffelite.layers.labels import LabelReader, normalization, normalizer, scores_first
 from caffelite.layers.softmax import SoftmaxKernel, SoftmaxParameter, around
 from caffelite.schema.common import LossNormalization, LossParameter
+from caffelite.schema.net import LayerParameter
 
 FLT_MIN = float(np.finfo(np.float32).tiny)
 """Caffe's floor under a probability; the largest loss of one sample is -ln of it, 87.3365."""
@@ -37,6 +47,7 @@ class SoftmaxWithLoss(LossLayer):
     prediction = "Softmax"
     floor = FLT_MIN
     labels_are_classes = True
+    weighs_classes = False
     tops = (0, 2)
     backward_reads = ("bottom",)
     param: SoftmaxParameter = param_of(SoftmaxParameter)
@@ -62,8 +73,16 @@ class SoftmaxWithLoss(LossLayer):
         ),
     )
 
+    @classmethod
+    def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        weighted = cls is SoftmaxWithLoss and spec.loss_param.weight_by_label_freqs
+        return registry["ClassWeightedSoftmaxWithLoss"] if weighted else cls
+
     def reshape(self, bottom: Shapes) -> list[Shape]:
-        scores, labels = bottom
+        p, scores, labels = self.loss_param, *bottom
+        if p.weight_by_label_freqs and not self.weighs_classes:
+            message = f"{len(p.class_weighting)} class_weighting are for SoftmaxWithLoss"
+            self.fail(message, "loss_param", "class_weighting", expected="a loss without them")
         scores_first(self, scores, labels, self.param.axis)
         self._axis = self.axis(self.param.axis, len(scores), "softmax_param", "axis")
         ignore = self.loss_param.ignore_label if self.loss_param.has("ignore_label") else None

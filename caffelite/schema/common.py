@@ -129,6 +129,12 @@ class LossParameter(Message):
     normalize: bool = field(
         2, "bool", deprecated=True, doc="old: true is VALID, false is BATCH_SIZE"
     )
+    weight_by_label_freqs: bool = field(
+        1003, "bool", default=False, doc="SegNet (there 3): weigh samples by their class?"
+    )
+    class_weighting: list[float] = repeated(
+        1004, "float", least=0, doc="SegNet (there 4): the classes' weights"
+    )
 
 
 class TransformationParameter(Message):

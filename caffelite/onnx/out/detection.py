@@ -14,7 +14,7 @@ from caffelite.onnx.out.place import Place, Unsayable, says
 from caffelite.onnx.out.thinning import or_nothing, shared_sides, suppressed, thinned
 
 
-@says("PriorBox")
+@says("PriorBox", "PriorBoxClustered")
 def prior_box(layer: Any, at: Place) -> None:
     """The boxes depend on extents alone, so they are constants."""
     priors = np.zeros(layer.top_shapes[0], np.float32)

@@ -17,6 +17,7 @@ class Accuracy(Op):
         layer = self.layer
         self.sizes = layer._sizes  # type: ignore[attr-defined]
         self.top_k: int = layer.param.top_k  # type: ignore[attr-defined]
+        self.least: bool = layer.param.min_is_better  # type: ignore[attr-defined]
         self.labels = Labels(layer._labels, self)  # type: ignore[attr-defined]
 
     def forward(self, bottom: Tensors, spare: Spare) -> Tensors:
@@ -24,7 +25,8 @@ class Accuracy(Op):
         scores = bottom[0].reshape(self.sizes)
         label, index, valid = self.labels.read(bottom[1])
         labelled = scores.reshape(-1).take(index).view(outer, 1, inner)
-        better = classes - 1 - (scores < labelled).sum(1)
+        worse = scores > labelled if self.least else scores < labelled
+        better = classes - 1 - worse.sum(1)
         right = (better < self.top_k).view(-1).to(self.dtype)
         counts = torch.ones_like(right) if valid is None else valid.to(self.dtype)
         right = right * counts
