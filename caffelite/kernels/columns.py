@@ -15,9 +15,10 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from caffelite.kernels.window import Shape, Tile, Window, tiles
-from caffelite.kernels.workspace import Array, Workspace, shared_workspace
+from caffelite.kernels.workspace import Array, Workspace, in_frame, shared_workspace
 
 
+@in_frame
 def im2col(x: Array, window: Window, out: Array, workspace: Workspace | None = None) -> None:
     """Lay the windows of every image out as columns.
 
@@ -34,6 +35,7 @@ def im2col(x: Array, window: Window, out: Array, workspace: Workspace | None = N
         np.copyto(columns, _windows(slab, outputs, window))
 
 
+@in_frame
 def col2im(columns: Array, window: Window, out: Array, workspace: Workspace | None = None) -> None:
     """The adjoint of `im2col`: every column entry is added where it came from.
 

@@ -37,7 +37,7 @@ from caffelite.kernels.columns import (
 )
 from caffelite.kernels.rows import by_rows, row_filters, row_products, row_tiles, row_weights
 from caffelite.kernels.window import Shape, Tile, Window
-from caffelite.kernels.workspace import Array, Workspace, rectify, shared_workspace
+from caffelite.kernels.workspace import Array, Workspace, in_frame, rectify, shared_workspace
 
 PARALLEL_WORK = 1 << 23
 """Fewer multiplications than this are done before another thread has woken."""
@@ -51,6 +51,7 @@ LANE_BYTES = 8 << 20
 their order. Lanes together take up to so many bytes, but there are two at least."""
 
 
+@in_frame
 def conv_forward(
     x: Array,
     weights: Array,
@@ -102,6 +103,7 @@ def conv_forward(
         parallel.run(in_columns, conv_tiles(x, window, out.shape[2:], budget), large)
 
 
+@in_frame
 def conv_backward_data(
     dout: Array,
     weights: Array,
@@ -150,6 +152,7 @@ def conv_backward_data(
     parallel.run(add, parts, dout.size * filters.shape[1] > PARALLEL_WORK)
 
 
+@in_frame
 def conv_backward_weights(
     x: Array,
     dout: Array,
@@ -255,6 +258,7 @@ def _scaled(weights: Array, factor: Array, workspace: Workspace) -> Array:
     return scaled
 
 
+@in_frame
 def conv_backward_bias(dout: Array, dbias: Array, fresh: bool = False) -> None:
     """Add the sum of dout over images and positions to dbias; write it there where `fresh`."""
     planes = dout.reshape(*dout.shape[:2], math.prod(dout.shape[2:]))

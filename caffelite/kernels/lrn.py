@@ -27,12 +27,16 @@ TILE = 1 << 16
 
 
 def lrn_forward(
-    x: Array, out: Array, scale: Array, size: int, alpha: float, beta: float, k: float
+    x: Array, out: Array, scale: Array | None, size: int, alpha: float, beta: float, k: float
 ) -> None:
-    """Write `scale` (shape of x, kept for the backward pass) and out = x * scale^-beta."""
+    """Write `scale` (shape of x, kept for the backward pass, if there is one) and
+    out = x * scale^-beta."""
 
-    def part(x: Array, y: Array, s: Array) -> None:
-        square = shared_workspace().array("square", x.shape, x.dtype)
+    def part(x: Array, y: Array, s: Array | None = None) -> None:
+        workspace = shared_workspace()
+        square = workspace.array("square", x.shape, x.dtype)
+        if s is None:
+            s = workspace.array("total", x.shape, x.dtype)
         np.multiply(x, x, out=square)
         _channel_sums(square, size, s)
         s *= alpha / size
@@ -40,7 +44,7 @@ def lrn_forward(
         _power(s, -beta, y, square)
         y *= x
 
-    _over_tiles(part, x, out, scale)
+    _over_tiles(part, *(a for a in (x, out, scale) if a is not None))
 
 
 def lrn_backward(

@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 from threadpoolctl import ThreadpoolController
 
 from caffelite.errors import CaffeliteError, Problem
+from caffelite.kernels.workspace import shared_workspace
 
 P = TypeVar("P")
 
@@ -56,25 +57,32 @@ def choose(cores: int, load: float) -> int:
 def run(function: Callable[[P], Any], parts: Sequence[P], large: bool = True) -> None:
     """Call function(part) for every part, side by side where that can be.
 
+    Each part has its scratch memory (`shared_workspace`) to itself.
+
     Serially for work that is not `large`, with one thread, for one part, and from within a part of
     another `run`. Where a call raises, no new parts are begun, and the exception of the first such
     part is raised here.
     """
     if not large or _here.inside:
-        for part in parts:
-            function(part)
+        _serially(function, parts)
         return
     helpers = min(threads(), len(parts)) - 1
     if helpers < 1:
         with blas_alone():
-            for part in parts:
-                function(part)
+            _serially(function, parts)
         return
     job = _Job(function, parts)
     with blas_alone():
         _state.pool(helpers).put(job, helpers)
         job.work()
         job.wait()
+
+
+def _serially(function: Callable[[P], Any], parts: Sequence[P]) -> None:
+    workspace = shared_workspace()
+    for part in parts:
+        with workspace:
+            function(part)
 
 
 @contextmanager
@@ -115,12 +123,13 @@ class _Job:
         self.errors: list[tuple[int, BaseException]] = []
 
     def work(self) -> None:
-        _here.inside = True
+        _here.inside, workspace = True, shared_workspace()
         try:
             while (number := next(self.numbers)) < len(self.parts):
                 try:
                     if not self.errors:
-                        self.function(self.parts[number])
+                        with workspace:
+                            self.function(self.parts[number])
                 except BaseException as error:
                     self.errors.append((number, error))
                 with self.lock:

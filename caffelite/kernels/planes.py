@@ -20,7 +20,7 @@ from caffelite.kernels.window import Shape, Window
 from caffelite.kernels.workspace import Array, Workspace
 
 # The flat outputs of one step stay within this many bytes, so that they stay cached.
-STEP_BYTES = 1 << 19
+STEP_BYTES = 1 << 18
 
 # Fewer additions than this are done before another thread has woken.
 PARALLEL_WORK = 1 << 20

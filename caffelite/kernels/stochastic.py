@@ -11,9 +11,10 @@ import numpy as np
 
 from caffelite.kernels.planes import Phases, phases_of
 from caffelite.kernels.window import Window
-from caffelite.kernels.workspace import Array, Workspace, shared_workspace
+from caffelite.kernels.workspace import Array, Workspace, in_frame, shared_workspace
 
 
+@in_frame
 def stochastic_pool_forward(
     x: Array,
     uniform: Array,
@@ -51,6 +52,7 @@ def stochastic_pool_forward(
         taps[part] = phases.wanted(number, taps[part])
 
 
+@in_frame
 def stochastic_pool_test(
     x: Array, out: Array, window: Window, workspace: Workspace | None = None
 ) -> None:
@@ -63,6 +65,7 @@ def stochastic_pool_test(
         out[part] = phases.wanted(expected, out[part])
 
 
+@in_frame
 def stochastic_pool_test_backward(
     x: Array, dout: Array, dx: Array, window: Window, workspace: Workspace | None = None
 ) -> None:

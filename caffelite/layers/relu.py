@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
-from caffelite.blob import Array
+from caffelite.blob import Array, Shape
 from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, registry
 from caffelite.layers.cases import Case
 from caffelite.schema.common import NO_CHOICE, Engine
@@ -20,6 +21,14 @@ class ReLUParameter(LayerMessage, field="relu_param", number=123):
     negative_slope: float = field(1, "float", default=0.0, doc="slope below zero (leaky ReLU)")
     engine: Engine = field(2, Engine, default=Engine.DEFAULT, idle=NO_CHOICE)
     relu6: bool = field(3, "bool", default=False, doc="Synopsys: end at 6, as ReLU6 does")
+
+
+@lru_cache(maxsize=64)
+def zeros(shape: Shape, dtype: np.dtype) -> Array:
+    """Zeros that all layers share, not to be written."""
+    array = np.zeros(shape, dtype)
+    array.flags.writeable = False
+    return array
 
 
 @register
@@ -66,9 +75,10 @@ class ReLU(Layer):
     def prepare(self) -> None:
         shape = self.bottom_shapes[0]
         self.positive = np.empty(shape, bool)
-        # NumPy compares with an array much faster than with a number; one sample's worth of
-        # zeros will do where the batch is large.
-        self.zero = np.zeros(shape if math.prod(shape) <= 16384 else shape[1:], self.dtype)
+        # NumPy compares with an array much faster than with a number; one plane's worth of
+        # zeros, or one sample's, will do where the batch is large.
+        few = shape if math.prod(shape) <= 16384 else shape[min(2, len(shape) - 1) :]
+        self.zero = zeros(few, np.dtype(self.dtype))
         self._slope = np.array(self.slope, self.dtype)
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:

@@ -1,7 +1,7 @@
 """Liveness: which blobs of a forward pass may lie in the same memory, one after the other.
 
 In a pass that is not followed by a backward pass, a blob is of no use once its last reader has
-run. Blobs whose lives do not overlap then share a slot.
+run. Blobs whose lives do not overlap then lie in the same bytes of one buffer.
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from caffelite.plan.graph import Version
 from caffelite.run.program import DATA, Program
 
+ALIGN = 64
+"""Blobs start at multiples of so many bytes, as vector units like it."""
+
 
 @dataclass(frozen=True)
 class Slots:
-    """Where the blobs lie that share memory: the slot of each owner, and the slots' sizes."""
+    """Where the blobs lie that share memory: the first byte of each owner in the buffer, and the
+    buffer's size."""
 
     slot: Mapping[Version, int]
-    sizes: tuple[int, ...]
+    size: int
 
 
 @dataclass
@@ -33,46 +37,31 @@ def share_memory(
     size: Callable[[Version], int],
     keep: Collection[Version],
 ) -> Slots:
-    """Give the data of each owner that is not to be kept a slot.
+    """Give the data of each owner that is not to be kept a place in the buffer.
 
-    `size` gives the bytes of an owner's data. Blobs are taken in the order in which they are
-    written; each gets the free slot that fits best, or the largest free one, which grows."""
+    `size` gives the bytes of an owner's data. The largest are placed first; each lies as far in
+    front as those leave room that live at the same time."""
     lives: dict[Version, _Life] = {}
     for at, step in enumerate(program):
         for value in (*step.reads, *step.writes):
             if value.of == DATA:
                 life = lives.setdefault(owner[value.version], _Life(at, at))
                 life.end = at
-    ending: dict[int, list[Version]] = {}
-    for version, life in lives.items():
-        ending.setdefault(life.end, []).append(version)
     slot: dict[Version, int] = {}
-    sizes: list[int] = []
-    free: list[int] = []
-    beginning: dict[int, list[Version]] = {}
-    for version, life in lives.items():
-        if version not in keep:
-            beginning.setdefault(life.begin, []).append(version)
-    for at in range(len(program)):
-        for version in beginning.get(at, ()):
-            need = size(version)
-            chosen = _best_slot(free, sizes, need)
-            if chosen is None:
-                chosen = len(sizes)
-                sizes.append(need)
-            else:
-                free.remove(chosen)
-                sizes[chosen] = max(sizes[chosen], need)
-            slot[version] = chosen
-        free += [slot[v] for v in ending.get(at, ()) if v in slot]
-    return Slots(slot, tuple(sizes))
+    there: list[list[tuple[int, int]]] = [[] for _ in program]  # at each step: first byte, last + 1
+    need = {version: _aligned(size(version)) for version in lives if version not in keep}
+    for version in sorted(need, key=lambda v: -need[v]):
+        life, start = lives[version], 0
+        steps = range(life.begin, life.end + 1)
+        for low, high in sorted({place for at in steps for place in there[at]}):
+            if low - start >= need[version]:
+                break
+            start = max(start, high)
+        slot[version] = start
+        for at in steps:
+            there[at].append((start, start + need[version]))
+    return Slots(slot, max((slot[v] + need[v] for v in slot), default=0))
 
 
-def _best_slot(free: list[int], sizes: list[int], need: int) -> int | None:
-    """The smallest free slot that is large enough, else the largest."""
-    if not free:
-        return None
-    large_enough = [s for s in free if sizes[s] >= need]
-    if large_enough:
-        return min(large_enough, key=lambda s: sizes[s])
-    return max(free, key=lambda s: sizes[s])
+def _aligned(size: int) -> int:
+    return -(-max(1, size) // ALIGN) * ALIGN

@@ -13,14 +13,14 @@ from caffelite.run.liveness import Slots
 from caffelite.run.placement import Placement
 from caffelite.run.program import DATA, DIFF, Value
 
-NO_SLOTS = Slots({}, ())
+NO_SLOTS = Slots({}, 0)
 
 
 class Memory:
     """Arrays for values; each is made when it is first asked for.
 
-    Versions that `placement` puts in one place have one array. Data that has a slot lies in the
-    slot's buffer; its values last only as long as the pass needs them."""
+    Versions that `placement` puts in one place have one array. Data that has a slot lies there
+    in a buffer; its values last only as long as the pass needs them."""
 
     def __init__(
         self,
@@ -31,12 +31,12 @@ class Memory:
     ) -> None:
         self.placement, self.dtype = placement, dtype
         self.slot: dict[Version, int] = dict(slots.slot)
-        """In which buffer the data lies that shares memory, by owner."""
-        self._sizes = slots.sizes
+        """Where in the buffer the data lies that shares memory, by owner."""
+        self._size = slots.size
         self._plan: Plan = placement.plan
         self._arrays: dict[tuple[Version, str], Array] = {}
         self._scratch: dict[tuple[Shape, int], Array] = {}
-        self._buffers: list[Array | None] = [None] * len(slots.sizes)
+        self._buffer: Array | None = None
         if old is not None:
             self._take_over(old)
 
@@ -71,18 +71,14 @@ class Memory:
     def _make(self, owner: Version, of: str) -> Array:
         shape = self._plan.shapes[owner]
         if of == DATA and (slot := self.slot.get(owner)) is not None:
-            size = math.prod(shape) * self.dtype.itemsize
-            return self._buffer(slot)[:size].view(self.dtype).reshape(shape)
+            if self._buffer is None:
+                self._buffer = np.zeros(self._size, np.uint8)
+            end = slot + math.prod(shape) * self.dtype.itemsize
+            return self._buffer[slot:end].view(self.dtype).reshape(shape)
         array = np.zeros(shape, self.dtype)
         if of == DIFF and (weight := self._plan.loss_weights.get(owner)):
             array.fill(weight)
         return array
-
-    def _buffer(self, slot: int) -> Array:
-        buffer = self._buffers[slot]
-        if buffer is None:
-            buffer = self._buffers[slot] = np.zeros(self._sizes[slot], np.uint8)
-        return buffer
 
     def _scratch_like(self, shape: Shape, number: int) -> Array:
         key = (shape, number)

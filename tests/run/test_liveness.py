@@ -1,4 +1,4 @@
-"""Slots: each is as large as the largest blob in it, and the fitting one is taken first."""
+"""Slots: the buffer is as large as the two largest neighbours, and each blob has its place."""
 
 from __future__ import annotations
 
@@ -37,18 +37,23 @@ def slots(widths: list[int]) -> tuple[Slots, Callable[[str], Version]]:
     return found, blobs.__getitem__
 
 
-def test_neighbours_take_turns_in_two_slots_which_grow() -> None:
-    found, blob = slots([5, 6, 9, 4, 3, 1])
-    where = [found.slot[blob(f"b{i}")] for i in range(1, 6)]
-    assert where == [0, 1, 0, 1, 0]
-    assert found.sizes == (9, 6)  # b1 had 5, b3 behind it needs 9
+def test_neighbours_take_turns_at_the_front() -> None:
+    found, blob = slots([64 * n for n in (5, 6, 9, 4, 3, 1)])
+    where = [found.slot[blob(f"b{i}")] // 64 for i in range(1, 6)]
+    assert where == [0, 9, 0, 9, 0]  # the largest is in front, its neighbours behind it
+    assert found.size == 64 * 15
 
 
-def test_a_slot_of_exactly_that_size_is_taken() -> None:
-    """Both slots are free for the last but one; the larger is left for what needs it."""
-    text_widths = [7, 4, 1]
-    found, blob = slots(text_widths)
-    assert (found.slot[blob("b1")], found.slot[blob("b2")], found.sizes) == (0, 1, (7, 4))
+def test_a_gap_of_exactly_that_size_is_taken() -> None:
+    """Behind the largest there is room for 4; what lives with both of them comes behind that."""
+    found, blob = slots([64 * n for n in (4, 9, 4, 1)])
+    where = [found.slot[blob(f"b{i}")] // 64 for i in range(1, 4)]
+    assert (where, found.size) == ([9, 0, 9], 64 * 13)
+
+
+def test_places_begin_where_vectors_like_it() -> None:
+    found, blob = slots([70, 65, 1])
+    assert (found.slot[blob("b1")], found.slot[blob("b2")], found.size) == (0, 128, 256)
 
 
 def test_what_is_kept_has_no_slot() -> None:

@@ -1,4 +1,4 @@
-"""Folding: a Convolution and the stored BatchNorm, the Scale and the ReLU behind it, as one.
+"""Folding: a Convolution and the stored BatchNorm, the Scale or the ReLU behind it, as one.
 
     s·((W∗x + b − μ) / σ) + β  =  f·(W∗x) + (f·(b − μ) + β),  f = s / σ
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from caffelite.blob import Array
 from caffelite.engines.numpy.chains import hidden, links_at
+from caffelite.engines.numpy.inference import lean
 from caffelite.layers.batch_norm import BatchNorm
 from caffelite.layers.convolution import Convolution
 from caffelite.layers.relu import ReLU
@@ -24,29 +25,38 @@ from caffelite.run.session import Bound
 if TYPE_CHECKING:
     from caffelite.engines.numpy.session import NumpySession
 
+BUDGET = 1 << 20
+"""Bytes of a tile's columns where the top lasts no longer than the pass needs it: then memory
+counts. Each thread has such a tile."""
+
 
 def folded_at(program: Program, at: int, session: NumpySession) -> tuple[int, Bound] | None:
     """How many steps from `at` on are folded into one, and what runs them."""
     first = program[at]
-    if not isinstance(first, Forward) or len(first.tops) != 1 or at + 1 == len(program):
+    if not isinstance(first, Forward) or len(first.tops) != 1:
         return None
     convolution = session.layers[first.node.index]
     if getattr(convolution.forward, "__func__", None) is not Convolution.forward:
         return None
-    links = links_at(program, at + 1, session)
+    if cast(Convolution, convolution).channel_axis != 1 or len(first.bottoms) != 1:
+        return None
+    links = links_at(program, at + 1, session) if at + 1 < len(program) else []
+    if links and (not isinstance(links[0], Forward) or links[0].bottoms != first.tops):
+        links = []
     layers = {type(layer): layer for layer in (session.layers[s.node.index] for s in links)}
     norm, scale = cast(Any, layers.get(BatchNorm)), cast(Any, layers.get(Scale))
-    if (norm is None and scale is None) or (norm is not None and not norm.stored):
-        return None
-    if links[0].bottoms != first.tops or cast(Convolution, convolution).channel_axis != 1:
-        return None
+    if norm is not None and not norm.stored:
+        links, layers, norm, scale = [], {}, None, None
     array = session.memory.array
-    x, y = array(first.bottoms[0]), array(links[-1].tops[0])
-    between = [first.tops[0], *(link.tops[0] for link in links[:-1])]
+    *between, last = (step.tops[0] for step in (first, *links))
+    x, y, short = array(first.bottoms[0]), array(last), lean(last, session)
+    if not links and not short:
+        return None
     seen = [v for v in between if array(v) is not y and not hidden(v, session)]
     if seen or np.may_share_memory(x, y):
         return None
-    run = _Folded(cast(Convolution, convolution), norm, scale, ReLU in layers, x, y)
+    budget = BUDGET if short else None
+    run = _Folded(cast(Convolution, convolution), norm, scale, ReLU in layers, x, y, budget)
     return 1 + len(links), run
 
 
@@ -59,13 +69,15 @@ class _Folded:
         relu: bool,
         x: Array,
         y: Array,
+        budget: int | None,
     ) -> None:
         self.convolution, self.norm, self.scale = convolution, norm, scale
-        self.relu, self.x, self.y = relu, x, y
+        self.relu, self.x, self.y, self.budget = relu, x, y, budget
 
     def __call__(self) -> None:
-        factor, bias = self._line()
         it = self.convolution
+        plain = self.norm is None and self.scale is None
+        factor, bias = (None, it.bias) if plain else self._line()
         it.kernels.conv_forward(
             self.x,
             it.params[0].data,
@@ -73,6 +85,7 @@ class _Folded:
             self.y,
             it.window,
             it.group,
+            self.budget,
             relu=self.relu,
             factor=factor,
         )

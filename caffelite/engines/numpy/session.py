@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 from caffelite.engines.numpy import flattening
 from caffelite.engines.numpy.chains import chain_at
 from caffelite.engines.numpy.flat import flat_at
 from caffelite.engines.numpy.folding import folded_at
-from caffelite.layers.convolution import Convolution
-from caffelite.layers.relu import ReLU
+from caffelite.engines.numpy.inference import lean_at
 from caffelite.run.program import Backward, Forward, Program, Step
 from caffelite.run.session import Bound, Session, Several
 
@@ -34,7 +32,7 @@ class NumpySession(Session):
         found = (
             folded_at(program, at, self)
             or chain_at(program, at, self)
-            or self._convolution_and_relu(program[at : at + 2])
+            or lean_at(program, at, self)
             or flat_at(program, at, self)
         )
         return None if found is None else [found[1], *[Several()] * (found[0] - 1)]
@@ -56,26 +54,6 @@ class NumpySession(Session):
             ends = (self._arrays(v) for v in (step.tops, step.top_diffs, step.bottoms))
             calls = calls_of(layer, *ends, dx, write)
         return None if calls is None else Several(calls)
-
-    def _convolution_and_relu(self, pair: Sequence[Step]) -> tuple[int, Bound] | None:
-        """A Convolution and the ReLU in place behind it: nobody sees what lies between."""
-        if len(pair) < 2:
-            return None
-        first, second = pair
-        if not isinstance(first, Forward) or not isinstance(second, Forward):
-            return None
-        if second.bottoms != first.tops or len(first.tops) != 1:
-            return None
-        convolution, relu = (self.layers[step.node.index] for step in (first, second))
-        if not isinstance(relu, ReLU) or original(relu.forward) is not ReLU.forward or relu.slope:
-            return None
-        if original(convolution.forward) is not Convolution.forward:
-            return None
-        bottom, (y,) = self._arrays(first.bottoms), self._arrays(first.tops)
-        if y is not self.memory.array(second.tops[0]):
-            return None
-        run = partial(Convolution.forward, cast(Convolution, convolution), bottom, (y,), relu=True)
-        return 2, run
 
 
 def original(method: Callable[..., Any]) -> object:

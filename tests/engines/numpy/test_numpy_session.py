@@ -91,7 +91,7 @@ def test_a_convolution_does_its_relu(tmp_path):
     path.write_text(CONVOLUTION)
     executor = caffelite.Net(path, caffelite.TRAIN, engine="numpy", seed=3).executor
     steps = {step.node.spec.name: bound for step, bound in executor.steps("forward")}
-    assert steps["conv"].keywords == {"relu": True}
+    assert steps["conv"].relu
     assert steps["relu"] == Several()
     executor.look("x")[...] = np.random.default_rng(0).standard_normal((6, 2, 5, 5))
     executor.forward()
