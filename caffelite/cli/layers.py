@@ -21,6 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_plugin_argument(parser)
 
 
+def words() -> list[str]:
+    """What a shell completes: the types."""
+    from caffelite.layers import registry
+
+    return sorted(registry)
+
+
 def run(args: argparse.Namespace) -> int:
     """Print the list or the page."""
     from caffelite.cli.work import layers

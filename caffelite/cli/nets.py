@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def add_state_arguments(parser: argparse.ArgumentParser, phase: str | None = "TEST") -> None:
     """`--phase`, `--stage`, `--level`, `--shape`, `--plugin`."""
-    shown = f"(default: {phase})" if phase else ""
+    shown = f"the net's phase (default: {phase})" if phase else "the net's phase (default: both)"
     parser.add_argument(
         "--phase", choices=["TRAIN", "TEST"], type=str.upper, default=phase, help=shown
     )

@@ -30,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace files that are there")
 
 
+def words() -> list[str]:
+    """What a shell completes: the examples."""
+    return list(examples())
+
+
 def run(args: argparse.Namespace) -> int:
     """List or copy; 0."""
     if args.name is None:

@@ -30,7 +30,7 @@ class Completed:
     summary: str
     options: list[Option] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
-    """Values of its arguments, where these are not files."""
+    """Values of its first argument, where that is no file; those behind it are files."""
 
 
 def known_options() -> list[Completed]:
@@ -53,8 +53,10 @@ def known_options() -> list[Completed]:
                 one.options.append(Option(action.option_strings, text, takes, choices))
             else:
                 one.words.extend(choices)
+        one.words.extend(getattr(module, "words", list)())
         found.append(one)
-    return found
+    every = [one.name for one in found]
+    return [*found, Completed("help", "Explain a command", words=every)]
 
 
 def bash(known: Sequence[Completed]) -> str:
@@ -88,8 +90,9 @@ def bash(known: Sequence[Completed]) -> str:
             "  esac",
             '  case "$cur" in',
             '    -*) COMPREPLY=($(compgen -W "$flags" -- "$cur")) ;;',
-            '    *) COMPREPLY=($(compgen -W "$words" -- "$cur"))',
-            '       [ -n "$words" ] || COMPREPLY=($(compgen -f -- "$cur")) ;;',
+            '    *) if [ -n "$words" ] && [ "$COMP_CWORD" -eq 2 ]',
+            '       then COMPREPLY=($(compgen -W "$words" -- "$cur"))',
+            '       else COMPREPLY=($(compgen -f -- "$cur")); fi ;;',
             "  esac",
             "}",
             "complete -o filenames -F _caffelite caffelite",
@@ -115,8 +118,10 @@ def zsh(known: Sequence[Completed]) -> str:
                     f":value:({' '.join(option.choices)})" if option.choices else ":value:_files"
                 )
             lines += [quoted(f"{flag}[{text}]{value}") for flag in option.flags]
-        rest = quoted(f"*:word:({' '.join(one.words)})" if one.words else "*:file:_files")
-        cases.append(f"    {one.name}) _arguments {' '.join([*lines, rest])} ;;")
+        if one.words:
+            lines.append(quoted(f"1:word:({' '.join(one.words)})"))
+        lines.append(quoted("*:file:_files"))
+        cases.append(f"    {one.name}) _arguments {' '.join(lines)} ;;")
     names = " ".join(quoted(f"{one.name}:{one.summary}") for one in known)
     return "\n".join(
         [
@@ -163,7 +168,11 @@ def fish(known: Sequence[Completed]) -> str:
                 value = f" -x -a {quoted(' '.join(option.choices))}" if option.choices else " -r"
             lines.append(f"complete -c caffelite {where} {names}{value} -d {quoted(option.text)}")
         if one.words:
-            lines.append(f"complete -c caffelite {where} -f -a {quoted(' '.join(one.words))}")
+            first = (
+                f"-n '__fish_seen_subcommand_from {one.name}; "
+                "and test (count (commandline -opc)) -eq 2'"
+            )
+            lines.append(f"complete -c caffelite {first} -f -a {quoted(' '.join(one.words))}")
     return "\n".join([*lines, ""])
 
 

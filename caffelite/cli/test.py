@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--level", type=int, default=0, help="the net's level")
     parser.add_argument("--stage", default="", help="stages, separated by commas")
     parser.add_argument(
-        "--phase", choices=["TRAIN", "TEST"], default="TEST", help="(default: TEST)"
+        "--phase", choices=["TRAIN", "TEST"], default="TEST", help="the net's phase (default: TEST)"
     )
     parser.add_argument("--skip-mismatch", action="store_true", help=argparse.SUPPRESS)
     add_stand_in_argument(parser)
