@@ -40,6 +40,16 @@ def idx(path: Path, array: np.ndarray) -> None:
     path.write_bytes(gzip.compress(head + array.tobytes(), 1))
 
 
+def recipe(name: str, folder: Path) -> None:
+    """Make data by the very lines that a net gives its readers."""
+    head = (ROOT / "nets" / f"{name}.net").read_text(encoding="utf-8").split("\nname:")[0]
+    lines = re.search(r"^#   import .*?(?=^#$)", head, re.MULTILINE | re.DOTALL)
+    assert lines
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        exec(textwrap.dedent(lines[0].replace("\n#", "\n")[1:]), {})
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all the data that the nets name, small."""
@@ -59,6 +69,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 datum = Datum(channels=3, height=32, width=32, data=rng.bytes(3072), label=i % 10)
                 transaction.put(b"%05d" % i, encode(datum))
     write_blob(cifar / "mean.binaryproto", np.full((1, 3, 32, 32), 120, np.float32))
+    for name in ("multilabel", "fcn_shapes"):
+        recipe(name, folder)
+    image, style = pytest.importorskip("PIL.Image"), folder / "data" / "style"
+    style.mkdir()
+    image.new("RGB", (8, 8)).save(style / "a.png")
+    for part in ("train", "test"):
+        lines = (f"data/style/a.png {label}\n" for label in range(20))
+        (style / f"{part}.txt").write_text("".join(lines))
     shutil.copy(ROOT / "LICENSE", folder / "README.md")  # char_lstm's text: any will do
     return folder
 
@@ -73,13 +91,7 @@ def current(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def hdf5(data: Path) -> None:
     """HDF5 files, made by the very lines that hdf5_logreg.net tells its readers to use."""
     pytest.importorskip("h5py")
-    head = (ROOT / "nets" / "hdf5_logreg.net").read_text(encoding="utf-8").split("\nname:")[0]
-    recipe = re.search(r"^#   import .*?(?=^#$)", head, re.MULTILINE | re.DOTALL)
-    assert recipe
-    lines = textwrap.dedent(recipe[0].replace("\n#", "\n")[1:])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(data)
-        exec(lines, {})
+    recipe("hdf5_logreg", data)
 
 
 def path(name: str) -> Path:
@@ -95,6 +107,9 @@ PUBLISHED = [
     ("lenet", TEST, DEPLOY, 431_080, "the same"),
     ("cifar10_quick", TRAIN, (), 145_578, "Caffe's cifar10_quick"),
     ("cifar10_full", TRAIN, (), 89_578, "Caffe's cifar10_full"),
+    ("cifar10_sigmoid", TRAIN, (), 89_578, "as cifar10_full"),
+    ("cifar10_sigmoid_bn", TRAIN, (), 89_578 - 32 - 32 - 64, "without the biases of convolutions"),
+    ("style", TRAIN, (), 60_965_224 - 4097 * 1000 + 4097 * 20, "CaffeNet with 20 classes"),
     ("caffenet", TEST, (), 60_965_224, "bvlc_reference_caffenet.caffemodel: 244 MB of float32"),
     ("squeezenet_v1.1", TEST, (), 1_235_496, "torchvision's squeezenet1_1"),
     ("googlenet", TEST, (), 6_998_552, "Szegedy et al.: 7 M, without auxiliary classifiers"),
@@ -105,7 +120,16 @@ PUBLISHED = [
     ("siamese", TRAIN, (), 431_080 + 2 * 10 + 2, "Caffe's mnist_siamese: LeNet, then 10 to 2"),
     ("autoencoder", TRAIN, (), 2_837_314, "784-1000-500-250-30 and back, weights and biases"),
     ("hdf5_logreg", TRAIN, (), 4 * 2 + 2, "weights and biases"),
-    # Two that are nobody else's: the arithmetic, written out.
+    # Some that are nobody else's: the arithmetic, written out.
+    ("deconv", TRAIN, (), 2 * 16 * (16 + 16 * 8) + 2 * 9 * 64 + 57, "weights; 57 biases"),
+    ("multilabel", TRAIN, (), 26 * 12 + 109 * 24 + 97 * 4, "weights and biases"),
+    (
+        "fcn_shapes",
+        TRAIN,
+        (),
+        10 * 16 + 145 * 32 + 289 * 32 + 33 * 3 + 192,
+        "bilinear filters last",
+    ),
     (
         "char_lstm",
         TRAIN,
@@ -207,6 +231,7 @@ def test_snapshots_are_named_after_the_solver(file: Path) -> None:
 # They run.
 
 TRAINED = ["lenet", "cifar10_quick", "cifar10_full", "siamese", "autoencoder", "char_lstm"]
+TRAINED += ["cifar10_sigmoid", "deconv", "multilabel"]
 
 
 @pytest.mark.usefixtures("hdf5")
@@ -261,6 +286,11 @@ def test_a_detector_learns_and_is_tested(tmp_path: Path) -> None:
         ("lenet", "prob", (1, 10)),
         ("cifar10_quick", "prob", (1, 10)),
         ("cifar10_full", "prob", (1, 10)),
+        ("cifar10_sigmoid", "prob", (1, 10)),
+        ("cifar10_sigmoid_bn", "prob", (1, 10)),
+        ("style", "prob", (1, 20)),
+        ("fcn_shapes", "prob", (1, 3, 32, 32)),
+        ("deconv", "drawing", (1, 1, 28, 28)),
         ("siamese", "feat", (1, 2)),
         ("autoencoder", "decode1neuron", (1, 784)),
         ("char_lstm", "prob", (1, 1, 256)),
@@ -276,7 +306,9 @@ def test_the_stage_deploy_asks_for_no_data(
     net.blobs["data"].data[...] = 1
     top = net.forward()[output]
     assert top.shape == shape and np.isfinite(top).all()
-    if output == "prob":
+    if output == "prob" and name != "char_lstm":
+        np.testing.assert_allclose(top.sum(1), 1, rtol=1e-5)
+    elif output == "prob":
         np.testing.assert_allclose(top.sum(), 1, rtol=1e-5)
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from caffelite.blob import Shape
 from caffelite.collecting import no_collection
 from caffelite.errors import CaffeliteError, NetError, Problem
-from caffelite.layers.base import Context, layer_class
+from caffelite.layers.base import ANY, Context, layer_class
 from caffelite.plan.build import Plan, build_plan
 from caffelite.plan.graph import Graph, Node, build_graph
 from caffelite.schema.message import Message
@@ -43,7 +43,8 @@ def outline_net(net: NetParameter, state: NetState, context: Context) -> Plan:
             tried.append(error.problems)
             if not any(node.cls.source and _batch(node.spec) for node in graph.nodes):
                 break  # no data of which another shape could be assumed
-    certain = _certain(tried, samples)
+    said = {str(problem) for problem in wiring}
+    certain = [p for p in _certain(tried, samples) if str(p) in said or not _is_open(p, graph)]
     if not certain:  # every shape fails in its own way: the data decides
         return build_plan(_sources_only(net, state), context, False, (), partial(assumed, ()))
     raise NetError(*certain)
@@ -107,6 +108,17 @@ def _certain(tried: Sequence[Sequence[Problem]], samples: Sequence[Shape]) -> li
         if count + hidden == len(tried) and (len(channels) > 1 or len(tried) == 1):
             found[text] = problem
     return list(found.values())
+
+
+def _is_open(problem: Problem, graph: Graph) -> bool:
+    """Is it about a layer that reads a top of which nothing is known: not the first one of a source
+    with any number of tops, such as HDF5Data's? They may be labels, or targets of any shape."""
+    return any(
+        v.top_index and v.maker.cls.source and v.maker.cls.tops[1] is ANY
+        for node in graph.nodes
+        if problem.message.startswith(f'layer "{node.spec.name}" ')
+        for v in node.bottoms
+    )
 
 
 def _line(problem: Problem) -> int:

@@ -76,3 +76,19 @@ def test_a_net_that_is_made_for_weights_of_a_file_is_doubted_once(tmp_path: Path
     assert names(tmp_path, DATA + body + LOSS % "") == []
     assert names(tmp_path, DATA + body + LOSS % "", solver=True) == ["zero-weights"]
     assert names(tmp_path, DATA + body + LOSS % XAVIER, solver=True) == []
+
+
+@pytest.mark.parametrize("kind", ["HDF5Data", "NumpyData"])
+def test_targets_of_any_shape_may_be_in_data_that_are_not_here(tmp_path: Path, kind: str) -> None:
+    message = "hdf5_data_param" if kind == "HDF5Data" else "numpy_data_param"
+    text = f"""
+    layer {{ name: "d" type: "{kind}" top: "h" top: "label"
+      {message} {{ source: "nowhere" batch_size: 4 }} }}
+    layer {{ name: "ip" type: "InnerProduct" bottom: "h" top: "ip"
+      inner_product_param {{ num_output: 2 {XAVIER} }} }}
+    layer {{ name: "l" type: "EuclideanLoss" bottom: "ip" bottom: "label" top: "l" }}
+    """
+    assert names(tmp_path, text) == []
+    (tmp_path / "f.net").write_text(text.replace('bottom: "ip" bottom', 'bottom: "pi" bottom'))
+    (mistake,) = check_file(str(tmp_path / "f.net"), data=False).mistakes
+    assert 'reads "pi"' in mistake.message

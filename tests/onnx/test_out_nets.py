@@ -25,7 +25,7 @@ from .sweep import ROOT, SHIPPED, check_detection, shipped
 
 SHARED = Path(os.environ.get("CAFFELITE_SHARED", ROOT.parent / "shared"))
 REAL = sorted((SHARED / "real").glob("*.prototxt"))
-LARGE = ("caffenet", "googlenet", "resnet18", "resnet50", "mobilenet_v1")  # in the sweep
+LARGE = ("caffenet", "style", "googlenet", "resnet18", "resnet50", "mobilenet_v1")  # in the sweep
 
 
 def test_all_shipped_nets_are_tried_here_or_in_the_sweep() -> None:
