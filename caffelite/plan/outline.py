@@ -7,7 +7,7 @@ come so far. What depends on the data's real shape is left open.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 
 from caffelite.blob import Shape
@@ -35,16 +35,24 @@ def outline_net(net: NetParameter, state: NetState, context: Context) -> Plan:
     wiring: list[Problem] = []
     graph = build_graph(net, state, wiring)
     tried: list[list[Problem]] = []
+    absent: set[int] = set()
+
+    def stand_in(sample: Shape, node: Node) -> Sequence[Shape] | None:
+        absent.add(node.index)
+        return assumed(sample, node)
+
     samples = SAMPLES[: 2 if len(graph.nodes) > LARGE else None]
     for sample in samples:
         try:
-            return build_plan(graph, context, net.force_backward, wiring, partial(assumed, sample))
+            return build_plan(graph, context, net.force_backward, wiring, partial(stand_in, sample))
         except CaffeliteError as error:
             tried.append(error.problems)
             if not any(node.cls.source and _batch(node.spec) for node in graph.nodes):
                 break  # no data of which another shape could be assumed
     said = {str(problem) for problem in wiring}
-    certain = [p for p in _certain(tried, samples) if str(p) in said or not _is_open(p, graph)]
+    certain = [
+        p for p in _certain(tried, samples) if str(p) in said or not _is_open(p, graph, absent)
+    ]
     if not certain:  # every shape fails in its own way: the data decides
         return build_plan(_sources_only(net, state), context, False, (), partial(assumed, ()))
     raise NetError(*certain)
@@ -110,11 +118,12 @@ def _certain(tried: Sequence[Sequence[Problem]], samples: Sequence[Shape]) -> li
     return list(found.values())
 
 
-def _is_open(problem: Problem, graph: Graph) -> bool:
+def _is_open(problem: Problem, graph: Graph, absent: Collection[int]) -> bool:
     """Is it about a layer that reads a top of which nothing is known: not the first one of a source
-    with any number of tops, such as HDF5Data's? They may be labels, or targets of any shape."""
+    whose data is `absent` and which makes any number of tops, such as HDF5Data? They may be labels,
+    or targets of any shape."""
     return any(
-        v.top_index and v.maker.cls.source and v.maker.cls.tops[1] is ANY
+        v.top_index and v.maker.index in absent and v.maker.cls.tops[1] is ANY
         for node in graph.nodes
         if problem.message.startswith(f'layer "{node.spec.name}" ')
         for v in node.bottoms

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from caffelite.judge.check import check_file
@@ -92,3 +93,17 @@ def test_targets_of_any_shape_may_be_in_data_that_are_not_here(tmp_path: Path, k
     (tmp_path / "f.net").write_text(text.replace('bottom: "ip" bottom', 'bottom: "pi" bottom'))
     (mistake,) = check_file(str(tmp_path / "f.net"), data=False).mistakes
     assert 'reads "pi"' in mistake.message
+
+
+def test_targets_that_are_here_must_fit(tmp_path: Path) -> None:
+    text = """
+    layer { name: "d" type: "NumpyData" top: "h" top: "label"
+      numpy_data_param { source: "a.npz" batch_size: 4 } }
+    layer { name: "ip" type: "InnerProduct" bottom: "h" top: "ip"
+      inner_product_param { num_output: 2 } }
+    layer { name: "l" type: "EuclideanLoss" bottom: "ip" bottom: "label" top: "l" }
+    """
+    np.savez(tmp_path / "a.npz", h=np.zeros((8, 3)), label=np.zeros((8, 5)))
+    (tmp_path / "f.net").write_text(text)
+    (mistake,) = check_file(str(tmp_path / "f.net")).mistakes
+    assert 'layer "l" (EuclideanLoss)' in mistake.message
