@@ -19,6 +19,7 @@ from caffelite.onnx import messages
 from caffelite.onnx.dims import ROW_AXIS, Dims, LayerDims, NotDynamic, find_dims, fixed_dims
 from caffelite.onnx.extra import require
 from caffelite.onnx.fold import Folds, find_folds
+from caffelite.onnx.kept import kept
 from caffelite.onnx.out.place import Place, Unsayable, registry
 from caffelite.onnx.out.writer import Writer, value_info
 from caffelite.schema.common import Phase
@@ -170,6 +171,7 @@ class _Export:
         self.ends: list[tuple[str, Dims]] = []
         self.tops: list[list[str]] = [[] for _ in net.layers]
         self.bottoms: list[list[str]] = [[] for _ in net.layers]
+        self.metadata: dict[str, str] = {}
 
     def run(self, ir: int | None) -> Exported:
         self._refuse()
@@ -190,6 +192,8 @@ class _Export:
             if layer.spec.type == "Input":
                 self._inputs(place)
             elif say is not None:
+                if (said := kept(layer, bottoms, tops)) is not None:
+                    self.metadata[said[0]] = said[1]
                 try:
                     say(layer, place)
                 except Unsayable as error:
@@ -302,7 +306,7 @@ class _Export:
             [value_info(*x) for x in [*self.inputs.items(), *states.items()]],
             [value_info(*x) for x in [*outputs.items(), *ends.items()]],
         )
-        model = messages.model(graph, self.opset, ir, "caffelite", VERSION)
+        model = messages.model(graph, self.opset, ir, "caffelite", VERSION, self.metadata)
         return Exported(
             model=model,
             tensors=tensors,

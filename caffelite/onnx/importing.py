@@ -12,11 +12,21 @@ from onnx import helper, numpy_helper
 
 from caffelite.blob import Array, Shape
 from caffelite.errors import CaffeliteError, Problem
+from caffelite.layers.samples import random_inputs
+from caffelite.onnx.alone import forward_alone
 from caffelite.onnx.extra import require
 from caffelite.onnx.into.reader import Node, Reader, Unsayable, registry
+from caffelite.onnx.kept import TYPES, groups
 from caffelite.onnx.runtime import Runtime
-from caffelite.onnx.verify import TOLERANCE, Report, Row, relative_error
-from caffelite.schema.net import NetParameter
+from caffelite.onnx.verify import (
+    ALONE,
+    TOLERANCE,
+    Report,
+    Row,
+    behind_finders,
+    relative_error,
+)
+from caffelite.schema.net import LayerParameter, NetParameter
 
 if TYPE_CHECKING:
     from caffelite.net import Net
@@ -37,7 +47,7 @@ class Imported:
     model: Any
     """The model with every tensor as an output."""
     kinds: dict[str, tuple[int, int]]
-    """Each input's type, and below what number its values are, if they are whole ones."""
+    """Each input's type, and below what number its values are, if they are whole ones, or 0."""
     batch: list[str]
     """The inputs whose first extent the model leaves open; empty if the batch is fixed."""
     notes: list[str] = field(default_factory=list)
@@ -67,10 +77,10 @@ def import_model(source: str | Any, shapes: Mapping[str, Shape] | None = None) -
     _type_outputs(onnx, traced)
     rng = np.random.default_rng(0)
     counts = _counts(model)
-    fed = {n: _draw(rng, shape, kind, counts.get(n, 2)) for n, (shape, kind) in inputs.items()}
+    fed = {n: _draw(rng, shape, kind, counts.get(n, 0)) for n, (shape, kind) in inputs.items()}
     values: dict[str, Array] = {**fed, **Runtime(traced).run(fed)}
     values.update({t.name: numpy_helper.to_array(t) for t in model.graph.initializer})
-    reader = Reader(values, _constants(model, set(fed)), _opset(model))
+    reader = Reader(values, _constants(model, set(fed)), _opset(model), _indices(model))
     for name, (shape, _) in inputs.items():
         dims = " ".join(f"dim: {n}" for n in shape)
         text = f"input_param {{ shape {{ {dims} }} }}"
@@ -79,7 +89,7 @@ def import_model(source: str | Any, shapes: Mapping[str, Shape] | None = None) -
     reader.silence()
     net = NetParameter(name=model.graph.name or "net", layer=reader.layers)
     sizes = {name: shape for name, (shape, _) in inputs.items()}
-    kinds = {name: (kind, counts.get(name, 2)) for name, (_, kind) in inputs.items()}
+    kinds = {name: (kind, counts.get(name, 0)) for name, (_, kind) in inputs.items()}
     batch = _batch_axes(model, sizes)
     return Imported(net, reader.params, reader.blobs, sizes, traced, kinds, batch, reader.notes)
 
@@ -102,6 +112,10 @@ def verify_import(
     if batch is not None:
         shapes.update({n: (batch, *shapes[n][1:]) for n in resized})
     inputs = {n: _draw(rng, shape, *imported.kinds[n]) for n, shape in shapes.items()}
+    if any(layer.type in TYPES for layer in net.layers):  # regions have to be of some image
+        floats = {n: shape for n, shape in shapes.items() if imported.kinds[n] == (1, 0)}
+        for name, value in random_inputs(net.layers, floats, rng).items():
+            inputs[name] = np.asarray(value, np.float32)
     for name, value in (given or {}).items():
         if name in inputs:
             inputs[name] = np.asarray(value, inputs[name].dtype)
@@ -112,12 +126,21 @@ def verify_import(
         net.blobs[name].data[...] = values
     net.forward()
     makers = {top: layer for layer in net.layers for top in layer.spec.top}
+    behind = {net.layers[i].name for i in behind_finders(net)}
+    tensors = {blob: found[t] for t, blob in imported.blobs.items() if t in found}
+    tensors.update({imported.blobs[t]: value for t, value in inputs.items()})
     rows = []
     for tensor, blob in imported.blobs.items():
-        if tensor in found:
-            layer, value = makers[blob], net.blobs[blob].data
-            error = relative_error(value, np.asarray(found[tensor]))
-            rows.append(Row(blob, layer.name, layer.spec.type, tuple(value.shape), error))
+        if tensor not in found:
+            continue
+        layer, value, note = makers[blob], net.blobs[blob].data, ""
+        error = relative_error(value, np.asarray(found[tensor]))
+        known = tensors.keys() >= {*layer.spec.bottom}
+        if not error <= tolerance and layer.name in behind and known:
+            bottoms = [np.asarray(tensors[name], net.dtype) for name in layer.spec.bottom]
+            value = forward_alone(layer, bottoms)[list(layer.spec.top).index(blob)]
+            error, note = relative_error(value, np.asarray(found[tensor])), ALONE
+        rows.append(Row(blob, layer.name, layer.spec.type, tuple(value.shape), error, note))
     what = "given inputs" if given else "random inputs"
     what += f", batch {batch}" if resized else ""
     return Report(runtime.name, what, rows, tolerance)
@@ -176,19 +199,33 @@ def _opset(model: Any) -> int:
 
 
 def _counts(model: Any) -> dict[str, int]:
-    """Inputs of whole numbers that are only indices into constant tables, or become floats: how
-    many rows there are to choose from."""
+    """Inputs that are only indices into constant tables, as they are or made whole first, and those
+    of whole numbers that become floats: how many rows there are to choose from."""
     tables = {t.name: t.dims[0] for t in model.graph.initializer if t.dims}
+    whole = {x.name for x in model.graph.input if x.type.tensor_type.elem_type in (6, 7)}
     readers: dict[str, list[int]] = {}
-    for node in model.graph.node:
+    for node in reversed(model.graph.node):  # what reads a node's output is known already
         for i, name in enumerate(node.input):
             rows = 0
             if node.op_type == "Gather" and i == 1:
                 rows = tables.get(node.input[0], 0)
             elif node.op_type == "Cast":
-                rows = 2
+                rows = min(readers.get(node.output[0], [0]))
+                rows = rows or (2 if name in whole else 0)
             readers.setdefault(name, []).append(int(rows))
     return {name: min(rows) for name, rows in readers.items() if min(rows)}
+
+
+def _indices(model: Any) -> set[str]:
+    """The tensors that Gather alone reads, as an index into a constant table."""
+    tables = {t.name for t in model.graph.initializer}
+    reads: dict[str, list[bool]] = {}
+    for node in model.graph.node:
+        for i, name in enumerate(node.input):
+            picks = node.op_type == "Gather" and i == 1 and node.input[0] in tables
+            reads.setdefault(name, []).append(picks)
+    outputs = {x.name for x in model.graph.output}
+    return {name for name, picks in reads.items() if all(picks) and name not in outputs}
 
 
 def _inputs(model: Any, shapes: dict[str, Shape]) -> dict[str, tuple[Shape, int]]:
@@ -223,8 +260,8 @@ def _type_outputs(onnx: Any, model: Any) -> None:
 
 
 def _draw(rng: np.random.Generator, shape: Shape, kind: int, count: int) -> Array:
-    """Random values: of whole numbers those from 0 to below `count`."""
-    if kind in (6, 7):
+    """Random values; with a `count` whole numbers from 0 to below it."""
+    if count:
         return np.asarray(rng.integers(0, count, shape), KINDS[kind])
     return np.asarray(rng.normal(0, 1, shape), KINDS[kind])
 
@@ -240,11 +277,28 @@ def _constants(model: Any, inputs: set[str]) -> set[str]:
     return constant
 
 
+def _take(spec: LayerParameter, reader: Reader, lost: set[str]) -> None:
+    """A layer in the place of nodes that the model says it was."""
+    if lost & set(spec.bottom):
+        lost.update(spec.top)
+        return
+    spec.bottom = [reader.blob(name) for name in spec.bottom]
+    spec.name = reader.fresh(spec.name)
+    reader.layers.append(spec)
+    reader.blobs.update({name: name for name in spec.top})
+
+
 def _read(model: Any, reader: Reader) -> None:
     """All nodes; those that cannot be read are refused together."""
     problems: list[Problem] = []
     lost: set[str] = set()
-    for proto in model.graph.node:
+    whole = {max(group.nodes): group for group in groups(model)}
+    inside = {i for group in whole.values() for i in group.nodes}
+    for i, proto in enumerate(model.graph.node):
+        if i in inside:
+            if i in whole:
+                _take(whole[i].spec, reader, lost)
+            continue
         if all(not name or name in reader.constants for name in proto.output):
             continue
         if lost & set(proto.input):

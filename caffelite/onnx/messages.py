@@ -7,7 +7,7 @@ class.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -44,7 +44,8 @@ _FIELDS = {
     "GraphProto": "node 1 NodeProto*, name 2 string, initializer 5 TensorProto*, "
     "input 11 ValueInfoProto*, output 12 ValueInfoProto*, value_info 13 ValueInfoProto*",
     "ModelProto": "ir_version 1 int64, producer_name 2 string, producer_version 3 string, "
-    "graph 7 GraphProto, opset_import 8 OperatorSetIdProto*",
+    "graph 7 GraphProto, opset_import 8 OperatorSetIdProto*, "
+    "metadata_props 14 StringStringEntryProto*",
 }
 _ONE_OF = {"Dimension": ("dim_value", "dim_param")}
 """Fields of which one is set, also where it is zero or empty."""
@@ -149,13 +150,22 @@ def graph(
     )
 
 
-def model(graph: Any, opset: int, ir: int | None, producer: str, version: str) -> Any:
+def model(
+    graph: Any,
+    opset: int,
+    ir: int | None,
+    producer: str,
+    version: str,
+    metadata: Mapping[str, str] | None = None,
+) -> Any:
     """A ModelProto; `ir` None: the oldest IR version that has the opset."""
     made = _classes()["ModelProto"](
         ir_version=ir or _OLDEST_IR[opset], producer_name=producer, producer_version=version
     )
     made.graph.CopyFrom(graph)
     made.opset_import.add(domain="", version=opset)
+    for key, value in (metadata or {}).items():
+        made.metadata_props.add(key=key, value=value)
     return made
 
 

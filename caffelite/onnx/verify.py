@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4
 """Relative to the largest value of the blob."""
+WIDTH = 80
 TINY = 1e-6
 """Blobs smaller than that are compared as if this were their largest value."""
+ALONE = "on the model's own bottoms"
 STEPS = ("ArgMax", "Threshold", "Pooling", *ROW_AXIS)
 """Types of which a slightly different bottom can make a very different top."""
 
@@ -72,14 +75,21 @@ class Report:
             shape = " x ".join(map(str, r.shape)) or "scalar"
             note = f"  ({r.note})" if r.note else ""
             line = f"  {r.blob:<{width}}  {r.type:<{kinds}}  {shape:<18} {r.error:.1e}"
-            lines.append(line + note + mark)
+            lines += _lines(line + note + mark)
         worst = self.worst
         assert worst is not None
-        lines.append(
+        lines += _lines(
             f"  largest error {worst.error:.1e} of the largest value, at "
             f'"{worst.blob}"; tolerance {self.tolerance:g}'
         )
         return "\n".join(lines)
+
+
+def _lines(text: str) -> list[str]:
+    """In lines of a terminal's width."""
+    return textwrap.wrap(
+        text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def relative_error(found: Array, expected: Array, scale: float = 0.0) -> float:
@@ -165,7 +175,8 @@ def witness(
     inputs = _inputs(exported, net, shapes, {}, np.random.default_rng(seed))
     expected = run_net(net, exported, inputs)
     outputs = {b: t for b, t in exported.tensors.items() if t in exported.outputs}
-    found = opencv.run(inputs, list(outputs.values()))
+    every = [x.name for x in exported.model.graph.output]  # OpenCV 5 gives all, or none
+    found = opencv.run(inputs, every)
     rows, least = [], scales(net, expected)
     for blob, tensor in outputs.items():
         value = found[tensor]
@@ -244,7 +255,7 @@ def _compare(
     """A row for each blob. A layer that differs and jumps, or is behind one that finds rows, is
     judged by the bottoms that it had in the model."""
     rows, last = [], {name: i for i, x in enumerate(net.layers) for name in x.spec.top}
-    behind, least = _behind_finders(net), scales(net, expected)
+    behind, least = behind_finders(net), scales(net, expected)
     for blob, tensor in exported.tensors.items():
         if tensor not in found:
             continue  # an input as it is
@@ -255,7 +266,7 @@ def _compare(
     return rows
 
 
-def _behind_finders(net: Net) -> set[int]:
+def behind_finders(net: Net) -> set[int]:
     """The layers that find rows, and all that read what comes of them."""
     behind: set[int] = set()
     reached: set[str] = set()
@@ -302,4 +313,4 @@ def _judged_alone(
     except KeyError:  # a bottom that folding did away with
         return row
     error = relative_error(np.asarray(found[exported.tensors[row.blob]]), top)
-    return Row(row.blob, row.layer, row.type, top.shape, error, "on the model's own bottoms")
+    return Row(row.blob, row.layer, row.type, top.shape, error, ALONE)

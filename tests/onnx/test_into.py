@@ -11,12 +11,14 @@ import caffelite
 from caffelite import Net
 from caffelite.cli import main
 from caffelite.errors import CaffeliteError
+from caffelite.files import parse_net
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
 from onnx import helper, numpy_helper  # noqa: E402
 
+from caffelite.layers.samples import random_inputs  # noqa: E402
 from caffelite.onnx.export import build  # noqa: E402
 from caffelite.onnx.importing import Imported, import_model, verify_batches, verify_import  # noqa: E402
 from caffelite.onnx.runtime import Runtime  # noqa: E402
@@ -262,21 +264,79 @@ def test_a_wrong_parameter_is_found() -> None:
         check([verify_import(imported, net)], "the net")
 
 
-@pytest.mark.parametrize(
-    "case", [s for s in SHIPPED if s[0] in ("lenet", "cifar10_full", "squeezenet_v1.1")]
-)
+AGAIN = ("lenet", "cifar10_full", "squeezenet_v1.1", "ssd_small", "ssd_shapes", "char_lstm")
+
+
+@pytest.mark.parametrize("case", [pytest.param(s, id=s[0]) for s in SHIPPED if s[0] in AGAIN])
 def test_out_and_in_again_gives_the_same_outputs(case: tuple) -> None:
     net = shipped(*case)
     exported = build(net)
     imported = import_model(exported.model)
     again = built(imported)
     check([verify_import(imported, again)], "the net")
-    x = np.float32(np.random.default_rng(5).normal(size=again.blobs["data"].shape))
-    net.blobs["data"].reshape(*x.shape)
-    expected = {name: value.copy() for name, value in net.forward(data=x).items()}
-    found = again.forward(data=x)
+    shapes = {name: again.blobs[name].shape for name in net.inputs}
+    for name, shape in shapes.items():
+        net.blobs[name].reshape(*shape)
+    x = random_inputs(net.layers, shapes, np.random.default_rng(5))
+    expected = {name: value.copy() for name, value in net.forward(**x).items()}
+    found = again.forward(**x)
     for name, value in expected.items():
         assert relative_error(found[name], value) < 1e-5
+
+
+def test_layers_that_the_model_names_are_had_back() -> None:
+    text = """
+      layer { name: "in" type: "Input" top: "x" top: "rois"
+        input_param { shape { dim: 1 dim: 8 dim: 5 dim: 6 } shape { dim: 3 dim: 5 } } }
+      layer { name: "half" type: "Power" bottom: "x" top: "h" power_param { scale: 0.5 } }
+      layer { name: "pool" type: "PSROIPooling" bottom: "h" bottom: "rois" top: "p"
+        psroi_pooling_param { output_dim: 2 group_size: 2 spatial_scale: 0.5 } }"""
+    model = build(Net(parse_net(text), caffelite.TEST)).model
+    imported = import_model(model)
+    check([verify_import(imported, built(imported))], "the net")
+    assert [x.type for x in imported.net.layer] == ["Input", "Input", "Power", "PSROIPooling"]
+    (said,) = model.metadata_props
+    inner = next(n for n in model.graph.node if n.op_type == "MatMul").output[0]
+    for change in ("type", "tensor", "words", "shown"):
+        changed = type(model)()
+        changed.CopyFrom(model)
+        entry = changed.metadata_props[0]
+        if change == "type":  # no layer of other types is taken from there
+            entry.value = said.value.replace('type: "PSROIPooling"', 'type: "ReLU"')
+        elif change == "tensor":
+            entry.value = said.value.replace('bottom: "h"', 'bottom: "none"')
+        elif change == "words":
+            entry.value = "}{"
+        else:  # somebody wants to see what is made within
+            changed.graph.output.append(helper.make_tensor_value_info(inner, 1, None))
+        with pytest.raises(CaffeliteError, match=r"\(MatMul\)|\(Range\)|\(Equal\)"):
+            import_model(changed)
+
+
+def test_both_inputs_are_repeated() -> None:
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["a"], axes=[1], keepdims=1),
+        helper.make_node("ReduceMean", ["x"], ["b"], axes=[2, 3], keepdims=1),
+        helper.make_node("Div", ["a", "b"], ["q"]),
+        helper.make_node("Max", ["q", "a"], ["m"]),
+        helper.make_node("Mul", ["b", "c"], ["d"]),
+        helper.make_node("Sub", ["m", "d"], ["y"]),
+    ]
+    imported = import_model(model_of(nodes, c=RNG.normal(size=(1, 1, 7, 1))))
+    check([verify_import(imported, built(imported))], "the net")
+
+
+def test_floats_that_become_indices_pick_rows() -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["i"], to=7),
+        helper.make_node("Gather", ["t", "i"], ["y"]),
+    ]
+    imported = import_model(model_of(nodes, (2, 3), t=W[0, :, :, 0]))
+    check([verify_import(imported, built(imported))], "the table")
+    assert [layer.type for layer in built(imported).layers] == ["Input", "Embed"]
+    nodes[1] = helper.make_node("Cast", ["i"], ["y"], to=1)
+    with pytest.raises(CaffeliteError, match="from float32 to int64"):
+        import_model(model_of(nodes, (2, 3)))
 
 
 @pytest.mark.parametrize(

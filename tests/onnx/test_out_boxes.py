@@ -17,10 +17,11 @@ onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
 from caffelite.onnx.export import build  # noqa: E402
+from caffelite.onnx.importing import import_model, verify_import  # noqa: E402
 from caffelite.onnx.runtime import Runtime  # noqa: E402
 from caffelite.onnx.verify import check, verify  # noqa: E402
 
-from .random_boxes import KINDS  # noqa: E402
+from .random_boxes import KINDS, random_boxes  # noqa: E402
 from .sweep import check_boxes  # noqa: E402
 
 
@@ -137,6 +138,32 @@ def test_an_lstm_of_rows_goes_on_where_it_ended() -> None:
         np.testing.assert_allclose(
             found["y"], net.forward(x=x, cont=cont)["y"], rtol=1e-5, atol=1e-6
         )
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "RNN"])
+@pytest.mark.parametrize("steps", [64, 65])
+def test_many_steps_are_a_scan(kind: str, steps: int) -> None:
+    text = f"""
+      layer {{ name: "in" type: "Input" top: "x" top: "cont"
+        input_param {{ shape {{ dim: {steps} dim: 2 dim: 3 }} shape {{ dim: {steps} dim: 2 }} }} }}
+      layer {{ name: "walk" type: "{kind}" bottom: "x" bottom: "cont" top: "y"
+        recurrent_param {{ num_output: 2 weight_filler {{ type: "xavier" }} }} }}"""
+    net = Net(parse_net(text), caffelite.TEST, seed=1)
+    exported = build(net)
+    kinds = [n.op_type for n in exported.model.graph.node]
+    assert ("Scan" in kinds) is (steps > 64)
+    check(verify(exported, net), "the model")
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "CTCGreedyDecoder"])
+def test_they_are_had_back(kind: str) -> None:
+    for seed in range(3):
+        text, inputs = random_boxes(seed, kind)
+        model = build(Net(parse_net(text), caffelite.TEST)).model
+        imported = import_model(model, {name: value.shape for name, value in inputs.items()})
+        net = imported.fill(Net(imported.net, caffelite.TEST, seed=0))
+        check([verify_import(imported, net, given=inputs)], "the net")
+        assert net.layers[-1].type == kind
 
 
 def test_rows_of_two_layers_are_joined() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
     if reports:
         table = "\n\n".join(map(str, reports)) + "\n"
         write_atomically(f"{args.output}.verify.txt", table.encode())
-    print(f"{args.output}: {_summary(exported)}")
+    summary = f"{args.output}: {_summary(exported)}"
+    print("\n".join(textwrap.wrap(summary, 80, subsequent_indent="  ", break_on_hyphens=False)))
     return 0
 
 

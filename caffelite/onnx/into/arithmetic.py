@@ -24,11 +24,11 @@ def arithmetic(node: Node) -> None:
     elif count == 2 and kind in ("Add", "Sub", "Mul", "Div", "Sum"):
         _broadcast(node, kind)
     else:
-        raise Unsayable("its inputs have different shapes")
+        _repeated(node, kind)
 
 
-def _alike(node: Node, kind: str) -> None:
-    bottoms = [node.bottom(i) for i in range(len(node.inputs))]
+def _alike(node: Node, kind: str, bottoms: list[str] | None = None) -> None:
+    bottoms = bottoms or [node.bottom(i) for i in range(len(node.inputs))]
     if kind == "Div":
         bottoms[1] = node.part("Power", "power_param { power: -1 }", bottoms[1:])
     if kind == "Min":  # -max(-a, -b)
@@ -66,7 +66,11 @@ def _with_constant(node: Node, kind: str, which: int) -> None:
         value, kind = -value, "Add"
     negative = kind == "Sub"  # constant - x
     if node.out_shape() != shape:
-        raise Unsayable(f"the constant {value.shape} makes more of the tensor {shape}")
+        if not shape or 0 in node.out_shape():
+            raise Unsayable(f"the constant {value.shape} makes more of the tensor {shape}")
+        chain = Chain(node, blob=x, shape=shape).expanded(node.out_shape())
+        chain.power(scale=-1 if negative else 1).scaled(value, kind == "Mul").end()
+        return
     if value.size == 1:
         what = "scale" if kind == "Mul" else "shift"
         sign = "scale: -1 " if negative else ""
@@ -78,19 +82,18 @@ def _with_constant(node: Node, kind: str, which: int) -> None:
 
 
 def _broadcast(node: Node, kind: str) -> None:
-    """A tensor and a smaller one that is repeated along some axes."""
+    """Tensors of which one or both are repeated along some axes."""
     large = 0 if node.shape(0) == node.out_shape() else 1
     shape, small = node.shape(large), node.shape(1 - large)
-    if shape != node.out_shape():
-        raise Unsayable("both of its inputs are repeated")
-    x, y = node.bottom(large), node.bottom(1 - large)
     small = (1,) * (len(shape) - len(small)) + small
     axes = [i for i, n in enumerate(small) if n != 1] or [0]
     first, last = axes[0], axes[-1] + 1
-    if small[0] == shape[0]:
+    if small[:1] == shape[:1]:
         first = 0  # the batch is one of the axes, even where it is 1
-    if small[first:last] != shape[first:last]:
-        raise Unsayable(f"{node.shape(1 - large)} is repeated along axes between others")
+    if shape != node.out_shape() or small[first:last] != shape[first:last]:
+        _repeated(node, kind)
+        return
+    x, y = node.bottom(large), node.bottom(1 - large)
     if kind == "Div" and large == 0:
         y, kind = node.part("Power", "power_param { power: -1 }", [y]), "Mul"
     elif kind == "Div":
@@ -106,6 +109,15 @@ def _broadcast(node: Node, kind: str) -> None:
         y = node.part("Reshape", f"reshape_param {{ shape {{ {dims} }} }}", [y])
     layer, field = ("Scale", "scale_param") if kind == "Mul" else ("Bias", "bias_param")
     node.make(layer, f"{field} {{ axis: {first} }}", [x, y])
+
+
+def _repeated(node: Node, kind: str) -> None:
+    """Both made as large as what comes out, then element by element."""
+    out = node.out_shape()
+    if 0 in out or not all(node.shape(i) for i in range(len(node.inputs))):
+        raise Unsayable("it repeats a scalar, or is empty")
+    bottoms = [Chain(node, i).expanded(out).blob for i in range(len(node.inputs))]
+    _alike(node, kind, bottoms)
 
 
 @reads("Pow")

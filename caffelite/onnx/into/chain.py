@@ -137,6 +137,15 @@ class Chain:
         self.shape = (*self.shape[:axis], len(places), *self.shape[axis + 1 :])
         return self
 
+    def expanded(self, shape: Shape) -> Chain:
+        """Repeated to a larger shape: a Tile along each axis of one value that is not the same."""
+        self.reshape((1,) * (len(shape) - len(self.shape)) + self.shape)
+        for axis, (size, new) in enumerate(zip(self.shape, shape)):
+            if size != new:
+                longer = (*self.shape[:axis], new, *self.shape[axis + 1 :])
+                self.then("Tile", f"tile_param {{ axis: {axis} tiles: {new // size} }}", longer)
+        return self
+
     def scaled(self, values: Array, multiply: bool) -> Chain:
         """Times, or plus, a constant that lies on some of the axes."""
         shape, values = self.shape, np.asarray(values)

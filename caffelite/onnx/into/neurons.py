@@ -45,7 +45,11 @@ def identity(node: Node) -> None:
 
 @reads("Cast", "CastLike")
 def cast(node: Node) -> None:
-    """Whole numbers that become float32 are those numbers already."""
+    """Whole numbers that become float32 are those numbers already; an index is never made whole:
+    Embed reads floats that are."""
+    if node.outputs[0] in node.reader.indices:
+        node.same()
+        return
     old, new = (node.reader.values[n].dtype for n in (node.inputs[0], node.outputs[0]))
     if old != new and (new != np.float32 or old.kind not in "iu"):
         raise Unsayable(f"from {old} to {new}: Caffe has float32 only")

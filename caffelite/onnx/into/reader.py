@@ -32,6 +32,8 @@ class Reader:
     constants: set[str]
     """The tensors that do not depend on the inputs."""
     opset: int
+    indices: set[str] = field(default_factory=set)
+    """The tensors that are nothing but indices into constant tables."""
     layers: list[LayerParameter] = field(default_factory=list)
     params: dict[str, list[Array]] = field(default_factory=dict)
     blobs: dict[str, str] = field(default_factory=dict)

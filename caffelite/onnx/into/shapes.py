@@ -136,9 +136,4 @@ def tile(node: Node) -> None:
     chain, out = Chain(node), node.out_shape()
     if not chain.shape or 0 in out:
         raise Unsayable("it repeats a scalar, or is empty")
-    chain.reshape((1,) * (len(out) - len(chain.shape)) + chain.shape)
-    for axis, (size, new) in enumerate(zip(chain.shape, out)):
-        if size != new:
-            shape = (*chain.shape[:axis], new, *chain.shape[axis + 1 :])
-            chain.then("Tile", f"tile_param {{ axis: {axis} tiles: {new // size} }}", shape)
-    chain.end()
+    chain.expanded(out).end()

@@ -103,14 +103,15 @@ def _joined(at: Place, parts: Sequence[str]) -> str:
 
 def _regions(at: Place, mask: str, corners: str, scores: str) -> None:
     """The tops: (R, 5, 1, 1), and the same with the score (R, 6, 1, 1)."""
-    image, boxes, score = picked(at, mask, corners, scores)
+    named = len(at.tops) > 1
+    image, boxes, *score = picked(at, mask, corners, *([scores] if named else []))
     regions = at.op("Concat", image, boxes, axis=1)
     none = missing(at, regions)
     stand_in = at.op("Expand", NOWHERE, at.op("Concat", none, [5], axis=0))
     whole = at.op("Concat", regions, stand_in, axis=0)
     at.op("Unsqueeze", whole, np.array([2, 3]), out=at.tops[0])
-    if len(at.tops) > 1:
-        scored = at.op("Concat", regions, at.op("Unsqueeze", score, np.array([1])), axis=1)
+    if named:
+        scored = at.op("Concat", regions, at.op("Unsqueeze", score[0], np.array([1])), axis=1)
         zeros = at.op("Expand", 0.0, at.op("Concat", none, [6], axis=0))
         whole = at.op("Concat", scored, zeros, axis=0)
         at.op("Unsqueeze", whole, np.array([2, 3]), out=at.tops[1])

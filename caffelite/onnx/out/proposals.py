@@ -42,10 +42,11 @@ def proposal(layer: Any, at: Place) -> None:
     wider = at.op("Add", boxes, np.array([0, 0, 1, 1], np.float32))
     lain = at.op("Unsqueeze", values, np.array([1]))
     mask = suppressed(at, wider, lain, layer.overlap, LOWEST, layer.after)
-    image, corners, score = picked(at, mask, boxes, values)
+    scored = len(at.tops) > 1
+    image, corners, *score = picked(at, mask, boxes, *([values] if scored else []))
     at.op("Concat", image, corners, out=at.tops[0], axis=1)
-    if len(at.tops) > 1:
-        at.op("Unsqueeze", score, np.array([1]), out=at.tops[1])
+    if scored:
+        at.op("Unsqueeze", score[0], np.array([1]), out=at.tops[1])
 
 
 @says("ScaleRoute")

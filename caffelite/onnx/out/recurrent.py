@@ -17,8 +17,8 @@ from caffelite.onnx.memory import carried
 from caffelite.onnx.out.place import Place, says
 from caffelite.onnx.out.writer import Writer
 
-UNROLLED = 4
-"""Up to so many steps are written one after the other."""
+UNROLLED = 64
+"""Up to so many steps are written one after the other: that is what OpenCV 5 reads, too."""
 
 
 def _step(at: Place, z: str, cont: str, state: list[str]) -> list[str]:
