@@ -15,11 +15,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from caffelite.dnn.boxes import NMSBoxes, NMSBoxesBatched
+from caffelite.dnn.boxes import (
+    SOFT_NMSMETHOD_SOFTNMS_GAUSSIAN,
+    SOFT_NMSMETHOD_SOFTNMS_LINEAR,
+    NMSBoxes,
+    NMSBoxesBatched,
+    softNMSBoxes,
+)
 from caffelite.dnn.images import CV_8U, CV_32F, blobFromImage, blobFromImages, imagesFromBlob
-from caffelite.dnn.models import ClassificationModel, DetectionModel, Model
+from caffelite.dnn.models import (
+    ClassificationModel,
+    DetectionModel,
+    KeypointsModel,
+    Model,
+    SegmentationModel,
+)
 from caffelite.dnn.net import Layer, Net
-from caffelite.dnn.reading import readNet, readNetFromCaffe
+from caffelite.dnn.params import (
+    DNN_LAYOUT_NCHW,
+    DNN_LAYOUT_NHWC,
+    DNN_PMODE_CROP_CENTER,
+    DNN_PMODE_LETTERBOX,
+    DNN_PMODE_NULL,
+    Image2BlobParams,
+    blobFromImagesWithParams,
+    blobFromImageWithParams,
+)
+from caffelite.dnn.reading import readNet, readNetFromCaffe, shrinkCaffeModel
 from caffelite.dnn.settings import (
     DNN_BACKEND_CANN,
     DNN_BACKEND_CUDA,
@@ -55,6 +77,11 @@ __all__ = [
     "DNN_BACKEND_TIMVX",
     "DNN_BACKEND_VKCOM",
     "DNN_BACKEND_WEBNN",
+    "DNN_LAYOUT_NCHW",
+    "DNN_LAYOUT_NHWC",
+    "DNN_PMODE_CROP_CENTER",
+    "DNN_PMODE_LETTERBOX",
+    "DNN_PMODE_NULL",
     "DNN_TARGET_CPU",
     "DNN_TARGET_CPU_FP16",
     "DNN_TARGET_CUDA",
@@ -66,18 +93,27 @@ __all__ = [
     "DNN_TARGET_OPENCL",
     "DNN_TARGET_OPENCL_FP16",
     "DNN_TARGET_VULKAN",
+    "SOFT_NMSMETHOD_SOFTNMS_GAUSSIAN",
+    "SOFT_NMSMETHOD_SOFTNMS_LINEAR",
     "ClassificationModel",
     "DetectionModel",
+    "Image2BlobParams",
+    "KeypointsModel",
     "Layer",
     "Model",
     "NMSBoxes",
     "NMSBoxesBatched",
     "Net",
+    "SegmentationModel",
     "blobFromImage",
+    "blobFromImageWithParams",
     "blobFromImages",
+    "blobFromImagesWithParams",
     "imagesFromBlob",
     "readNet",
     "readNetFromCaffe",
+    "shrinkCaffeModel",
+    "softNMSBoxes",
 ]
 
 

@@ -11,6 +11,7 @@ from caffelite.blob import Array
 from caffelite.errors import DataError, Problem
 from caffelite.layers.detection_output import thin_out
 
+SOFT_NMSMETHOD_SOFTNMS_LINEAR, SOFT_NMSMETHOD_SOFTNMS_GAUSSIAN = 1, 2
 Indices = Union[Array, tuple[()]]
 """int32, best first; an empty tuple where nothing is kept, as in OpenCV."""
 
@@ -61,6 +62,54 @@ def NMSBoxesBatched(
     moved = boxes.copy()
     moved[:, :2] += (classes * extent)[:, None]
     return NMSBoxes(moved, values, score_threshold, nms_threshold, eta, top_k)
+
+
+def softNMSBoxes(
+    bboxes: Sequence[Any] | Array,
+    scores: Sequence[float] | Array,
+    score_threshold: float,
+    nms_threshold: float,
+    top_k: int = 0,
+    sigma: float = 0.5,
+    method: int = SOFT_NMSMETHOD_SOFTNMS_GAUSSIAN,
+) -> tuple[Indices, Indices]:
+    """Scores and indices of the boxes, best first, where a box that overlaps a better one is not
+    left out but scores less; those below `score_threshold` are left out.
+
+    With o, the intersection over union, a score becomes s·exp(-o²/sigma)
+    (SOFT_NMSMETHOD_SOFTNMS_GAUSSIAN), or s·(1 - o) where o is above `nms_threshold`
+    (SOFT_NMSMETHOD_SOFTNMS_LINEAR). At most `top_k` are taken (0: all). Scores are float32, as
+    OpenCV's. Raises DataError where numbers do not fit. Source: Bodla et al., Soft-NMS, 2017."""
+    boxes, values = _checked(bboxes, scores, score_threshold, nms_threshold, 1.0)
+    if method not in (SOFT_NMSMETHOD_SOFTNMS_LINEAR, SOFT_NMSMETHOD_SOFTNMS_GAUSSIAN):
+        raise DataError(Problem(f"method={method}", expected="1 (linear) or 2 (Gaussian)"))
+    if sigma <= 0:
+        raise DataError(Problem(f"sigma={sigma}", expected="a number above 0"))
+    values, least, one = values.copy(), np.float32(score_threshold), np.float32(1)
+    left = np.flatnonzero(values >= least)
+    found: list[int] = []
+    while len(left) and (top_k <= 0 or len(found) < top_k):
+        best = left[np.argmax(values[left])]
+        found.append(int(best))
+        left = left[left != best]
+        overlap = _overlaps(boxes[best], boxes[left])
+        if method == SOFT_NMSMETHOD_SOFTNMS_GAUSSIAN:
+            values[left] *= np.exp(-(overlap * overlap) / np.float32(sigma))
+        else:
+            values[left] *= np.where(overlap > np.float32(nms_threshold), one - overlap, one)
+        left = left[values[left] >= least]
+    return (values[found], np.array(found, np.int32)) if found else ((), ())
+
+
+def _overlaps(box: Array, others: Array) -> Array:
+    """Intersection over union of a box with others, float32; 0 for boxes without an area."""
+    low = np.maximum(box[:2], others[:, :2])
+    high = np.minimum(box[:2] + box[2:], others[:, :2] + others[:, 2:])
+    common = np.maximum(high - low, 0).prod(1)
+    area = box[2:].prod() + others[:, 2:].prod(1)
+    share = common / np.where(area > 0, area - common, 1)
+    found: Array = np.float32(1) - (1 - share).astype(np.float32)
+    return found
 
 
 def _checked(

@@ -45,15 +45,21 @@ def blobFromImages(
     ddepth: int = CV_32F,
 ) -> Array:
     """As `blobFromImage`, of several images: (N, C, H, W)."""
-    pictures = [_image(image) for image in images]
-    if not pictures:
-        raise DataError("there are no images to make a blob of")
-    shift = np.zeros(4)
-    given = np.atleast_1d(np.asarray(mean, np.float64)).ravel()[:4]
-    shift[: len(given)] = given
-    _check_depth(ddepth, pictures, scalefactor, shift)
+    pictures = pictures_of(images)
     if any(size):
-        pictures = [_fitted(p, int(size[0]), int(size[1]), crop) for p in pictures]
+        width, height = whole_size(size)
+        fitted = [resized(p, width, height, crop) for p in pictures]
+    else:
+        fitted = pictures
+    return blob_of(fitted, np.full(4, scalefactor), four(mean), swapRB, ddepth)
+
+
+def blob_of(
+    pictures: Sequence[Array], scale: Array, shift: Array, swap: bool, ddepth: int
+) -> Array:
+    """The blob (N, C, H, W) of images that are fitted: (image - shift)·scale, for each channel in
+    the order after the exchange of the first and the third one."""
+    _check_depth(ddepth, pictures, scale, shift)
     if any(p.shape != pictures[0].shape for p in pictures):
         sizes = ", ".join(" x ".join(map(str, p.shape)) for p in pictures[:4])
         raise DataError(
@@ -62,15 +68,23 @@ def blobFromImages(
     height, width, channels = pictures[0].shape
     kind = np.uint8 if ddepth == CV_8U else np.float32
     blob = np.empty((len(pictures), channels, height, width), kind)
-    order = [2, 1, 0, 3][:channels] if swapRB and channels >= 3 else list(range(channels))
+    order = [2, 1, 0, 3][:channels] if swap and channels >= 3 else list(range(channels))
     for image, planes in zip(pictures, blob):
         planes[...] = image[:, :, order].transpose(2, 0, 1)
     if kind is np.float32:
         if shift.any():
             blob -= shift[:channels].astype(np.float32)[:, None, None]
-        if scalefactor != 1:
-            blob *= np.float32(scalefactor)
+        if (scale[:channels] != 1).any():
+            blob *= scale[:channels].astype(np.float32)[:, None, None]
     return blob
+
+
+def four(values: Scalar) -> Array:
+    """A scalar of OpenCV's: four numbers, those that are not given 0."""
+    found = np.zeros(4)
+    given = np.atleast_1d(np.asarray(values, np.float64)).ravel()[:4]
+    found[: len(given)] = given
+    return found
 
 
 def imagesFromBlob(blob_: Any) -> tuple[Array, ...]:
@@ -82,6 +96,14 @@ def imagesFromBlob(blob_: Any) -> tuple[Array, ...]:
         )
     images = np.ascontiguousarray(blob.transpose(0, 2, 3, 1))
     return tuple(image[:, :, 0] if image.shape[2] == 1 else image for image in images)
+
+
+def pictures_of(images: Any) -> list[Array]:
+    """Images as (H, W, C). Raises DataError for what is none, and where there are none."""
+    pictures = [_image(image) for image in images]
+    if not pictures:
+        raise DataError("there are no images to make a blob of")
+    return pictures
 
 
 def _image(image: Any) -> Array:
@@ -101,19 +123,25 @@ def _image(image: Any) -> Array:
     return array
 
 
-def _check_depth(ddepth: int, images: list[Array], scale: float, mean: Array) -> None:
+def _check_depth(ddepth: int, images: Sequence[Array], scale: Array, mean: Array) -> None:
     if ddepth not in (CV_8U, CV_32F):
         raise DataError(Problem(f"ddepth={ddepth}", expected="CV_32F (5) or CV_8U (0)"))
-    if ddepth == CV_8U and (scale != 1 or mean.any()):
+    if ddepth == CV_8U and ((scale != 1).any() or mean.any()):
         raise DataError("a blob of bytes (CV_8U) is neither scaled nor has a mean taken off")
     if ddepth == CV_8U and any(image.dtype != np.uint8 for image in images):
         raise DataError("a blob of bytes (CV_8U) needs images of bytes")
 
 
-def _fitted(image: Array, width: int, height: int, crop: bool) -> Array:
-    """Resized, or resized to cover the size and cut."""
+def whole_size(size: Sequence[int]) -> tuple[int, int]:
+    """Width and height. Raises DataError unless both are above 0."""
+    width, height = (int(n) for n in size)
     if width <= 0 or height <= 0:
         raise DataError(Problem(f"size=({width}, {height})", expected="(width, height), above 0"))
+    return width, height
+
+
+def resized(image: Array, width: int, height: int, crop: bool) -> Array:
+    """Resized, or resized to cover the size and cut."""
     rows, columns = image.shape[:2]
     if not crop:
         return resize_linear(image, height, width)

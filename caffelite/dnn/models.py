@@ -12,6 +12,7 @@ from caffelite.dnn.images import Scalar, blobFromImage
 from caffelite.dnn.net import Net
 from caffelite.dnn.reading import readNet
 from caffelite.errors import CaffeliteError, NetError, Problem
+from caffelite.layers.base import show
 
 M = TypeVar("M", bound="Model")
 
@@ -96,6 +97,19 @@ class Model:
         found: tuple[Array, ...] = self._net.forward(self._outputs)
         return found
 
+    def _maps(self, frame: Any) -> Array:
+        """The planes of the first output for an image."""
+        output: Array = self.predict(frame)[0]
+        if output.ndim != 4 or len(output) != 1:
+            raise NetError(
+                Problem(
+                    f'the output "{self._outputs[0]}" is {show(output.shape)}',
+                    expected="maps, 1 x C x H x W",
+                )
+            )
+        maps: Array = output[0]
+        return maps
+
     def _wants_size(self) -> bool:
         """Does the net, a Faster R-CNN, take the size of the image as an input?"""
         return self._net.getLayer(0).outputNameToIndex("im_info") >= 0
@@ -132,6 +146,33 @@ class ClassificationModel(Model):
             scores /= scores.sum()
         best = int(scores.argmax())
         return best, float(scores[best])
+
+
+class SegmentationModel(Model):
+    """A net that scores the classes of every pixel."""
+
+    def segment(self, frame: Any) -> Array:
+        """The best class of each pixel of the net's first output (H, W), uint8. Raises NetError
+        for an output that is no (1, classes, H, W)."""
+        classes: Array = self._maps(frame).argmax(0)
+        return classes.astype(np.uint8)
+
+
+class KeypointsModel(Model):
+    """A net that gives a heat map for each point, and one for the background after them."""
+
+    def estimate(self, frame: Any, thresh: float = 0.5) -> Array:
+        """x and y of each point in the image, (points, 2) float32: where its map is largest, or
+        (-1, -1) where that is not above `thresh`. Raises NetError for an output that is no
+        (1, maps, H, W)."""
+        maps = self._maps(frame)[:-1]
+        rows, columns = maps.shape[1:]
+        height, width = np.shape(frame)[:2]
+        flat = maps.reshape(len(maps), -1)
+        y, x = np.divmod(flat.argmax(1), columns)
+        there = flat.max(1) > thresh
+        points = np.stack([x * width / columns, y * height / rows], 1)
+        return np.where(there[:, None], points, -1).astype(np.float32)
 
 
 class DetectionModel(Model):

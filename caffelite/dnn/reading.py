@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,11 @@ import numpy as np
 from caffelite.dnn.net import Net
 from caffelite.errors import CaffeliteError, Problem
 from caffelite.files import load_net, parse_net
+from caffelite.layers.convolution import Convolution
+from caffelite.layers.inner_product import InnerProduct
+from caffelite.schema.binary import decode, encode, halved, read_bytes, write_atomically
+from caffelite.schema.legacy import upgrade_net
+from caffelite.schema.net import NetParameter
 from caffelite.weights import open_weights, weights_in
 
 WEIGHTS = (".caffemodel", ".h5", ".hdf5")
@@ -70,6 +76,19 @@ def readNet(
             )
         )
     return readNetFromCaffe(texts[0], *weights)
+
+
+def shrinkCaffeModel(src: Any, dst: Any, layersTypes: Iterable[str] = ()) -> None:
+    """Write a .caffemodel with the parameters of convolutions and InnerProduct layers, or of the
+    layers of these types, in half precision, as OpenCV and NVCaffe read them. Raises SnapshotError
+    for a value that half precision has no finite number for."""
+    name = os.fspath(src)
+    net, _ = upgrade_net(decode(read_bytes(name), NetParameter, name, "a .caffemodel"))
+    types = set(layersTypes) or {Convolution.type, InnerProduct.type}
+    for layer in net.layer:
+        if layer.type in types:
+            layer.blobs = [halved(blob) for blob in layer.blobs]
+    write_atomically(dst, encode(net))
 
 
 def _only_caffe(framework: str) -> None:
