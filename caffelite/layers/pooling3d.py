@@ -8,11 +8,41 @@ import numpy as np
 
 from caffelite.blob import Shape
 from caffelite.kernels import Window
-from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, register, show
+from caffelite.layers.base import (
+    Arrays,
+    Context,
+    Diffs,
+    Layer,
+    Shapes,
+    param_of,
+    register,
+    show,
+)
 from caffelite.layers.cases import Case, random
-from caffelite.layers.pooling import ONE, PARAM, PlanePool, Pooling, PoolMethod
+from caffelite.layers.pooling import (
+    ONE,
+    PARAM,
+    PlanePool,
+    Pooling,
+    PoolMethod,
+)
+from caffelite.layers.usual_message import with_usual_message
 from caffelite.layers.windows import check_fit
-from caffelite.schema.net import LayerParameter
+from caffelite.schema.message import field
+from caffelite.schema.net import LayerMessage, LayerParameter
+
+OWN = "pooling3d_param"
+
+
+class Pooling3DParameter(LayerMessage, field=OWN, number=6662):
+    """C3D 1.1: what stands in pooling_param else."""
+
+    pool: PoolMethod = field(1, PoolMethod, default=PoolMethod.MAX, doc="MAX or AVE")
+    kernel_size: int = field(2, "uint32", least=1, doc="rows and columns of a box")
+    stride: int = field(3, "uint32", default=1, least=1, doc="step along rows and columns")
+    pad: int = field(4, "uint32", default=0, doc="pad of rows and columns")
+    kernel_depth: int = field(5, "uint32", least=1, doc="frames of a box")
+    temporal_stride: int = field(6, "uint32", default=1, least=1, doc="step along the frames")
 
 
 @register
@@ -20,7 +50,7 @@ class Pooling3D(Pooling):
     """The maximum (MAX) or mean (AVE) of each box of `kernel_depth` frames, `kernel_size` rows and
     columns: the planes are pooled as by Pooling, then the frames, without a pad, in steps of
     `temporal_stride`, rounded up. A layer of type "Pooling" with one of these fields is this one,
-    and V1's POOLING3D.
+    and V1's POOLING3D. A pooling3d_param is read as C3D 1.1 has it.
 
     Gradient: as Pooling's.
     Shapes: x (N, C, L, H, W); y (N, C, L', H', W') with L' = ⌈(L − kernel_depth)/stride⌉ + 1.
@@ -30,6 +60,7 @@ class Pooling3D(Pooling):
     tops = (1, 1)
     planes_alone = True
     extension = "C3D (facebook/C3D)"
+    own: Pooling3DParameter = param_of(Pooling3DParameter)
     cases: ClassVar[tuple[Case, ...]] = (
         Case(
             'type: "Pooling3D" pooling_param { kernel_size: 2 stride: 2 kernel_depth: 2 '
@@ -51,7 +82,15 @@ class Pooling3D(Pooling):
             "kernel_depth: 2 temporal_stride: 2 }",
             {"x": random(2, 2, 3, 4, 5)},
         ),
+        Case(
+            f'type: "Pooling3D" {OWN} {{ pool: AVE kernel_size: 2 kernel_depth: 2 stride: 2 }}',
+            {"x": [[[[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 12.0]]]]]},
+            {"y": [[[[[5.0]]]]]},
+        ),
     )
+
+    def __init__(self, spec: LayerParameter, context: Context | None = None) -> None:
+        super().__init__(with_usual_message(spec, OWN, "pooling_param"), context)
 
     @classmethod
     def chosen(cls, spec: LayerParameter) -> type[Layer]:

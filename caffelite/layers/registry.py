@@ -128,6 +128,11 @@ ELSEWHERE = {
 """What other frameworks call a type, in small letters."""
 
 
+def _stated(spec: LayerParameter) -> str:
+    """The shape of a source, as --shape takes it."""
+    return f"{spec.top[0]}=1x3x224x224" if spec.top else "NAME=1x3x224x224"
+
+
 def find(spec: LayerParameter) -> type[Layer]:
     """As `layer_class`; an unknown type is refused with a suggestion."""
     cls = layer_class(spec)
@@ -143,15 +148,16 @@ def find(spec: LayerParameter) -> type[Layer]:
             )
         )
     fork, ours = TYPES.get(spec.type), ELSEWHERE.get(spec.type.lower())
+    own = OWN_LAYER if spec.bottom else f"{OWN_LAYER}; or --shape {_stated(spec)} stands in for it"
     raise NetError(
         Problem(
             f'unknown layer type "{spec.type}"',
             spec.span("type"),
             "one of the types that `caffelite layers` lists",
-            f"it is of {fork}; {OWN_LAYER}"
+            f"it is of {fork}; {own}"
             if fork
             else f"here it is {ours}"
             if ours
-            else did_you_mean(spec.type, registry) or OWN_LAYER,
+            else did_you_mean(spec.type, registry) or own,
         )
     )

@@ -23,8 +23,9 @@ from caffelite.text import Block, Scalar
 _KNOWN: dict[str, tuple[Shape, tuple[float, ...]]] = {
     "im_info": ((1, 3), ()),
     "gt_boxes": ((1, 5), ()),
+    "image_sizes": ((1, 2), ()),
 }
-"""Tops of Faster R-CNN's data, whatever the batch."""
+"""Tops of Faster R-CNN's and Cascade R-CNN's data, whatever the batch."""
 _BATCH = ("batch_size", "num", "batch")
 _SIDES = (
     ("crop_size", "crop_size"),
@@ -116,6 +117,7 @@ def _stand_in(spec: LayerParameter, shapes: Mapping[str, Shape]) -> LayerParamet
     made._span, made._spans = spec._span, dict(spec._spans)
     param = made.get("dummy_data_param")
     cls, seen_images = layer_class(spec), False
+    maps = _label_maps(spec, given[0], batch)
     has_objects = cls is not None and issubclass(cls, SourceLayer) and cls.gives_objects
     for top, shape in zip(spec.top, given):
         images = not _is_label(top) and top not in _KNOWN
@@ -124,6 +126,8 @@ def _stand_in(spec: LayerParameter, shapes: Mapping[str, Shape]) -> LayerParamet
             shape = _KNOWN[top][0]
         elif shape is None and objects:
             shape = (1, 1, 1, 8)
+        elif shape is None and top in maps:
+            shape = maps[top]
         elif shape is None and (not images or seen_images):
             shape = (batch, 5) if top.endswith("rois") else (batch,)
         elif shape is None:
@@ -136,6 +140,19 @@ def _stand_in(spec: LayerParameter, shapes: Mapping[str, Shape]) -> LayerParamet
         param.data_filler.append(filler)
     made._explicit = True
     return made
+
+
+def _label_maps(spec: LayerParameter, images: Shape | None, batch: int) -> dict[str, Shape]:
+    """MS-CNN's labels: a map for each `downsample_rate`, of class, box and overlap at each cell."""
+    rates = [int(v.raw) for n, v in _scalars(spec.to_block()) if n == "downsample_rate"]
+    if not rates or len(spec.top) <= len(rates):
+        return {}
+    sides = (images or _images(spec, spec.top[0], batch))[2:]
+    channels = (_number(spec, "coord_num") or 4) + 2
+    return {
+        top: (batch, channels, *(n // max(rate, 1) for n in sides))
+        for top, rate in zip(spec.top[1:], rates)
+    }
 
 
 def _is_label(top: str) -> bool:
@@ -159,6 +176,9 @@ def _images(spec: LayerParameter, top: str, batch: int) -> Shape:
         )
     gray = _word(spec, "force_gray") in ("true", "1") or _word(spec, "is_color") in ("false", "0")
     channels = _number(spec, "channels") or (1 if gray else 3)
+    frames = _number(spec, "new_length") if layer_class(spec) is None else 0
+    if frames and spec.has("image_data_param"):  # as C3D's fork writes it
+        return (batch, channels, frames, *sides)
     return (batch, channels, *sides)
 
 

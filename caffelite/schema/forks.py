@@ -137,6 +137,11 @@ _TRAIN: dict[str, dict[str, str]] = {
 _ALWAYS: dict[str, dict[str, str]] = {
     "happynear's fork": {
         "MemoryDataParameter": "transpose",
+        "InnerProductParameter": "normalize",
+    },
+    "YOLO v1's fork (yeahkun)": {
+        "DetectionLossParameter": "side num_class num_object object_scale noobject_scale "
+        "class_scale coord_scale sqrt constriant",
     },
     "NVCaffe": {
         "LossParameter": "label_smoothing",
@@ -155,6 +160,7 @@ _ALWAYS: dict[str, dict[str, str]] = {
     },
     "the fork of MobileNet-YOLO": {
         "TransformationParameter": "min_side cvt_bgr2rgb",
+        "AnnotatedDataParameter": "single_class seg_scales seg_resize_width seg_resize_height",
     },
     "the fork of ENet": {
         "ImageDataParameter": "label_divide_factor",

@@ -24,6 +24,9 @@ _TODAY = {
     "ROIPOOLING": "ROIPooling",
     "ROI_POOLING": "ROIPooling",
     "SPP": "SPP",
+    "VIDEO_DATA": "VideoData",
+    "VOXEL_SOFTMAX": "VoxelSoftmax",
+    "VOXEL_SOFTMAX_LOSS": "VoxelSoftmaxLoss",
 }
 """Words of forks whose new name is not the old one in CamelCase, or that look like a slip."""
 

@@ -50,6 +50,24 @@ def shapes(text: str, **stated: tuple[int, ...]) -> list[list[int]]:
             [[1, 3, 60, 80], [1, 3], [1, 5]],
         ),
         (
+            'layer { name: "d" type: "ImageGtData" top: "data" top: "a" top: "b" top: "boxes" '
+            "image_gt_data_param { batch_size: 2 crop_height: 48 crop_width: 64 downsample_rate: 8 "
+            "downsample_rate: 16 coord_num: 4 } }",
+            {},
+            [[2, 3, 48, 64], [2, 6, 6, 8], [2, 6, 3, 4], [2]],
+        ),
+        (
+            'layers { name: "d" type: VIDEO_DATA top: "data" top: "label" image_data_param { '
+            'source: "no" batch_size: 2 crop_size: 12 new_length: 16 } }',
+            {},
+            [[2, 3, 16, 12, 12], [2]],
+        ),
+        (
+            'layer { name: "d" type: "EvalData" top: "data" top: "gt_boxes" top: "image_sizes" }',
+            {"data": (1, 3, 60, 80)},
+            [[1, 3, 60, 80], [1, 5], [1, 2]],
+        ),
+        (
             'layer { name: "d" type: "ImageData" top: "data" image_data_param { source: "no" '
             "batch_size: 5 new_height: 6 new_width: 7 is_color: false } }",
             {},
