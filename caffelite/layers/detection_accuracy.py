@@ -61,7 +61,7 @@ class DetectionAccuracy(Layer):
     reg: BBoxRegParameter = param_of(BBoxRegParameter)
     loss_param: LossParameter = param_of(LossParameter, "loss_param")
     idle: ClassVar[Mapping[str, str]] = ONE_SET | dict.fromkeys(
-        ("loss_param.normalization", "loss_param.pre_fixed_normalizer", "loss_param.normalize"),
+        (f"loss_param.{name}" for name in LossParameter.specs if name != "ignore_label"),
         "it is no loss",
     )
     cases = (

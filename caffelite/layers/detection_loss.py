@@ -84,8 +84,8 @@ class DetectionLoss(LossLayer):
     reg: BBoxRegParameter = param_of(BBoxRegParameter)
     loss_param: LossParameter = param_of(LossParameter, "loss_param")
     idle: ClassVar[Mapping[str, str]] = ONE_SET | dict.fromkeys(
-        ("loss_param.normalization", "loss_param.pre_fixed_normalizer", "loss_param.normalize"),
-        "the cells that count are what it is divided by",
+        (f"loss_param.{name}" for name in LossParameter.specs if name != "ignore_label"),
+        "the cells that count, each once, are what it is divided by",
     )
     cases = (
         Case(
