@@ -8,8 +8,10 @@
 Without --iterations the whole of the data is run once. For a net that tells
 classes apart there are also precision and recall of each class, what is confused
 with what, and the worst mistakes with their files; each sample counts once. The
-means come last. --png draws the classes. In a pipe each batch has its lines, as Caffe prints them.
-Ctrl-C shows what has been found so far.
+means come last. --png draws the classes. Where a detector's DetectionOutput has
+save_output_param its results are written to the files that this names. In a pipe
+each batch has its lines, as Caffe prints them. Ctrl-C shows what has been found so
+far.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from caffelite.schema.net import NetParameter
     from caffelite.solver.monitor import Output
     from caffelite.use.classes import Classes, Judged
+    from caffelite.use.detections import Results
 
 DEFAULT_ITERATIONS = 50
 
@@ -92,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
     from caffelite.solver.precision import Scoring
     from caffelite.solver.testing import mean_outputs, tallied
     from caffelite.use.classes import Judged
+    from caffelite.use.detections import Results
     from caffelite.use.shown import class_names
 
     use_device(args)
@@ -110,10 +114,14 @@ def run(args: argparse.Namespace) -> int:
         raise CaffeliteError(Problem(f"{option}: the net judges no detections"))
     scoring = Scoring(args.ap_version or "Integral", args.per_class)
     names = class_names(args.labels, len(judged.confusion)) if judged and args.labels else []
+    results = Results.of(net)
     with Stopping("stopping after this batch") as stopping:
-        each = _Each(args, judged, count)
+        each = _Each(args, judged, results, count)
         outputs, loss = mean_outputs(net, count, each, lambda: stopping.asked, scoring)
         each.end()
+    written = results.write() if results is not None and not stopping.asked else []
+    for path in written:
+        print(f"wrote {path}", file=sys.stderr if args.json else sys.stdout)
     found = judged.result(names) if judged is not None else None
     shown_loss = loss if any(net.blob_loss_weights.values()) else None
     if args.json:
@@ -165,10 +173,16 @@ class _Each:
     """What happens after each batch: it is judged; on a terminal a bar goes on, in a pipe its
     outputs are printed."""
 
-    def __init__(self, args: argparse.Namespace, judged: Judged | None, count: int) -> None:
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        judged: Judged | None,
+        results: Results | None,
+        count: int,
+    ) -> None:
         from caffelite.cli.progress import Bar
 
-        self.judged, self.done = judged, 0
+        self.judged, self.results, self.done = judged, results, 0
         self.lines = not args.json and not sys.stdout.isatty()
         self.bar = Bar("batches", count)
 
@@ -177,6 +191,8 @@ class _Each:
         self.bar.advance()
         if self.judged is not None:
             self.judged.add_batch()
+        if self.results is not None:
+            self.results.add_batch()
         for output in outputs if self.lines else []:
             for value in output.values.ravel():
                 print(f"Batch {batch}, {output.name} = {value:g}")

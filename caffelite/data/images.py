@@ -73,6 +73,11 @@ def _decode(file: BinaryIO, pillow: Any, color: bool | None, name: str) -> Array
                 )
             mode = _mode(image.mode, color)
             pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+    return planes_of(pixels)
+
+
+def planes_of(pixels: Array) -> Array:
+    """Pillow's pixels, (H, W) or (H, W, C) in R, G, B (A), as (C, H, W) in B, G, R (A)."""
     planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
     if len(planes) >= 3:
         planes = np.concatenate([planes[2::-1], planes[3:]])  # R G B (A) to B G R (A)

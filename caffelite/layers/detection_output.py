@@ -12,11 +12,15 @@ from caffelite.layers.base import Arrays, Shapes, param_of, register, show
 from caffelite.layers.cases import Case
 from caffelite.layers.finding import FindingLayer
 from caffelite.layers.prior_box import CodeType
+from caffelite.schema.augment import ResizeParameter
 from caffelite.schema.common import Phase
 from caffelite.schema.message import Message, field
 from caffelite.schema.net import LayerMessage
 
 log = logging.getLogger("caffelite.doubts")  # `check` says it as a warning
+
+FORMATS = ("VOC", "COCO", "ILSVRC")
+"""Of files of results."""
 
 
 class NonMaximumSuppressionParameter(Message):
@@ -32,14 +36,17 @@ class NonMaximumSuppressionParameter(Message):
 
 
 class SaveOutputParameter(Message):
-    """Where the original would write its results. Accepted; no files are written here."""
+    """Files of what is found, which `caffelite test` writes (`caffelite.use.detections`)."""
 
-    output_directory: str = field(1, "string", doc="folder for the results")
+    output_directory: str = field(1, "string", doc="folder for the results; none: no files")
     output_name_prefix: str = field(2, "string", doc="how their names begin")
     output_format: str = field(3, "string", doc="VOC, COCO or ILSVRC")
-    label_map_file: str = field(4, "string", doc="names of the classes")
-    name_size_file: str = field(5, "string", doc="names and sizes of the images")
-    num_test_image: int = field(6, "uint32", doc="how many images")
+    label_map_file: str = field(4, "string", doc="names of the classes; none: no files")
+    name_size_file: str = field(
+        5, "string", doc="lines NAME HEIGHT WIDTH, one an image in order; none: no files"
+    )
+    num_test_image: int = field(6, "uint32", doc="only so many images; left out: all of the file")
+    resize_param: ResizeParameter = field(7, ResizeParameter, doc="how the images were resized")
 
 
 class DetectionOutputParameter(LayerMessage, field="detection_output_param", number=204):
@@ -54,7 +61,7 @@ class DetectionOutputParameter(LayerMessage, field="detection_output_param", num
         4, NonMaximumSuppressionParameter, doc="how overlapping boxes are thinned out"
     )
     save_output_param: SaveOutputParameter = field(
-        5, SaveOutputParameter, idle="no files are written: the detections are in the top"
+        5, SaveOutputParameter, doc="the files of a test's results"
     )
     code_type: CodeType = field(6, CodeType, default=CodeType.CORNER, doc="how boxes are coded")
     keep_top_k: int = field(7, "int32", default=-1, doc="detections kept an image; -1: all")
@@ -79,6 +86,9 @@ class DetectionOutput(FindingLayer):
        more than `nms_threshold` (intersection over union). While the threshold is above 0.5 it is
        multiplied by `eta` after each box kept.
     3. Of an image's boxes the `keep_top_k` best are kept. They are ordered by class, then score.
+
+    `save_output_param` has `caffelite test` write files of what is found, as Pascal VOC's, MS
+    COCO's or ILSVRC's results are written; a pass writes none.
 
     If nothing is found, there is one row for each image: its number, then six times -1.
 
@@ -157,14 +167,29 @@ class DetectionOutput(FindingLayer):
             "num_classes",
             expected="the number of classes, the background included",
         )
-        if p.save_output_param.output_directory:
+        save = p.save_output_param
+        if save.output_directory and not self.saves:
             log.warning(
-                'layer "%s": save_output_param is not followed: no files are written, the '
-                "detections are in the top",
+                'layer "%s": save_output_param lacks label_map_file or name_size_file: no files '
+                "are written",
                 self.name,
+            )
+        if self.saves and save.output_format not in FORMATS:
+            self.fail(
+                f'output_format is "{save.output_format}"',
+                "detection_output_param",
+                "save_output_param",
+                "output_format",
+                expected=", ".join(FORMATS),
             )
         self._classes = p.num_classes
         self._boxes = 1 if p.share_location else p.num_classes
+
+    @property
+    def saves(self) -> bool:
+        """Is a test to write files of the results?"""
+        save = self.param.save_output_param
+        return bool(save.output_directory and save.label_map_file and save.name_size_file)
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         loc, conf, priors = bottom[:3]

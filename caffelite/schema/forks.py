@@ -255,7 +255,6 @@ def unfollowed(message: Message) -> list[Problem]:
 _WHERE = {Effect.TRAIN: ", for phase TRAIN", Effect.UPDATE: ", for updates"}
 
 _TYPES = {
-    "the SSD fork (weiliu89/caffe)": "VideoData",
     "MS-CNN and Cascade R-CNN (zhaoweicai)": "BboxAccuracy "
     "ProposalTarget ImageGtData DetectionGroupAccuracy "
     "DetectionGroupLoss DetectionData EvalData HardMining",
@@ -264,7 +263,7 @@ _TYPES = {
     "SegNet's and ENet's fork": "DenseImageData",
     "PSPNet's fork (hszhao)": "ImageSegData SegAccuracy BiasChannel AdaptiveBiasChannel DenseCRF "
     "DomainTransform MatRead MatWrite UniqueLabel",
-    "the fork of C3D (facebook)": "VideoData VoxelSoftmax VoxelSoftmaxLoss VoxelCustomLoss "
+    "the fork of C3D (facebook)": "VoxelSoftmax VoxelSoftmaxLoss VoxelCustomLoss "
     "VolumeData VideoSegmentationData VideoWithVoxelTruthData DownSampling Deconvolution3D",
     "FlowNet 2's fork (lmb-freiburg)": "Accum CustomData DataAugmentation FlowAugmentation "
     "FlowWarp GenerateAugmentationParameters Correlation Correlation1D Resample LpqLoss "

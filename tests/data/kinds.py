@@ -40,6 +40,8 @@ KINDS = {
     "FolderData": 'folder_data_param { source: "classes" batch_size: 5 }' + TRANSFORM,
     "WindowData": 'window_data_param { source: "w.txt" batch_size: 5 cache_images: true } '
     + TRANSFORM,
+    "VideoData": "data_param { batch_size: 5 } video_data_param { video_type: VIDEO "
+    'video_file: "v.png" } ' + TRANSFORM,
     "TextData": 'text_data_param { source: "t.csv" batch_size: 2 seq_len: 3 }',
     "SpiralData": "spiral_data_param { batch_size: 7 }",
     "ShapesData": "shapes_data_param { batch_size: 2 }",
@@ -105,6 +107,8 @@ def _annotated(path: Path, images: np.ndarray) -> None:
 
 
 def _images(folder: Path, images: np.ndarray) -> None:
+    frames = [Image.fromarray(image.transpose(1, 2, 0), "RGB") for image in images]
+    frames[0].save(folder / "v.png", save_all=True, append_images=frames[1:])
     listed, windows = [], []
     for i, image in enumerate(images):
         path = folder / "classes" / f"class{i % 2}" / f"{i}.png"

@@ -181,6 +181,7 @@ CHANGES = {
     "ImageData": "img.txt",
     "FolderData": "classes",
     "WindowData": "w.txt",
+    "VideoData": "v.png",
     "TextData": "t.csv",
 }
 

@@ -86,7 +86,7 @@ def test_which_boxes_are_kept(param: str, kept: list[float]) -> None:
     np.testing.assert_allclose(detections(param, [0.9, 0.8, 0.3]), kept)
 
 
-def test_files_are_not_written_and_it_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_files_that_cannot_be_written_are_mentioned(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "caffelite"):
         detections('save_output_param { output_directory: "results" }', [0.9, 0.8, 0.3])
     assert "no files are written" in caplog.text

@@ -13,7 +13,6 @@ import caffelite.files  # noqa: F401  (brings the layers' messages)
 from caffelite.layers.hinge_loss import HingeNorm
 from caffelite.layers.prior_box import CodeType
 from caffelite.layers.spp import SPPMethod
-from caffelite.pycaffe.proto import ssd
 from caffelite.schema import legacy
 from caffelite.schema.annotated import AnnotatedDatum, AnnotationType, LabelMap
 from caffelite.schema.common import BlobProtoVector, LossNormalization, Phase
@@ -89,9 +88,8 @@ def described() -> descriptor_pb2.FileDescriptorProto:
 
 
 def fields(cls: type[Message]) -> list[FieldSpec]:
-    """The fields that are declared, and those that SSD adds."""
-    more = ssd.FIELDS.get(cls.__name__, {})
-    return [*cls.specs.values(), *(s for name, s in more.items() if name not in cls.specs)]
+    """The fields that are declared."""
+    return [*cls.specs.values()]
 
 
 def _reachable(roots: Iterable[type[Message]]) -> Iterator[type[Message]]:

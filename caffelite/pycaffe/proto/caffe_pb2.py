@@ -8,9 +8,9 @@
     net.layer[0].data_param.batch_size = 1
 
 They are built from caffelite's declarations when this module is imported (`building.py`), layers of
-plug-ins included, as far as those are imported by then. Caffe has them all, and so have its SSD
-fork's (`ssd.py`). Their descriptors are in a pool of their own, so another caffe_pb2 in the same
-program does not clash.
+plug-ins included, as far as those are imported by then. Caffe has them all, and so has its SSD
+fork. Their descriptors are in a pool of their own, so another caffe_pb2 in the same program does
+not clash.
 """
 
 from __future__ import annotations
