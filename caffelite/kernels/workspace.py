@@ -20,6 +20,10 @@ ALIGN = 64
 """Arrays start at multiples of so many bytes, as vector units like it."""
 
 
+RESERVED = 64 << 20
+"""Bytes of the buffer, at first: of address space, since what is never written takes no memory."""
+
+
 class Workspace:
     """Scratch memory for all kernels of a thread, one after the other: a stack.
 
@@ -51,6 +55,9 @@ class Workspace:
         if not self._frames:
             return np.empty(size, np.uint8)
         start = self._top
+        if not start and size > self._stack.size:
+            self._stack = _pages(0)
+            self._stack = _pages(max(size, RESERVED))
         self._top += -(-size // ALIGN) * ALIGN
         self._most = max(self._most, self._top)
         if self._top <= self._stack.size:
@@ -67,12 +74,12 @@ class Workspace:
         self._top, self._named = self._frames.pop()
         if not self._frames and self._most > self._stack.size:
             self._stack = _pages(0)  # the old buffer goes first
-            self._stack = _pages(self._most)
+            self._stack = _pages(max(self._most, RESERVED))
 
     @property
     def nbytes(self) -> int:
         """Bytes held by all buffers together."""
-        return self._stack.size + sum(buffer.size for buffer in self._buffers.values())
+        return self._most + sum(buffer.size for buffer in self._buffers.values())
 
 
 def _pages(size: int) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from caffelite.blob import Shape
+from caffelite.blob import Array, Shape
 from caffelite.kernels import Window
 from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
 from caffelite.layers.cases import Case, random
@@ -110,12 +110,16 @@ class LRN(Layer):
         if not self.within:
             self.kernels.lrn_forward(x, y, scale, p.local_size, p.alpha, p.beta, p.k)
             return
-        np.multiply(x, x, self._scratch)
-        self.kernels.ave_pool_forward(self._scratch, scale, self._window)
-        scale *= p.alpha
+        self.normalise(x, y, self._scratch, scale, self._power)
+
+    def normalise(self, x: Array, y: Array, square: Array, scale: Array, power: Array) -> None:
+        """Within channels: write y, and on the way the other arrays."""
+        np.multiply(x, x, square)
+        self.kernels.ave_pool_forward(square, scale, self._window)
+        scale *= self.param.alpha
         scale += 1
-        np.power(scale, -p.beta, self._power)
-        np.multiply(x, self._power, y)
+        np.power(scale, -self.param.beta, power)
+        np.multiply(x, power, y)
 
     def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:
         p, x, dy, dx, scale = self.param, bottom[0], top_diff[0], bottom_diff[0], self._scale

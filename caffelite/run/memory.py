@@ -32,7 +32,8 @@ class Memory:
         self.placement, self.dtype = placement, dtype
         self.slot: dict[Version, int] = dict(slots.slot)
         """Where in the buffer the data lies that shares memory, by owner."""
-        self._size = slots.size
+        self.shared = slots.size
+        """The buffer's bytes."""
         self._plan: Plan = placement.plan
         self._arrays: dict[tuple[Version, str], Array] = {}
         self._scratch: dict[tuple[Shape, int], Array] = {}
@@ -72,7 +73,7 @@ class Memory:
         shape = self._plan.shapes[owner]
         if of == DATA and (slot := self.slot.get(owner)) is not None:
             if self._buffer is None:
-                self._buffer = np.zeros(self._size, np.uint8)
+                self._buffer = np.zeros(self.shared, np.uint8)
             end = slot + math.prod(shape) * self.dtype.itemsize
             return self._buffer[slot:end].view(self.dtype).reshape(shape)
         array = np.zeros(shape, self.dtype)

@@ -25,9 +25,10 @@ from caffelite.run.session import Bound
 if TYPE_CHECKING:
     from caffelite.engines.numpy.session import NumpySession
 
-BUDGET = 1 << 20
-"""Bytes of a tile's columns where the top lasts no longer than the pass needs it: then memory
-counts. Each thread has such a tile."""
+LEAST, SHARE = 3 << 18, 10
+"""Where the top lasts no longer than the pass needs it memory counts: a tile's columns may take a
+tenth of what such tops share, but so many bytes at least. (Smaller tiles are slower, and each
+thread has one.)"""
 
 
 def folded_at(program: Program, at: int, session: NumpySession) -> tuple[int, Bound] | None:
@@ -55,7 +56,7 @@ def folded_at(program: Program, at: int, session: NumpySession) -> tuple[int, Bo
     seen = [v for v in between if array(v) is not y and not hidden(v, session)]
     if seen or np.may_share_memory(x, y):
         return None
-    budget = BUDGET if short else None
+    budget = max(LEAST, session.memory.shared // SHARE) if short else None
     run = _Folded(cast(Convolution, convolution), norm, scale, ReLU in layers, x, y, budget)
     return 1 + len(links), run
 

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from caffelite.blob import Array
+from caffelite.kernels import parallel
+from caffelite.kernels.workspace import shared_workspace
 from caffelite.layers.base import Arrays
 from caffelite.layers.lrn import LRN
 from caffelite.layers.pooling import Pooling, PoolMethod
@@ -18,6 +21,10 @@ from caffelite.run.session import Bound
 
 if TYPE_CHECKING:
     from caffelite.engines.numpy.session import NumpySession
+
+
+TILE = 1 << 15
+"""Values of a part of an LRN within channels."""
 
 
 def lean(value: Value, session: NumpySession) -> bool:
@@ -45,12 +52,24 @@ def _pooling(layer: Pooling, bottom: Arrays, top: Arrays) -> Bound | None:
     return partial(layer.kernels.max_pool_forward, bottom[0], top[0], None, layer.window)
 
 
-def _lrn(layer: LRN, bottom: Arrays, top: Arrays) -> Bound | None:
+def _lrn(layer: LRN, bottom: Arrays, top: Arrays) -> Bound:
     if layer.within:
-        return None
+        return partial(_lrn_within, layer, bottom[0], top[0])
     p = layer.param
     numbers = p.local_size, p.alpha, p.beta, p.k
     return partial(layer.kernels.lrn_forward, bottom[0], top[0], None, *numbers)
+
+
+def _lrn_within(layer: LRN, x: Array, y: Array) -> None:
+    """A few samples at a time, with no arrays as large as x."""
+
+    def part(at: slice) -> None:
+        ws, like = shared_workspace(), x[at].shape
+        square, scale, power = (ws.array(name, like, x.dtype) for name in ("s", "t", "p"))
+        layer.normalise(x[at], y[at], square, scale, power)
+
+    step = max(1, TILE // max(1, x[:1].size))
+    parallel.run(part, parallel.slices(len(x), step), x.size > TILE)
 
 
 ENTRIES: dict[Any, Callable[..., Bound | None]] = {
