@@ -58,13 +58,17 @@ class Models:
         threads = parallel.threads()
         for entry in self._held:
             if entry[:2] == (places, threads) and entry[2].takes(shapes):
-                return entry[2](given)
-        model = self._make(net, shapes, places, threads, plan)
-        if model is None:
-            return None
-        del self._held[: max(0, len(self._held) - how_many(net) + 1)]
-        self._held.append((places, threads, model))
-        return model(given)
+                model: Inference | None = entry[2]
+                break
+        else:
+            model = self._make(net, shapes, places, threads, plan)
+            if model is None:
+                return None
+            del self._held[: max(0, len(self._held) - how_many(net) + 1)]
+            self._held.append((places, threads, model))
+        found = model(given) if model else None
+        self._usable = found is not None  # one that fails is not tried again
+        return found
 
     def _make(
         self,

@@ -188,6 +188,17 @@ def test_without_onnx_runtime_it_runs_as_before(
     assert one.forward().shape == (1, 3, 4, 6) and not built
 
 
+def test_a_model_that_fails_is_not_tried_again(
+    built: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference.Inference, "__call__", lambda self, inputs: None)
+    one = net()
+    one.setInput(x(1, 2, 6, 8))
+    for _ in range(3):
+        assert one.forward().shape == (1, 3, 4, 6)
+    assert len(built) == 1
+
+
 def test_few_models_are_kept(built: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "how_many", lambda net: 2)
     one = net()

@@ -19,10 +19,9 @@ from typing import Any
 import numpy as np
 
 from caffelite.blob import Array
+from caffelite.engines.onnxruntime.filling import BLOCK, fill
 from caffelite.onnx import messages
 
-BLOCK = 16
-"""ONNX Runtime's order of channels comes in blocks of 8 or 16, on x86."""
 PLANES = 4
 """The rank of a blob of planes: N x C x H x W."""
 _BLOCKED = platform.machine().lower() in ("x86_64", "amd64")
@@ -34,6 +33,8 @@ Constant = Callable[[Array, str], str]
 def faster(model: Any, ranks: Mapping[str, int], blocked: bool = _BLOCKED) -> Any:
     """Change the model. `ranks` are those of the blobs, by tensor; `blocked`: does ONNX Runtime
     have an order of its own for planes here?"""
+    if blocked:
+        fill(model)
     graph = model.graph
     values = {t.name: t for t in graph.initializer}
 
