@@ -80,7 +80,8 @@ def import_model(source: str | Any, shapes: Mapping[str, Shape] | None = None) -
     fed = {n: _draw(rng, shape, kind, counts.get(n, 0)) for n, (shape, kind) in inputs.items()}
     values: dict[str, Array] = {**fed, **Runtime(traced).run(fed)}
     values.update({t.name: numpy_helper.to_array(t) for t in model.graph.initializer})
-    reader = Reader(values, _constants(model, set(fed)), _opset(model), _indices(model))
+    constants, written = _constants(model, set(fed)), _written(model)
+    reader = Reader(values, constants, _opset(model), _indices(model), written)
     for name, (shape, _) in inputs.items():
         dims = " ".join(f"dim: {n}" for n in shape)
         text = f"input_param {{ shape {{ {dims} }} }}"
@@ -214,6 +215,12 @@ def _counts(model: Any) -> dict[str, int]:
                 rows = rows or (2 if name in whole else 0)
             readers.setdefault(name, []).append(int(rows))
     return {name: min(rows) for name, rows in readers.items() if min(rows)}
+
+
+def _written(model: Any) -> set[str]:
+    """The initializers, and what nodes Constant hold."""
+    nodes = [node for node in model.graph.node if node.op_type == "Constant"]
+    return {t.name for t in model.graph.initializer} | {n for node in nodes for n in node.output}
 
 
 def _indices(model: Any) -> set[str]:

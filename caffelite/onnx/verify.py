@@ -75,19 +75,17 @@ class Report:
             shape = " x ".join(map(str, r.shape)) or "scalar"
             note = f"  ({r.note})" if r.note else ""
             line = f"  {r.blob:<{width}}  {r.type:<{kinds}}  {shape:<18} {r.error:.1e}"
-            lines += _lines(line + note + mark)
+            lines.append(in_lines(line + note + mark))
         worst = self.worst
         assert worst is not None
-        lines += _lines(
-            f"  largest error {worst.error:.1e} of the largest value, at "
-            f'"{worst.blob}"; tolerance {self.tolerance:g}'
-        )
+        last = f"  largest error {worst.error:.1e} of the largest value, at "
+        lines.append(in_lines(last + f'"{worst.blob}"; tolerance {self.tolerance:g}'))
         return "\n".join(lines)
 
 
-def _lines(text: str) -> list[str]:
-    """In lines of a terminal's width."""
-    return textwrap.wrap(
+def in_lines(text: str) -> str:
+    """A text in lines of a terminal's usual width."""
+    return textwrap.fill(
         text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
     )
 

@@ -234,6 +234,13 @@ def test_an_open_batch_is_tried_at_two_sizes() -> None:
     nodes = [helper.make_node("Reshape", ["x", "s"], ["y"])]
     imported = import_model(model_of(nodes, ("N", 4, 7, 6), s=[1, -1]))  # type: ignore[arg-type]
     reports, said = verify_batches(imported, built(imported))
+    assert len(reports) == 2
+    # a shape that is computed is taken as it comes out at one batch
+    nodes.insert(0, helper.make_node("Concat", ["one", "rest"], ["s"], axis=0))
+    imported = import_model(
+        model_of(nodes, ("N", 4, 7, 6), one=[1], rest=[-1])  # type: ignore[arg-type]
+    )
+    reports, said = verify_batches(imported, built(imported))
     assert len(reports) == 1 and said.startswith("the net is right at batch 1 only")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     if args.verify == "opencv":
         require_opencv()
     from caffelite.onnx.export import DEFAULT_OPSET, build
+    from caffelite.onnx.verify import in_lines
 
     load_plugins(args)
     beside = [f"{args.output}.verify.txt", *([f"{args.output}.data"] if args.external else [])]
@@ -60,14 +60,13 @@ def run(args: argparse.Namespace) -> int:
         preparations=_preparations(args, deployed, net, folder),
     )
     for note in exported.notes:
-        print(f"{args.net}: {note}")
+        print(in_lines(f"{args.net}: {note}"))
     reports = [] if args.verify == "none" else _verified(args, exported, net)
     _write(args.output, exported, args.external)
     if reports:
         table = "\n\n".join(map(str, reports)) + "\n"
         write_atomically(f"{args.output}.verify.txt", table.encode())
-    summary = f"{args.output}: {_summary(exported)}"
-    print("\n".join(textwrap.wrap(summary, 80, subsequent_indent="  ", break_on_hyphens=False)))
+    print(in_lines(f"{args.output}: {_summary(exported)}"))
     return 0
 
 

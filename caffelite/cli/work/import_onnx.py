@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
     from caffelite.onnx.importing import import_model, verify_batches
     from caffelite.onnx.profiles import PROFILES, refuse
     from caffelite.onnx.rewriting import rewrite
-    from caffelite.onnx.verify import check
+    from caffelite.onnx.verify import check, in_lines
     from caffelite.schema.common import Phase
 
     weights = f"{os.path.splitext(args.output)[0]}.caffemodel"
@@ -38,9 +38,10 @@ def run(args: argparse.Namespace) -> int:
     print(table)
     check(reports, "the net")
     for note in [*imported.notes, batch]:
-        print(f"{args.output}: {note}")
+        print(in_lines(f"{args.output}: {note}"))
     net.save(weights)
     write_atomically(args.output, str(imported.net).encode("utf-8", "surrogateescape"))
     write_atomically(f"{args.output}.verify.txt", f"{table}\n".encode())
-    print(f"{args.output}: {len(net.layers)} layers; {weights}: {net.parameter_count} parameters")
+    summary = f"{len(net.layers)} layers; {weights}: {net.parameter_count} parameters"
+    print(in_lines(f"{args.output}: {summary}"))
     return 0

@@ -34,6 +34,8 @@ class Reader:
     opset: int
     indices: set[str] = field(default_factory=set)
     """The tensors that are nothing but indices into constant tables."""
+    written: set[str] = field(default_factory=set)
+    """The tensors whose values stand in the model: whatever the batch, they are these."""
     layers: list[LayerParameter] = field(default_factory=list)
     params: dict[str, list[Array]] = field(default_factory=dict)
     blobs: dict[str, str] = field(default_factory=dict)

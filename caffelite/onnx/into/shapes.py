@@ -12,6 +12,12 @@ from caffelite.onnx.into.reader import Node, Unsayable, number, reads
 def reshape(node: Node) -> None:
     if node.shape() == node.out_shape():
         node.same()
+        return
+    target = node.inputs[1] if node.proto.op_type == "Reshape" and node.has(1) else ""
+    if target in node.reader.written and not node.attr("allowzero", 0):
+        dims = node.value(1, "shape").tolist()  # 0 and -1 are Caffe's too
+        text = " ".join(f"dim: {n}" for n in dims)
+        node.make("Reshape", f"reshape_param {{ shape {{ {text} }} }}")
     else:
         node.make("Reshape", reshape_text(node.shape(), node.out_shape()))
 
