@@ -16,7 +16,7 @@ from caffelite.errors import CaffeliteError, Problem
 from caffelite.layers.base import Context, Layer
 from caffelite.layers.recurrent import Recurrent
 from caffelite.onnx import messages
-from caffelite.onnx.dims import ROW_AXIS, Dims, LayerDims, NotDynamic, find_dims, fixed_dims
+from caffelite.onnx.dims import Dims, LayerDims, NotDynamic, find_dims, fixed_dims
 from caffelite.onnx.extra import require
 from caffelite.onnx.fold import Folds, find_folds
 from caffelite.onnx.kept import kept
@@ -76,6 +76,8 @@ class Exported:
     """Each layer's tops as tensors, all versions of blobs: layers of a folded chain have none."""
     bottoms: list[list[str]]
     """Each layer's bottoms as tensors."""
+    dims: dict[str, Dims]
+    """By tensor."""
     inputs: dict[str, Dims]
     outputs: dict[str, Dims]
     states: dict[str, Dims]
@@ -140,13 +142,11 @@ def describe(
     fixed: bool = False,
     folding: bool = False,
     preparations: Mapping[str, Preparation] | None = None,
-    rows: bool = True,
 ) -> Exported:
-    """As `build`, with a model of caffelite's own class (`messages`), without the package. `rows`:
-    may layers read blobs whose number of rows depends on values?"""
+    """As `build`, with a model of caffelite's own class (`messages`), without the package."""
     if opset not in OPSETS:
         raise CaffeliteError(Problem(f"opset {opset}", expected=f"{OPSETS[0]} to {OPSETS[-1]}"))
-    return _Export(net, opset, fixed, folding, dict(preparations or {}), rows).run(ir)
+    return _Export(net, opset, fixed, folding, dict(preparations or {})).run(ir)
 
 
 class _Export:
@@ -157,10 +157,9 @@ class _Export:
         fixed: bool,
         folding: bool,
         prepared: dict[str, Preparation],
-        rows: bool,
     ) -> None:
         self.net, self.opset, self.fixed, self.prepared = net, opset, fixed, prepared
-        self.rows, self.writer = rows, Writer(opset)
+        self.writer = Writer(opset)
         self.specs = [layer.spec for layer in net.layers]
         self.notes: list[str] = []
         self.batch: dict[str, int] = {}
@@ -219,11 +218,8 @@ class _Export:
         for layer in self.net.layers:
             kind = layer.type
             if kind == "Input" or kind in registry:
-                reader = self._reader_of_rows(layer) if kind in ROW_AXIS else None
-                if reader and not self.rows:
-                    why = f'its number of rows depends on values, and layer "{reader}" reads it'
-                    problems.append(_cannot(layer, why))
-            elif not deployed(type(layer)):
+                continue
+            if not deployed(type(layer)):
                 problems.append(_cannot(layer, "it is not part of a deploy net"))
             else:
                 problems.append(_cannot(layer, "there is no way to say it in ONNX's operators"))
@@ -231,12 +227,6 @@ class _Export:
             problems.append(Problem("this net is of phase TRAIN", expected="a net of phase TEST"))
         if problems:
             raise CaffeliteError(*problems)
-
-    def _reader_of_rows(self, layer: Layer) -> str | None:
-        tops = set(layer.spec.top)
-        return next(
-            (s.name for s in self.specs if tops & set(s.bottom) and s is not layer.spec), None
-        )
 
     def _all_dims(self) -> list[LayerDims]:
         shapes: dict[str, Shape] = {}
@@ -312,6 +302,7 @@ class _Export:
             tensors=tensors,
             tops=self.tops,
             bottoms=self.bottoms,
+            dims=self.dims,
             inputs=self.inputs,
             outputs=outputs,
             states=states,

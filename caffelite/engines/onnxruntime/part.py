@@ -84,11 +84,10 @@ class Part:
         self.wanted = set(wanted)
         self.lost = wiring.writes.keys() - self.wanted
         """What does not come out."""
-        exported = describe(
-            Deployed(name, [*inputs, *layers], list(dict.fromkeys(unread))), rows=False
-        )
+        exported = describe(Deployed(name, [*inputs, *layers], list(dict.fromkeys(unread))))
         self.inputs = {version: version.name for version in wiring.reads}
         tops = exported.tops[len(inputs) :]
+        self._all = {v: exported.dims[tops[at][top]] for v, (at, top) in wiring.writes.items()}
         self.outputs = {
             v: tops[at][top] for v, (at, top) in wiring.writes.items() if v in self.wanted
         }
@@ -106,6 +105,27 @@ class Part:
         """A run, where nothing has to be done before or after it."""
         self._free: dict[Version, str] = {}
         self._held: list[Array] = []
+
+    def lost_shapes(
+        self, found: Mapping[Version, Shape], shapes: Mapping[Version, Shape]
+    ) -> dict[Version, Shape]:
+        """The shapes of what does not come out, as far as they follow from what is `found` and from
+        the `shapes` of what it reads."""
+        sizes: dict[str, int] = {}
+        known = [(self._all[v], shape) for v, shape in found.items()]
+        known += [(self.dims[name], shapes[v]) for v, name in self.inputs.items()]
+        for dims, shape in known:
+            for dim, extent in zip(dims, shape):
+                if not isinstance(dim, int):
+                    sizes[dim.name] = (extent - dim.b) // dim.a
+        lost = {}
+        for version in self.lost:
+            dims = self._all[version]
+            if all(isinstance(d, int) or d.name in sizes for d in dims):
+                lost[version] = tuple(
+                    d if isinstance(d, int) else d.a * sizes[d.name] + d.b for d in dims
+                )
+        return lost
 
     def fits(self, shapes: Mapping[Version, Shape]) -> bool:
         """Does the model run at these shapes of what it reads?"""

@@ -43,7 +43,17 @@ class RuntimeSession(Session):
         self.placement = setting.memory.placement
         graph = self.plan.graph
         self._all: Indices = tuple(n.index for n in graph.nodes if not n.cls.fed)
-        self._free = {v for n in graph.nodes if n.cls.dynamic for v in n.tops}
+        behind: set[int] = set()
+        for n in graph.nodes:
+            if n.cls.dynamic or any(v.maker.index in behind for v in n.bottoms):
+                behind.add(n.index)
+        self._free = {v for n in graph.nodes if n.index in behind for v in n.tops}
+        """What has shapes that depend on values."""
+        self._rows = {self._owner(v) for n in graph.nodes if n.cls.dynamic for v in n.tops}
+        self._sharing: dict[Version, list[Version]] = {}
+        for n in graph.nodes:
+            for v in n.tops:
+                self._sharing.setdefault(self._owner(v), []).append(v)
         self._found: dict[Version, Shape] = {}
         self._outputs = {self._owner(graph.blobs[name]) for name in graph.outputs}
         self._again: tuple[Indices, int, Callable[[], None]] | None = None
@@ -162,17 +172,27 @@ class RuntimeSession(Session):
             except CaffeliteError as error:
                 self._refuse(nodes, key, error)
                 return
-        for owner, array in part.run().items():
+        found = part.run()
+        for owner, array in found.items():
             self._give(owner, array)
+        if found:
+            self._bound_here = {key}  # other parts may read the arrays that were there before
+            shapes = {owner: array.shape for owner, array in found.items()}
+            for owner, shape in part.lost_shapes(shapes, self.plan.shapes).items():
+                self._note(owner, shape)
         if len(key) == len(self._all):
             self._lost = part.lost
             if part.call is not None:
                 self._again = key, now[1], part.call
 
-    def _give(self, version: Version, array: Array) -> None:
-        """What a layer made whose top shapes depend on values."""
-        self._found[version] = array.shape
-        self.memory.replace(Value(version), array)
+    def _give(self, owner: Version, array: Array) -> None:
+        """What was made of a shape that depends on values."""
+        self._note(owner, array.shape)
+        self.memory.replace(Value(owner), array)
+
+    def _note(self, owner: Version, shape: Shape) -> None:
+        for version in self._sharing[owner]:
+            self._found[version] = shape
 
     def _changed(self, part: Part) -> bool:
         """Has somebody asked for more than comes out of it?"""
@@ -181,7 +201,7 @@ class RuntimeSession(Session):
     def _wanted(self, wiring: Wiring) -> set[Version]:
         if self._everything:
             return set(wiring.writes)
-        return (self._asked | self._outputs) & wiring.writes.keys()
+        return (self._asked | self._outputs | self._rows) & wiring.writes.keys()
 
     def _build(self, nodes: Sequence[Node], key: Indices, now: tuple[int, int]) -> Part:
         """The model of these layers, a new one where the one before does not do."""
@@ -212,12 +232,26 @@ class RuntimeSession(Session):
 
     def _run_on_numpy(self, nodes: Sequence[Node]) -> None:
         for node in nodes:
-            layer = self.layers[node.index]
-            if layer.dynamic:
-                bottoms = [self.memory.array(v) for v in data_of(node.bottoms)]
-                for version, shape in zip(node.tops, layer.reshape_to(bottoms)):
-                    self._give(version, np.zeros(shape, np.float32))
+            if any(v in self._free for v in node.tops):
+                self._reshape_on_numpy(node)
             self.bind_step(Forward(node, data_of(node.bottoms), data_of(node.tops)))()
+
+    def _reshape_on_numpy(self, node: Node) -> None:
+        """Make room for what a layer makes of bottoms whose shapes depend on values."""
+        layer = self.layers[node.index]
+        bottoms = [self.memory.array(v) for v in data_of(node.bottoms)]
+        shapes = [b.shape for b in bottoms]
+        if shapes != [tuple(s) for s in layer.bottom_shapes]:
+            layer.bottom_shapes = shapes
+            layer.top_shapes = [tuple(s) for s in layer.reshape(shapes)]
+            layer.prepare()
+        tops = layer.reshape_to(bottoms) if layer.dynamic else layer.top_shapes
+        for version, shape in zip(node.tops, tops):
+            owner = self._owner(version)
+            if self.memory.array(Value(owner)).shape != tuple(shape):
+                self._give(owner, np.zeros(shape, np.float32))
+            else:
+                self._note(owner, tuple(shape))
 
     def runs_on(self, index: int) -> str:
         return "numpy" if any(index in key for key in self._on_numpy) else self.engine
