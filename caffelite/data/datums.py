@@ -13,7 +13,8 @@ from caffelite.blob import Array, Shape
 from caffelite.data.images import read_image
 from caffelite.data.lmdbs import Database, record_name
 from caffelite.data.transform import Transformer, check_shape
-from caffelite.errors import DataError
+from caffelite.errors import DataError, Problem
+from caffelite.schema.annotated import AnnotatedDatum
 from caffelite.schema.binary import decode
 from caffelite.schema.datum import Datum
 
@@ -34,7 +35,30 @@ def pixels(datum: Datum, record: str, color: bool | None = None) -> Array:
 def read_datum(database: Database, key: bytes, value: bytes) -> tuple[Datum, str]:
     """A record, and what errors call it."""
     record = record_name(database, key)
-    return decode(value, Datum, record), record
+    datum = decode(value, Datum, record)
+    if _inner(datum, value, record) is not None:
+        raise DataError(
+            Problem(
+                f"{record} holds an image and its boxes",
+                hint='a layer of type "AnnotatedData" reads such records',
+            )
+        )
+    return datum, record
+
+
+def read_image_datum(database: Database, key: bytes, value: bytes) -> tuple[Datum, str]:
+    """As `read_datum`; of an image with boxes the image."""
+    record = record_name(database, key)
+    datum = decode(value, Datum, record)
+    return _inner(datum, value, record) or datum, record
+
+
+def _inner(datum: Datum, value: bytes, record: str) -> Datum | None:
+    """The image of an annotated record, which reads as an empty Datum; None: it is none."""
+    if datum.has("channels") or datum.has("data") or datum.has("label"):
+        return None
+    annotated = decode(value, AnnotatedDatum, record)
+    return annotated.datum if annotated.has("datum") else None
 
 
 def first_shape(database: Database, color: bool | None) -> Shape:

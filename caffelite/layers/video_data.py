@@ -47,7 +47,7 @@ class VideoData(FeedLayer):
 
     Read here are animated GIF, PNG, WebP and TIFF files, and folders of images, which are frames in
     the order of their names. Other videos and cameras are not; without its video a net runs on
-    stand-in data (--data-shape).
+    stand-in data (--shape).
     Source: weiliu89/caffe, branch ssd.
     """
 
@@ -65,6 +65,13 @@ class VideoData(FeedLayer):
 
     def setup(self, bottom: Shapes) -> None:
         p = self.param
+        if self.spec.has("image_data_param") and not self.spec.has("video_data_param"):
+            self.fail(
+                "a VideoData with image_data_param is that of C3D's fork, which is not read here",
+                "image_data_param",
+                expected="video_data_param",
+                hint="for a look at the net without its data: --shape",
+            )
         self.check_batch_size("data_param")
         if p.video_type == VideoType.WEBCAM:
             self.fail(
@@ -72,7 +79,7 @@ class VideoData(FeedLayer):
                 "video_data_param",
                 "video_type",
                 expected=f"video_type: VIDEO and video_file, {EXPECTED}",
-                hint="for a look at the net without its data: --data-shape",
+                hint="for a look at the net without its data: --shape",
             )
         self._path = self.find(*self.place, "video")
         with self.placed(*self.place):

@@ -14,8 +14,10 @@ from caffelite.blob import Shape
 from caffelite.collecting import no_collection
 from caffelite.errors import CaffeliteError, NetError, Problem
 from caffelite.layers.base import ANY, Context, layer_class
+from caffelite.layers.source import SourceLayer
 from caffelite.plan.build import Plan, build_plan
 from caffelite.plan.graph import Graph, Node, build_graph
+from caffelite.schema.common import TransformationParameter
 from caffelite.schema.message import Message
 from caffelite.schema.net import LayerParameter, NetParameter, NetState
 
@@ -67,13 +69,25 @@ def assumed(sample: Shape, node: Node) -> Sequence[Shape] | None:
     if steps:
         return [(steps, batch)] * len(node.tops)
     shape = _said(node.spec, sample)
-    return [(batch, *shape), *[(batch,)] * (len(node.tops) - 1)]
+    label = (1, 1, 1, 8) if _objects(node) else (batch,)
+    return [(batch, *shape), *[label] * (len(node.tops) - 1)]
+
+
+def _objects(node: Node) -> bool:
+    """Does a source give rows of objects, of which nothing but their length is known?"""
+    return issubclass(node.cls, SourceLayer) and node.cls.gives_objects
 
 
 def _said(spec: LayerParameter, sample: Shape) -> Shape:
-    """What crop_size, or new_height and new_width, say of a sample."""
+    """What crop_size, new_height and new_width, or resize_param say of a sample."""
     channels = 3 if len(sample) < 3 else sample[0]
     for message in _messages(spec):
+        if isinstance(message, TransformationParameter) and message.has("resize_param"):
+            resize = message.resize_param
+            if resize.height and resize.width:
+                sample = (channels, resize.height, resize.width)
+            if message.crop_h and message.crop_w:
+                sample = (channels, message.crop_h, message.crop_w)
         height, width = _number(message, "new_height"), _number(message, "new_width")
         if height and width:
             sample = (channels, height, width)
@@ -120,10 +134,12 @@ def _certain(tried: Sequence[Sequence[Problem]], samples: Sequence[Shape]) -> li
 
 def _is_open(problem: Problem, graph: Graph, absent: Collection[int]) -> bool:
     """Is it about a layer that reads a top of which nothing is known: not the first one of a source
-    whose data is `absent` and which makes any number of tops, such as HDF5Data? They may be labels,
-    or targets of any shape."""
+    whose data is `absent` and which makes any number of tops, such as HDF5Data, or objects? They
+    may be labels, or targets of any shape."""
     return any(
-        v.top_index and v.maker.index in absent and v.maker.cls.tops[1] is ANY
+        v.top_index
+        and v.maker.index in absent
+        and (v.maker.cls.tops[1] is ANY or _objects(v.maker))
         for node in graph.nodes
         if problem.message.startswith(f'layer "{node.spec.name}" ')
         for v in node.bottoms

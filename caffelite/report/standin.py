@@ -176,8 +176,9 @@ def _images(spec: LayerParameter, top: str, batch: int) -> Shape:
         )
     gray = _word(spec, "force_gray") in ("true", "1") or _word(spec, "is_color") in ("false", "0")
     channels = _number(spec, "channels") or (1 if gray else 3)
-    frames = _number(spec, "new_length") if layer_class(spec) is None else 0
-    if frames and spec.has("image_data_param"):  # as C3D's fork writes it
+    cls, frames = layer_class(spec), _number(spec, "new_length")
+    reads = cls is not None and "image_data_param" in cls.messages()
+    if frames and spec.has("image_data_param") and not reads:  # as C3D's fork writes it
         return (batch, channels, frames, *sides)
     return (batch, channels, *sides)
 

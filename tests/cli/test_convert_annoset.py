@@ -18,7 +18,7 @@ from caffelite.data.images import resize
 from caffelite.errors import CaffeliteError
 from caffelite.files import parse_net
 from caffelite.schema.annotated import AnnotatedDatum
-from caffelite.schema.binary import decode
+from caffelite.schema.binary import decode, read_blob
 from caffelite.schema.common import Phase
 
 RGB = np.random.default_rng(3).integers(0, 256, (3, 20, 40, 3)).astype(np.uint8)
@@ -110,6 +110,12 @@ def test_a_layer_reads_images_and_boxes(listed: Path, capsys: Capture) -> None:
     assert list(records()) == ["00000000_0.png", "00000001_1.png", "00000002_2.png"]
     first = records()["00000000_0.png"]
     assert first.has("type") and first.datum.label == -1
+
+
+def test_their_mean_is_computed(listed: Path) -> None:
+    assert convert() == 0
+    assert main(["compute-mean", "db", "mean"]) == 0
+    np.testing.assert_allclose(read_blob("mean")[0], BGR.mean(axis=0), rtol=1e-6)
 
 
 def test_files_are_kept_as_they_are(listed: Path) -> None:

@@ -111,6 +111,13 @@ def test_bad_parameters_are_refused(folder: Path, kwargs: Any, parts: list[str])
         assert part in str(caught.value)
 
 
+def test_a_data_layer_says_who_reads_boxes(folder: Path) -> None:
+    layer = 'type: "Data" data_param { source: "db" batch_size: 2 }'
+    with pytest.raises(CaffeliteError, match="holds an image and its boxes") as caught:
+        net_of(layer, folder)
+    assert 'a layer of type "AnnotatedData"' in str(caught.value)
+
+
 def test_grey_images_have_no_hue(tmp_path: Path) -> None:
     write(tmp_path / "db", [record(IMAGES[0, :1], [])])
     for fields in ("hue_prob: 0.1", "saturation_prob: 0.1", "random_order_prob: 0.1"):

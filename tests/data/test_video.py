@@ -85,6 +85,7 @@ def test_a_gif_has_frames(tmp_path: Path) -> None:
         (text("empty"), ["holds no images"]),
         (text(batch=0), ["batch_size"]),
         (text("damaged.gif"), ["damaged.gif"]),
+        ('type: "VideoData" image_data_param { source: "list" }', ["is that of C3D's fork"]),
         ('type: "VideoData" data_param { batch_size: 1 }', ["a camera is not read here"]),
     ],
 )

@@ -58,6 +58,9 @@ def refused(text: str) -> list[str]:
         ((1, 28, 28), "crop_size: 20", (1, 20, 20)),
         ((2, 28, 28), "crop_size: 20", (2, 20, 20)),
         ((10,), "crop_size: 20", (3, 20, 20)),
+        ((1, 28, 28), "resize_param { height: 30 width: 40 }", (1, 30, 40)),
+        ((1, 28, 28), "resize_param { height: 30 width: 40 } crop_h: 9 crop_w: 8", (1, 9, 8)),
+        ((10,), "resize_param { height: 30 width: 40 } crop_size: 20", (3, 20, 20)),
     ],
 )
 def test_the_text_says_how_large_a_sample_is(
@@ -66,6 +69,28 @@ def test_the_text_says_how_large_a_sample_is(
     net = parse_net(data(more), "f.net")
     plan = outline_net(net, state_for(net, Phase.TRAIN), Context(Phase.TRAIN, np.dtype("f4")))
     assert assumed(sample, plan.graph.nodes[0]) == [(4, *expected), (4,)]
+
+
+BOXES = """
+layer { name: "d" type: "AnnotatedData" top: "data" top: "label" data_param { source: "nowhere"
+  batch_size: 4 } transform_param { resize_param { height: 8 width: 8 } } }
+layer { name: "loc" type: "Convolution" bottom: "data" top: "loc"
+  convolution_param { num_output: 8 kernel_size: 8 } }
+layer { name: "conf" type: "Convolution" bottom: "data" top: "conf"
+  convolution_param { num_output: %d kernel_size: 8 } }
+layer { name: "prior" type: "PriorBox" bottom: "loc" bottom: "data" top: "prior"
+  prior_box_param { min_size: 2 max_size: 4 } }
+layer { name: "loss" type: "MultiBoxLoss" bottom: "loc" bottom: "conf" bottom: "prior"
+  bottom: "label" top: "loss" multibox_loss_param { num_classes: 3 } }
+"""
+
+
+def test_boxes_that_are_not_here_are_rows_of_eight() -> None:
+    plan = outline(BOXES % 6)
+    assert shape(plan, "label") == (1, 1, 1, 8) and shape(plan, "data") == (4, 1, 8, 8)
+    labels = BOXES[: BOXES.index('layer { name: "loc"')] + dense("data", "score")
+    loss = 'layer { name: "l" type: "SoftmaxWithLoss" bottom: "score" bottom: "label" top: "l" }'
+    outline(labels + loss)  # its records may have labels instead: that is open
 
 
 def test_new_sides_count_together_and_a_crop_after_them() -> None:

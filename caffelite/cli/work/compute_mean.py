@@ -9,7 +9,7 @@ import numpy as np
 from caffelite.blob import Array
 from caffelite.cli.console import refuse_overwriting
 from caffelite.cli.progress import progress
-from caffelite.data.datums import pixels, read_datum
+from caffelite.data.datums import pixels, read_image_datum
 from caffelite.data.lmdbs import open_database
 from caffelite.errors import DataError, Problem
 from caffelite.schema.binary import encode, write_atomically
@@ -42,7 +42,7 @@ def mean_image(path: str) -> tuple[Array, int]:
     total: Array | None = None
     with open_database(path) as database:
         for key, value in progress(database, "images", database.count):
-            datum, record = read_datum(database, key, value)
+            datum, record = read_image_datum(database, key, value)
             image = pixels(datum, record)
             if total is None:
                 total = np.zeros(image.shape)
