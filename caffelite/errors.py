@@ -15,6 +15,10 @@ from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
+SHOWN = 100
+"""Problems of an error that are printed. Behind so many no suggestions are looked for, since each
+search compares with all names that there are."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -110,10 +114,10 @@ class CaffeliteError(Exception):
         super().__init__(*self.problems)
 
     def __str__(self) -> str:
-        """The problems; of very many the first 100 and their number."""
-        shown = [*map(str, self.problems[:100])]
-        if len(self.problems) > 100:
-            shown.append(f"{len(self.problems):,} mistakes, 100 of them shown")
+        """The problems; of very many the first ones and their number."""
+        shown = [*map(str, self.problems[:SHOWN])]
+        if len(self.problems) > SHOWN:
+            shown.append(f"{len(self.problems):,} mistakes, {SHOWN} of them shown")
         return "\n\n".join(shown)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from caffelite.errors import Problem, SchemaError, Source
@@ -92,7 +93,7 @@ def modern_net(net: NetParameter, name: str, copy: bool = True) -> NetParameter:
     net, done = legacy.upgrade_net(net, copy)
     for line in done:
         log.info("%s: %s", name, line)
-    for _, problem in doubts(net):
+    for _, problem in doubts(net) if doubt_log.isEnabledFor(logging.WARNING) else ():
         doubt_log.warning("%s", replace(problem, message=f"warning: {problem.message}"))
     return net
 
@@ -102,15 +103,20 @@ def doubts(net: NetParameter) -> list[tuple[str, Problem]]:
     does not read, fields that have moved, two layers of one name."""
     found: list[tuple[str, Problem]] = []
     names: dict[str, LayerParameter] = {}
+    read: dict[type[Layer], Mapping[str, type[Message]]] = {}
     for layer in net.layer:
         cls = layer_class(layer)
-        for spec, _ in layer.set_fields() if cls else ():
-            own = spec.message_type is not None and issubclass(spec.message_type, OWN)
-            if cls and own and spec.name not in cls.messages() and not _elsewhere(layer, cls, spec):
-                reads = ", ".join(cls.messages()) or "no message of its own"
+        given = [(spec, m) for spec, m in layer.set_fields() if isinstance(m, Message)]
+        if cls is not None and cls not in read:
+            read[cls] = cls.messages()
+        for spec, own in given:
+            if cls is None or not isinstance(own, OWN):
+                continue
+            if spec.name not in read[cls] and not _elsewhere(layer, cls, spec):
+                reads = ", ".join(read[cls]) or "no message of its own"
                 message = f'layer "{layer.name}" ({layer.type}) does not use {spec.name}'
                 found.append(("unused-message", Problem(message, layer.span(spec.name), reads)))
-        found += [("moved-field", problem) for problem in _moved_fields(layer)]
+        found += [("moved-field", problem) for problem in _moved_fields(layer, given)]
         other = names.get(layer.name) if layer.name else None
         keeps = cls is None or not cls.loss  # a loss has no parameters to be mixed up
         if other is not None and keeps and not (_has_rules(layer) or _has_rules(other)):
@@ -135,11 +141,13 @@ def _elsewhere(layer: LayerParameter, cls: type[Layer], spec: FieldSpec) -> bool
     return bool(cls.python) and layer.type != cls.type
 
 
-def _moved_fields(layer: LayerParameter) -> list[Problem]:
+def _moved_fields(
+    layer: LayerParameter, given: Sequence[tuple[FieldSpec, Message]]
+) -> list[Problem]:
     """Fields of data layers that transform_param took over; in today's format nobody reads them
     where they used to be (window_data_param's scale excepted)."""
     found = []
-    for home, message in layer.set_fields():
+    for home, message in given:
         if not home.name.endswith("_data_param") and home.name != "data_param":
             continue
         for spec, _ in message.set_fields():
@@ -217,10 +225,11 @@ def _of_a_fork(message: Message, block: Block, item: Field) -> bool:
         return legacy.of_a_fork(message, block, item)
     if not isinstance(message, LayerParameter) or not isinstance(item.value, Block):
         return False
-    types = [f.value for f in block.fields if f.name == "type"]
-    if not types or not isinstance(types[0], Scalar) or not isinstance(types[0].value, bytes):
+    first = block.first("type")
+    kind = first.value if first is not None else None
+    if not isinstance(kind, Scalar) or not isinstance(kind.value, bytes):
         return False
-    return types[0].value.decode(errors="replace") not in registry
+    return kind.value.decode(errors="replace") not in registry
 
 
 keeps.append(_of_a_fork)

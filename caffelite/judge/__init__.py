@@ -57,8 +57,8 @@ def judge_job(job: Job, start: Start = Start.UNKNOWN, allow: Collection[str] = (
 
 def _kept(found: Iterable[Doubt], allow: Collection[str]) -> list[Doubt]:
     """Each once, without those that are switched off, in the order of the text."""
-    once = {str(d): d for d in found if d.name not in allow and not allowed(d)}
-    return sorted(once.values(), key=_place)
+    once = {d: None for d in found if d.name not in allow and not allowed(d)}
+    return sorted(once, key=_place)
 
 
 def _place(doubt: Doubt) -> tuple[str, int, int]:

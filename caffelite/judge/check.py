@@ -14,7 +14,7 @@ from caffelite.errors import CaffeliteError, Problem
 from caffelite.files import bind_block, doubt_log, is_solver, modern_net
 from caffelite.judge.doubt import Doubt
 from caffelite.judge.rules import Start
-from caffelite.judge.states import counting, has_source, states_of
+from caffelite.judge.states import counting, has_source, states_of, untried_sets
 from caffelite.layers.base import Context
 from caffelite.plan.build import Plan
 from caffelite.plan.outline import outline_net
@@ -41,7 +41,7 @@ class Report:
     """What the file asks for, a line each, if there is no mistake."""
 
 
-@no_collection()
+@no_collection(old=True)
 def check_file(name: str, data: bool = True, allow: Collection[str] = ()) -> Report:
     """Check a file. Nothing is run; without `data` no files of data are looked for. `allow` names
     warnings that are left out."""
@@ -81,7 +81,7 @@ def _check_net(net: NetParameter, report: Report, data: bool, allow: Collection[
     folder = os.path.dirname(report.file)
     states = states_of(net)
     possible = [state for state in states if has_source(net, state)] or states[:1]
-    absent: dict[str, Problem] = {}
+    absent: dict[Problem, None] = {}
     sound: list[tuple[NetState, Plan]] = []
     wrong: list[tuple[NetState, list[Problem]]] = []
     for state in possible:
@@ -94,12 +94,10 @@ def _check_net(net: NetParameter, report: Report, data: bool, allow: Collection[
         absent.update(_missing(plan))
     good = [state for state, _ in sound]
     mistakes = {
-        str(problem): problem
-        for state, found in wrong
-        for problem in counting(net, state, found, good)
+        problem: None for state, found in wrong for problem in counting(net, state, found, good)
     }
     report.says += [_line(plan, state) for state, plan in sound]
-    report.mistakes, report.absent = list(mistakes.values()), list(absent.values())
+    report.mistakes, report.absent = list(mistakes), list(absent)
     if not mistakes:
         other = {state.phase for state, _ in wrong} - {state.phase for state in good}
         report.says += [f"phase {phase.name}: this net is for the other phase" for phase in other]
@@ -107,11 +105,13 @@ def _check_net(net: NetParameter, report: Report, data: bool, allow: Collection[
         skipped = dict.fromkeys(s.phase.name for s in states if s.phase not in checked)
         if skipped:
             report.says.append(f"phase {' and '.join(skipped)}: no data layer, not checked")
+        if untried := untried_sets(net):
+            report.says.append(f"stages: {untried:,} of the sets that rules name, not checked")
         report.warnings = judge.judge_net([net], [plan for _, plan in sound], allow)
 
 
-def _missing(plan: Plan) -> dict[str, Problem]:
-    return {str(problem): problem for found in plan.absent.values() for problem in found}
+def _missing(plan: Plan) -> dict[Problem, None]:
+    return {problem: None for found in plan.absent.values() for problem in found}
 
 
 def _line(plan: Plan, state: NetState) -> str:
@@ -134,12 +134,12 @@ def _check_solver(
     if not (param.has("max_epoch") or param.has("max_iter")):
         length = "no max_iter (a program that steps needs none; `caffelite train` needs one)"
     report.says = [f"{job.rule.name}, {length}, lr {param.base_lr:g} {param.lr_policy}"]
-    absent: dict[str, Problem] = {}
+    absent: dict[Problem, None] = {}
     for net in (job.train, *job.tests):
         report.says.append(_line(net.plan, net.state))
         absent.update(_missing(net.plan))
     report.says += job.notes
-    report.absent = list(absent.values())
+    report.absent = list(absent)
     if not param.flawed:  # else the text says less than its author meant
         start = Start.WEIGHTS if job.weights else Start.UNKNOWN
         report.warnings = judge.judge_job(job, start, allow)

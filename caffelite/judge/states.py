@@ -8,6 +8,7 @@ and stands in one phase need not stand in the other.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from caffelite.errors import Problem
@@ -16,14 +17,36 @@ from caffelite.plan.graph import included, state_for
 from caffelite.schema.common import Phase
 from caffelite.schema.net import NetParameter, NetState
 
+MOST_SETS = 40
+MOST_LAYERS = 100_000
+"""So many sets of stages are tried, and no more than make so many layers."""
+MOST_STAGES = 1000
+"""All stages together are tried if they are so few."""
+
 
 def states_of(net: NetParameter) -> list[NetState]:
-    """Both phases, with none of the stages, those of each rule, and all of them."""
-    rules = [rule for layer in net.layer for rule in (*layer.include, *layer.exclude)]
-    sets = {tuple(sorted(rule.stage)) for rule in rules}
-    every = tuple(sorted({name for rule in rules for name in rule.stage}))
-    ordered = sorted(sets | {(), every}, key=lambda names: (len(names), names))
+    """Both phases, with none of the stages, those of each rule, and all of them; of very many sets
+    of stages the first ones."""
+    ordered = _sets_of(net)[: _most_sets(net)]
     return [state_for(net, phase, stages=list(names)) for phase in Phase for names in ordered]
+
+
+def untried_sets(net: NetParameter) -> int:
+    """How many sets of stages are not in `states_of`."""
+    return max(0, len(_sets_of(net)) - _most_sets(net))
+
+
+def _sets_of(net: NetParameter) -> list[tuple[str, ...]]:
+    rules = [rule for layer in net.layer for rule in (*layer.include, *layer.exclude)]
+    sets = {(), *(tuple(sorted(rule.stage)) for rule in rules)}
+    every = tuple(sorted({name for rule in rules for name in rule.stage}))
+    if len(every) <= MOST_STAGES:
+        sets.add(every)
+    return sorted(sets, key=lambda names: (len(names), names))
+
+
+def _most_sets(net: NetParameter) -> int:
+    return max(2, min(MOST_SETS, MOST_LAYERS // max(1, 2 * len(net.layer))))
 
 
 def has_source(net: NetParameter, state: NetState) -> bool:
@@ -37,17 +60,21 @@ def counting(
     """Those of a state's mistakes that count, beside the states that have none."""
     fed = _is_fed(net, state)
     others = [other for other in sound if fed or other.phase == state.phase]
-    return [p for p in found if not any(_stands(net, p, other) for other in others)]
+    if not others:
+        return list(found)
+    placed = [(span, layer) for layer in net.layer if (span := layer.span()) is not None]
+    placed.sort(key=lambda pair: pair[0].line)
+    lines = [span.line for span, _ in placed]
 
+    def stands(problem: Problem) -> bool:
+        """Is the layer that the problem is in there in another state?"""
+        place = problem.span
+        at = bisect_right(lines, place.line) if place else 0
+        if not place or not at or placed[at - 1][0].source is not place.source:
+            return True
+        return any(included(placed[at - 1][1], other) for other in others)
 
-def _stands(net: NetParameter, problem: Problem, state: NetState) -> bool:
-    """Is the layer that a problem is in there in a state?"""
-    place, within = problem.span, None
-    for layer in net.layer:
-        start = layer.span()
-        if place and start and start.source is place.source and start.line <= place.line:
-            within = layer
-    return within is None or included(within, state)
+    return [problem for problem in found if not stands(problem)]
 
 
 def _is_fed(net: NetParameter, state: NetState) -> bool:

@@ -133,8 +133,9 @@ def _stated(spec: LayerParameter) -> str:
     return f"{spec.top[0]}=1x3x224x224" if spec.top else "NAME=1x3x224x224"
 
 
-def find(spec: LayerParameter) -> type[Layer]:
-    """As `layer_class`; an unknown type is refused with a suggestion."""
+def find(spec: LayerParameter, suggest: bool = True) -> type[Layer]:
+    """As `layer_class`; an unknown type is refused, with a suggestion unless the search for one is
+    to be saved."""
     cls = layer_class(spec)
     if cls is not None:
         return cls
@@ -158,6 +159,6 @@ def find(spec: LayerParameter) -> type[Layer]:
             if fork
             else f"here it is {ours}"
             if ours
-            else did_you_mean(spec.type, registry) or own,
+            else (suggest and did_you_mean(spec.type, registry)) or own,
         )
     )

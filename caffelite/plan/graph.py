@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import islice
 from types import MappingProxyType
 
-from caffelite.errors import CaffeliteError, NetError, Problem, Span, did_you_mean
+from caffelite.errors import SHOWN, CaffeliteError, NetError, Problem, Span, did_you_mean
 from caffelite.layers.base import Layer, find
 from caffelite.schema.common import Phase
 from caffelite.schema.forks import refusals
@@ -21,8 +21,6 @@ from caffelite.schema.net import LayerParameter, NetParameter, NetState, NetStat
 
 AUTOMATIC = "(automatic)"
 """The name of the top that a loss layer gets when the text names none."""
-MOST_HINTS = 100
-"""After so many mistakes no closest name is looked for any more: each search reads all names."""
 
 
 @dataclass(eq=False)
@@ -165,7 +163,7 @@ class _Wiring:
             self._take_tops(spec)
             return
         try:
-            cls = find(spec)
+            cls = find(spec, suggest=len(self.problems) < SHOWN)
         except CaffeliteError as error:
             self.problems.extend(error.problems)
             self.broken.update(spec.top)
@@ -234,7 +232,7 @@ class _Wiring:
         if name in self.broken or self.blind:
             return
         hint = self._later(spec, name)
-        if hint is None and len(self.problems) < MOST_HINTS:
+        if hint is None and len(self.problems) < SHOWN:
             hint = did_you_mean(name, self.blobs)
         self._say(
             f'layer "{spec.name}" reads "{name}", which no layer before it makes',

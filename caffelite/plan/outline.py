@@ -114,22 +114,19 @@ def _number(message: Message, name: str) -> int:
 def _certain(tried: Sequence[Sequence[Problem]], samples: Sequence[Shape]) -> list[Problem]:
     """What is wrong whatever the data: said of all shapes, or of two that have other
     channels and of all that come so far."""
-    texts = [{str(problem) for problem in problems} for problems in tried]
+    sets = [set(problems) for problems in tried]
     firsts = [min((_line(problem) for problem in problems), default=0) for problems in tried]
-    found: dict[str, Problem] = {}
-    for problem in (problem for problems in tried for problem in problems):
-        text = str(problem)
-        if text in found:
-            continue
-        count = sum(text in other for other in texts)
-        channels = {sample[0] for sample, other in zip(samples, texts) if text in other}
+    found: list[Problem] = []
+    for problem in dict.fromkeys(problem for problems in tried for problem in problems):
+        count = sum(problem in other for other in sets)
+        channels = {sample[0] for sample, other in zip(samples, sets) if problem in other}
         # behind another mistake it may not have been looked for
         hidden = sum(
-            text not in other and first < _line(problem) for other, first in zip(texts, firsts)
+            problem not in other and first < _line(problem) for other, first in zip(sets, firsts)
         )
         if count + hidden == len(tried) and (len(channels) > 1 or len(tried) == 1):
-            found[text] = problem
-    return list(found.values())
+            found.append(problem)
+    return found
 
 
 def _is_open(problem: Problem, graph: Graph, absent: Collection[int]) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
+from itertools import islice
 from typing import Any, TypeVar
 
-from caffelite.errors import Problem, SchemaError, Span, closest, did_you_mean
+from caffelite.errors import SHOWN, Problem, SchemaError, Span, closest, did_you_mean
 from caffelite.schema.bounds import refusal
 from caffelite.schema.message import INT_RANGES, FieldSpec, Message
 from caffelite.text import Block, Field, Scalar
@@ -42,14 +43,14 @@ def bind_into(block: Block, cls: type[M], problems: list[Problem]) -> M:
     message = cls()
     message._explicit = True
     message._span = block.span
-    before = len(problems)
+    before, specs = len(problems), cls.specs
     for item in block.fields:
-        spec = cls.specs.get(item.name)
+        spec = specs.get(item.name)
         if spec is None:
             if any(keep(message, block, item) for keep in keeps):
                 message.keep_foreign(item)
             else:
-                problems.append(_unknown(message, item))
+                problems.append(_unknown(message, item, suggest=len(problems) < SHOWN))
             continue
         if item.listed and not spec.repeated:
             if not any(keep(message, block, item) for keep in keeps):
@@ -61,7 +62,11 @@ def bind_into(block: Block, cls: type[M], problems: list[Problem]) -> M:
                 continue
         if item.value is None:
             continue
-        if _other(spec, item) and any(keep(message, block, item) for keep in keeps):
+        if (
+            spec.enum_type is not None
+            and _other(spec, item)
+            and any(keep(message, block, item) for keep in keeps)
+        ):
             message.keep_foreign(item)
             continue
         if not spec.repeated and item.name in message._spans:
@@ -88,11 +93,10 @@ def bind_into(block: Block, cls: type[M], problems: list[Problem]) -> M:
             message._values[item.name] = value
         place = item.value.span if isinstance(item.value, Scalar) else item.span
         message._spans.setdefault(item.name, []).append(place)
-    for spec in cls.specs.values():
-        if spec.required and not message.given(spec.name):
-            problems.append(
-                Problem(f"{spec.name} is missing", block.span, expected=spec.expectation())
-            )
+    for name in cls._required:
+        if not message.given(name):
+            expected = cls.specs[name].expectation()
+            problems.append(Problem(f"{name} is missing", block.span, expected))
     message._flawed = len(problems) > before
     return message
 
@@ -105,15 +109,15 @@ def _other(spec: FieldSpec, item: Field) -> bool:
     return value.value not in enum.__members__
 
 
-def _unknown(message: Message, item: Field) -> Problem:
+def _unknown(message: Message, item: Field, suggest: bool) -> Problem:
     cls = type(message)
-    meant = closest(item.name, cls.specs)
+    meant = closest(item.name, cls.specs) if suggest else None
     hint = f'did you mean "{meant}"?' if meant else None
     if meant:
         message.meant(meant)
-    for ask in hints:
+    for ask in hints if suggest else ():
         hint = hint or ask(message, item.name)
-    names = [n for n, s in cls.specs.items() if not s.deprecated]
+    names = [*islice((n for n, s in cls.specs.items() if not s.deprecated), 13)]
     known = "one of " + ", ".join(names) if len(names) <= 12 else f"a field of {cls.__name__}"
     return Problem(f'{cls.__name__} has no field "{item.name}"', item.span, known, hint)
 

@@ -55,7 +55,8 @@ class Bounds:
         return ", and ".join(parts) if parts != ["finite"] else "a finite number"
 
     def __bool__(self) -> bool:
-        return self is not FREE and self != FREE
+        parts = (self.least, self.most, self.above, self.below)
+        return self is not FREE and parts != (None, None, None, None)
 
 
 FREE = Bounds()
@@ -65,14 +66,16 @@ FREE = Bounds()
 def out_of_bounds(message: Message) -> Iterator[Problem]:
     """A problem for each value that is out of its field's bounds, in the message and in those it
     holds."""
+    specs = message.specs
     for name, value in message._values.items():
-        spec = message.specs[name]
-        if not spec.bounds and spec.message_type is None:
+        spec = specs[name]
+        inner = spec.message_type is not None
+        if not inner and not spec.bounds:
             continue
-        values = value if spec.repeated else [value]
-        for i, item in enumerate(values):
-            if spec.message_type is not None:
-                yield from out_of_bounds(item)
+        for i, item in enumerate(value if spec.repeated else [value]):
+            if inner:
+                if item._values:
+                    yield from out_of_bounds(item)
             elif not spec.bounds.allow(item):
                 yield refusal(name, item, message.span(name, i), spec.bounds)
 

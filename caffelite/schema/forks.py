@@ -192,6 +192,8 @@ FIELDS = _table()
 
 def foreign_fields(message: Message) -> Iterator[tuple[Field, ForkField]]:
     """The listed fields of forks that a message and all that it holds give."""
+    if not _holds_foreign(message):
+        return
     for item in message.foreign:
         known = FIELDS.get((type(message).__name__, item.name))
         if known is not None:
@@ -200,6 +202,19 @@ def foreign_fields(message: Message) -> Iterator[tuple[Field, ForkField]]:
         if spec.message_type is not None:
             for inner in value if spec.repeated else [value]:
                 yield from foreign_fields(inner)
+
+
+def _holds_foreign(message: Message) -> bool:
+    """Is there any? Nearly always not, and this is the quick way to know."""
+    if message.foreign:
+        return True
+    for value in message.stored().values():
+        if isinstance(value, list):
+            if value and isinstance(value[0], Message) and any(map(_holds_foreign, value)):
+                return True
+        elif isinstance(value, Message) and _holds_foreign(value):
+            return True
+    return False
 
 
 def refusals(layer: Message, name: str, train: bool) -> list[Problem]:

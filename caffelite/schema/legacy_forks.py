@@ -36,8 +36,8 @@ def of_a_fork(message: V1LayerParameter, block: Block, item: Field) -> bool:
     parameters of such a type?"""
     if item.name == "type":
         return _word(item) != ""
-    types = [f for f in block.fields if f.name == "type"]
-    return isinstance(item.value, Block) and bool(types) and _word(types[0]) != ""
+    first = block.first("type") if isinstance(item.value, Block) else None
+    return first is not None and _word(first) != ""
 
 
 def _word(item: Field) -> str:

@@ -16,7 +16,6 @@ an empty one, and becomes set when something in it is set.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -28,6 +27,7 @@ import numpy as np
 
 from caffelite.errors import Span
 from caffelite.schema.bounds import FREE, Bounds
+from caffelite.schema.same import same
 from caffelite.text import Block, Field, Scalar, dump
 from caffelite.text.dump import scalar_text
 from caffelite.text.tree import NOWHERE
@@ -44,6 +44,7 @@ INT_RANGES = {
     "uint32": (0, 2**32 - 1),
     "uint64": (0, 2**64 - 1),
 }
+_NUMBER = attrgetter("number")
 _ZERO = {"float": 0.0, "double": 0.0, "bool": False, "string": "", "bytes": b""}
 
 
@@ -88,14 +89,14 @@ class FieldSpec:
     def __get__(self, obj: Message | None, owner: Any) -> Any:
         if obj is None:
             return self
-        values = obj._values
-        if self.name in values:
-            return values[self.name]
+        value = obj._values.get(self.name)
+        if value is not None:
+            return value
         if self.repeated:
-            return values.setdefault(self.name, [])
+            return obj._values.setdefault(self.name, [])
         if self.message_type is not None:
-            return values.setdefault(self.name, self.message_type())
-        return self.implicit_default()
+            return obj._values.setdefault(self.name, self.message_type())
+        return self.default if self.default is not None else self.implicit_default()
 
     def implicit_default(self) -> Any:
         """The declared default, or the type's zero where none is declared."""
@@ -189,7 +190,7 @@ def field(
 ) -> Any:
     """Declare an optional (or required) field; for a number, what it may be (`Bounds`). `idle`: it
     is accepted and changes nothing, and why."""
-    bounds = Bounds(least, most, above, below)
+    bounds = _bounds(least, most, above, below)
     doc = doc or (f"accepted, of no effect: {idle}" if idle else "")
     return FieldSpec(number, type, default, False, required, False, deprecated, doc, bounds, idle)
 
@@ -207,17 +208,19 @@ def repeated(
     below: float | None = None,
 ) -> Any:
     """Declare a repeated field; it reads as a list. The bounds are each value's."""
-    bounds = Bounds(least, most, above, below)
+    bounds = _bounds(least, most, above, below)
     return FieldSpec(number, type, None, True, False, packed, deprecated, doc, bounds)
 
 
-_by_number = attrgetter("number")
+def _bounds(*bounds: float | None) -> Bounds:
+    return FREE if bounds == (None, None, None, None) else Bounds(*bounds)
 
 
 class Message:
     """A record of typed fields. Keyword arguments set them: `FillerParameter(type="xavier")`."""
 
     specs: ClassVar[dict[str, FieldSpec]] = {}
+    _required: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -227,6 +230,7 @@ class Message:
             for name, spec in vars(base).items()
             if isinstance(spec, FieldSpec)
         }
+        cls._required = tuple(name for name, spec in cls.specs.items() if spec.required)
 
     def __init__(self, **values: Any) -> None:
         self._values: dict[str, Any] = {}
@@ -249,16 +253,21 @@ class Message:
             raise ValueError(f"{name}: number {spec.number} is {taken.name}'s")
         spec.name = name
         cls.specs[name] = spec
+        cls._required += (name,) if spec.required else ()
         setattr(cls, name, spec)
 
     def has(self, name: str) -> bool:
         """Is the field set (a repeated one: not empty)?"""
-        if name not in self._values:
+        value = self._values.get(name)
+        if value is None:
             return False
-        value = self._values[name]
         if isinstance(value, Message):
-            return value._explicit or bool(value._foreign) or any(True for _ in value.set_fields())
+            return value._explicit or bool(value._foreign) or value._says()
         return len(value) > 0 if self.specs[name].repeated else True
+
+    def _says(self) -> bool:
+        """Is any field set?"""
+        return any(map(self.has, self._values))
 
     def given(self, name: str) -> bool:
         """Is the field set, or did the text at least try to: with a bad value, or misspelt?"""
@@ -289,9 +298,9 @@ class Message:
 
     def set_fields(self) -> Iterator[tuple[FieldSpec, Any]]:
         """The fields that are set, by number, with their values."""
-        named = [self.specs[name] for name in self._values if self.has(name)]
-        if len(named) > 1:
-            named.sort(key=_by_number)
+        specs = self.specs
+        named = [specs[name] for name in self._values if self.has(name)]
+        named.sort(key=_NUMBER)
         for spec in named:
             yield spec, self._values[spec.name]
 
@@ -310,15 +319,15 @@ class Message:
 
     def copy(self: M) -> M:
         """An independent copy; places in the text are kept."""
-        return copy.deepcopy(self)
-
-    def __deepcopy__(self: M, memo: dict[int, Any]) -> M:
         new = type(self)()
-        new._values = {k: copy.deepcopy(v, memo) for k, v in self._values.items()}
+        new._values = {name: _copied(value) for name, value in self._values.items()}
         new._spans, new._span, new._explicit = dict(self._spans), self._span, self._explicit
-        new._flawed, new._meant = self._flawed, self._meant
+        new._flawed, new._meant = self._flawed, set(self._meant)
         new._foreign = list(self._foreign)
         return new
+
+    def __deepcopy__(self: M, memo: dict[int, Any]) -> M:
+        return self.copy()
 
     def merge(self: M, other: M) -> None:
         """Take over what is set in `other`: repeated fields are appended, messages merged."""
@@ -335,7 +344,7 @@ class Message:
             return NotImplemented
         mine = {s.name: v for s, v in self.set_fields()}
         theirs = {s.name: v for s, v in other.set_fields()}
-        return mine.keys() == theirs.keys() and all(_same(v, theirs[k]) for k, v in mine.items())
+        return mine.keys() == theirs.keys() and all(same(v, theirs[k]) for k, v in mine.items())
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -356,6 +365,16 @@ class Message:
         return block
 
 
+def _copied(value: Any) -> Any:
+    """A value of a field for another message. Numbers, texts and bytes never change."""
+    if isinstance(value, Message):
+        return value.copy()
+    if isinstance(value, list):
+        deep = bool(value) and isinstance(value[0], Message)
+        return [item.copy() for item in value] if deep else list(value)
+    return copy.deepcopy(value) if isinstance(value, np.ndarray) else value
+
+
 def _to_tree(spec: FieldSpec, value: Any) -> Scalar | Block:
     if isinstance(value, Message):
         return value.to_block()
@@ -370,18 +389,3 @@ def _to_tree(spec: FieldSpec, value: Any) -> Scalar | Block:
     if spec.type in ("float", "double"):
         return Scalar("float", value, scalar_text("float", value), NOWHERE)
     return Scalar("int", int(value), str(int(value)), NOWHERE)
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Equality in which nan equals nan and an array equals the list of its values, be they written
-    with more digits than it holds."""
-    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        dtype = a.dtype if isinstance(a, np.ndarray) else b.dtype
-        return len(a) == len(b) and np.array_equal(
-            np.asarray(a, dtype), np.asarray(b, dtype), equal_nan=True
-        )
-    if isinstance(a, list):
-        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b))
-    if isinstance(a, float) and math.isnan(a):
-        return isinstance(b, float) and math.isnan(b)
-    return bool(a == b)

@@ -31,7 +31,7 @@ _one_at_a_time = threading.Lock()
 
 def parse_by_grammar(source: Source) -> Block:
     """The tree of a whole text with LF line ends. Raises ParseError at the first mistake."""
-    with _one_at_a_time, no_collection():
+    with _one_at_a_time, no_collection(old=True):
         lark, builder = _parser()
         builder.source = source
         reading = Reading(source)

@@ -32,7 +32,7 @@ _CLOSED = BARE_BRACE + 1
 def read_quickly(source: Source) -> Block | None:
     """The tree of a text with LF line ends. None where something rare is in it, or a mistake."""
     try:
-        with no_collection():
+        with no_collection(old=True):
             return _read(source)
     except BadLiteral:
         return None

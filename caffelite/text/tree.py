@@ -34,6 +34,14 @@ class Block:
 
     fields: list[Field] = field(default_factory=list)
     span: Span | None = None
+    _firsts: dict[str, Field] | None = field(default=None, repr=False, compare=False)
+
+    def first(self, name: str) -> Field | None:
+        """The first field of a name. Once one has been asked for, the fields must stay as they
+        are."""
+        if self._firsts is None:
+            self._firsts = {item.name: item for item in reversed(self.fields)}
+        return self._firsts.get(name)
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from caffelite.judge.allow import allowed
 from caffelite.judge.check import check_file
 from caffelite.judge.doubt import Doubt
 from caffelite.judge.rules import of_net
+from caffelite.judge.states import MOST_SETS
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver import plan_job
 
@@ -211,3 +212,17 @@ def test_stages_that_exclude_each_other_are_checked_alone(tmp_path: Path) -> Non
     assert [line.partition(":")[0] for line in report.says] == [
         f"{phase} ({stage})" for phase in ("TRAIN", "TEST") for stage in ("one", "two")
     ]
+
+
+def test_of_very_many_stages_some_are_tried(tmp_path: Path) -> None:
+    file = tmp_path / "stages.net"
+    layers = (
+        f'layer {{ name: "a" type: "ReLU" bottom: "x" top: "t{i}" include {{ stage: "s{i}" }} }}\n'
+        for i in range(MOST_SETS)
+    )
+    first = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 } } }\n'
+    file.write_text(first + "".join(layers))
+    report = check_file(str(file))
+    assert not report.mistakes
+    assert report.says[-1] == "stages: 2 of the sets that rules name, not checked"
+    assert len(report.says) == 2 * MOST_SETS + 1

@@ -8,6 +8,7 @@ import os
 from caffelite.cli.console import complain, load_plugins
 from caffelite.cli.help import UsageError
 from caffelite.cli.warnings import allowed_names, warn
+from caffelite.collecting import leave_at_exit
 from caffelite.errors import CaffeliteError, Problem, Span, printable
 from caffelite.judge import NAMES, Doubt
 from caffelite.judge.check import Report, check_file
@@ -23,6 +24,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.files:
         hint = "`caffelite check --help` shows how it is used"
         raise UsageError(Problem("caffelite check: FILE is missing", hint=hint))
+    leave_at_exit()
     allow = allowed_names(args)
     load_plugins(args)
     once = _Once()
