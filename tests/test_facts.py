@@ -49,6 +49,7 @@ def test_the_facts_are_where_they_belong() -> None:
     }
     assert having("higher_is_better") == {
         "Accuracy",
+        "BboxAccuracy",
         "DetectionAccuracy",
         "DetectionEvaluate",
         "LabelsequenceAccuracy",

@@ -120,21 +120,24 @@ def _stand_in(spec: LayerParameter, shapes: Mapping[str, Shape]) -> LayerParamet
     maps = _label_maps(spec, given[0], batch)
     has_objects = cls is not None and issubclass(cls, SourceLayer) and cls.gives_objects
     for top, shape in zip(spec.top, given):
+        fill = 1.0 if top in maps and len(maps[top]) == 2 else 0.0  # objects: to be ignored
         images = not _is_label(top) and top not in _KNOWN
         objects = has_objects and top != spec.top[0]
-        if shape is None and top in _KNOWN:
+        if shape is None and top in maps:
+            shape = maps[top]
+        elif shape is None and top in _KNOWN:
             shape = _KNOWN[top][0]
         elif shape is None and objects:
             shape = (1, 1, 1, 8)
-        elif shape is None and top in maps:
-            shape = maps[top]
         elif shape is None and (not images or seen_images):
             shape = (batch, 5) if top.endswith("rois") else (batch,)
         elif shape is None:
             shape = _images(spec, top, batch)
         seen_images |= images
         param.shape.append(BlobShape(dim=list(shape)))
-        filler = FillerParameter(type="gaussian", std=1.0) if images else FillerParameter()
+        filler = FillerParameter(value=fill)
+        if images and top not in maps:
+            filler = FillerParameter(type="gaussian", std=1.0)
         if objects:  # none
             filler = FillerParameter(value=-1.0)
         param.data_filler.append(filler)
@@ -143,16 +146,18 @@ def _stand_in(spec: LayerParameter, shapes: Mapping[str, Shape]) -> LayerParamet
 
 
 def _label_maps(spec: LayerParameter, images: Shape | None, batch: int) -> dict[str, Shape]:
-    """MS-CNN's labels: a map for each `downsample_rate`, of class, box and overlap at each cell."""
+    """MS-CNN's labels: a map for each `downsample_rate`, of class, box and overlap at each cell;
+    behind them the objects, (image, corners, class, to be ignored)."""
     rates = [int(v.raw) for n, v in _scalars(spec.to_block()) if n == "downsample_rate"]
     if not rates or len(spec.top) <= len(rates):
         return {}
     sides = (images or _images(spec, spec.top[0], batch))[2:]
     channels = (_number(spec, "coord_num") or 4) + 2
-    return {
+    found: dict[str, Shape] = {
         top: (batch, channels, *(n // max(rate, 1) for n in sides))
         for top, rate in zip(spec.top[1:], rates)
     }
+    return found | dict.fromkeys(spec.top[1 + len(rates) :], (1, 7))
 
 
 def _is_label(top: str) -> bool:

@@ -270,8 +270,7 @@ def unfollowed(message: Message) -> list[Problem]:
 _WHERE = {Effect.TRAIN: ", for phase TRAIN", Effect.UPDATE: ", for updates"}
 
 _TYPES = {
-    "MS-CNN and Cascade R-CNN (zhaoweicai)": "BboxAccuracy "
-    "ProposalTarget ImageGtData DetectionGroupAccuracy "
+    "MS-CNN and Cascade R-CNN (zhaoweicai)": "ImageGtData DetectionGroupAccuracy "
     "DetectionGroupLoss DetectionData EvalData HardMining",
     "the YOLO forks (choasup, eric612)": "EvalDetection YoloSeg "
     "BoxData LaneData SegmentationEvaluate AssistedExcitation RegionOutput",

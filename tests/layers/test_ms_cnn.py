@@ -197,3 +197,85 @@ def test_frcnn_output_is_for_one_image() -> None:
         net.forward()
     with pytest.raises(NetError, match='nms_type is "MAX"'):
         frcnn('nms_type: "MAX"')
+
+
+def targets(more: str, rois: np.ndarray, objects: np.ndarray, reg: str = "") -> Any:
+    net = caffelite.Net(
+        parse_net(
+            f'input: "rois" input_shape {{ dim: {len(rois)} dim: 5 }} input: "objects" '
+            f"input_shape {{ dim: {len(objects)} dim: 7 }} "
+            'layer { name: "t" type: "ProposalTarget" bottom: "rois" bottom: "objects" top: "r" '
+            'top: "label" top: "codes" top: "in" top: "out" top: "match" top: "weight" '
+            f"proposal_target_param {{ cls_num: 3 {more} }} bbox_reg_param {{ {reg} }} }}"
+        ),
+        caffelite.TRAIN,
+        dtype=np.float64,
+        seed=2,
+    )
+    net.blobs["rois"].data[...], net.blobs["objects"].data[...] = rois, objects
+    net.forward()
+    return {name: blob.data.reshape(len(blob.data), -1) for name, blob in net.blobs.items()}
+
+
+REGIONS = np.array([[0.0, x, 0, x + 9, 9] for x in range(0, 200, 4)])
+OBJECTS = np.array([[0.0, 1, 0, 10, 9, 2, 0], [0.0, 101, 0, 110, 9, 1, 0], [0, 61, 0, 70, 9, 1, 1]])
+SIZE = "img_width: 240 img_height: 120 num_img_per_batch: 1"
+
+
+def test_regions_are_chosen() -> None:
+    found = targets(f"batch_size: 20 fg_fraction: 0.2 bg_thr_lw: 0.1 {SIZE}", REGIONS, OBJECTS)
+    labels, rois = found["label"][:, 0], found["r"]
+    assert len(labels) == 20 and np.count_nonzero(labels) == 4
+    assert (labels[:4] > 0).all() and not labels[4:].any()
+    # what overlaps the third object by half or more is neither an object nor a background
+    near = np.abs(rois[:, 1] - 61) * 2 <= 20 / 3
+    assert not near.any()
+    # backgrounds that overlap by a tenth or more come first, then the first of the others
+    shares = np.maximum(0, 10 - np.abs(rois[4:, 1:2] - [1, 101, 61])).max(1)
+    shares = shares / (20 - shares)
+    count = np.count_nonzero(shares >= 0.1)
+    assert count >= 4 and (shares[:count] >= 0.1).all() and (shares[:count] < 0.5).all()
+    assert (np.diff(rois[4 + count :, 1]) > 0).all()
+    codes = found["codes"].reshape(20, 3, 4)
+    for row, label, roi, match in zip(codes[:4], labels, rois, found["match"]):
+        label = int(label)
+        own = OBJECTS[2 - label]
+        np.testing.assert_allclose(match[:5], [label, *own[1:5]])
+        np.testing.assert_allclose(row[label], [(own[1] - roi[1]) / 10, 0, 0, 0], atol=1e-12)
+        assert not np.delete(row, label, 0).any()
+    np.testing.assert_array_equal(found["in"] > 0, found["out"] > 0)
+    assert found["weight"][:4].sum() == pytest.approx(4)
+    assert found["weight"].sum() == pytest.approx(20)
+
+
+def test_regions_are_made_up_where_there_are_too_few() -> None:
+    found = targets(f"batch_size: 12 {SIZE}", REGIONS[:1], OBJECTS[:1])
+    made = found["r"][2:]
+    assert len(found["r"]) == 12 and found["label"][:2].ravel().tolist() == [2, 2]
+    sides = made[:, 3:] - made[:, 1:3] + 1
+    assert sides.min() >= 32 and not found["label"][2:].any() and not made[:, 0].any()
+
+
+def test_objects_share_codes() -> None:
+    found = targets("batch_size: -1", REGIONS[:1], OBJECTS[:1], "cls_aware: false")
+    assert found["codes"].shape == (2, 8)
+    np.testing.assert_allclose(found["codes"][0], [0, 0, 0, 0, 0.1, 0, 0, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "more, objects, word",
+    [
+        ("batch_size: 0", OBJECTS, "batch_size is 0"),
+        ("batch_size: 8 img_width: 240", OBJECTS, "images of 240 x 0 pixels"),
+        ("batch_size: -1 fg_thr: 0.3", OBJECTS, "fg_thr is below bg_thr_hg"),
+        ("batch_size: -1", OBJECTS + np.array([0, 0, 0, 0, 0, 9, 0]), "an object is of class 11"),
+        (
+            "batch_size: 8 img_width: 33 img_height: 33",
+            np.array([[0, 0, 0, 32, 32, 1, 0]]),
+            "no re",
+        ),
+    ],
+)
+def test_targets_that_cannot_be(more: str, objects: np.ndarray, word: str) -> None:
+    with pytest.raises(NetError, match=word):
+        targets(more + " num_img_per_batch: 1", REGIONS[:1], objects)

@@ -29,7 +29,8 @@ REFUSE = {
 NEED_SAMPLES = {
     *("BN", "BoxGroupOutput", "BoxOutput", "CenterLoss", "DecodeBBox", "Lstm", "Pooling3D"),
     *("CTCGreedyDecoder", "CTCLoss", "CtcLoss", "LabelsequenceAccuracy", "WarpCTCLoss"),
-    *("DetectionAccuracy", "DetectionLoss", "FrcnnOutput", "RegionLoss", "Yolov3"),
+    *("BboxAccuracy", "DetectionAccuracy", "DetectionLoss", "FrcnnOutput", "ProposalTarget"),
+    *("RegionLoss", "Yolov3"),
     *("TripletLoss", "YoloDetectionOutput", "Yolov3DetectionOutput"),
 }
 """Layers that refuse a bottom without values."""

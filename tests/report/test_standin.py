@@ -54,7 +54,7 @@ def shapes(text: str, **stated: tuple[int, ...]) -> list[list[int]]:
             "image_gt_data_param { batch_size: 2 crop_height: 48 crop_width: 64 downsample_rate: 8 "
             "downsample_rate: 16 coord_num: 4 } }",
             {},
-            [[2, 3, 48, 64], [2, 6, 6, 8], [2, 6, 3, 4], [2]],
+            [[2, 3, 48, 64], [2, 6, 6, 8], [2, 6, 3, 4], [1, 7]],
         ),
         (
             'layers { name: "d" type: VIDEO_DATA top: "data" top: "label" image_data_param { '
