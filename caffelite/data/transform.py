@@ -191,7 +191,14 @@ class Transformer:
 
 
 def check_resize(param: ResizeParameter) -> None:
-    """Refuse a `resize_param` that says no size."""
+    """Refuse a `resize_param` that says no size, or that leaves images as they are by chance."""
+    if param.prob != 1:
+        raise DataError(
+            Problem(
+                f"resize_param has prob {param.prob:g}: a batch has images of one size",
+                expected="prob 1",
+            )
+        )
     if not (param.height and param.width):
         raise DataError(
             f"resize_param has height {param.height} and width {param.width}: give both, 1 or more"

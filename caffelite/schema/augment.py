@@ -37,7 +37,9 @@ class Interp_mode(IntEnum):
 class ResizeParameter(Message):
     """The size that images are brought to."""
 
-    prob: float = field(1, "float", default=1.0, least=1, most=1, doc="1: every image is resized")
+    prob: float = field(
+        1, "float", default=1.0, least=0, most=1, doc="1: every image is resized; no other here"
+    )
     resize_mode: Resize_mode = field(
         2,
         Resize_mode,

@@ -51,7 +51,10 @@ def test_a_bad_label_map_is_refused(folder: Path, map_text: str, parts: list[str
         ({"data": "backend: LEVELDB"}, ["LevelDB is not read", "some.net:1:"]),
         ({"batch": 0}, ["batch_size"]),
         ({"transform": "resize_param { height: 5 }"}, ["height 5 and width 0"]),
-        ({"transform": "resize_param { height: 5 width: 5 prob: 0.5 }"}, ["prob cannot be 0.5"]),
+        (
+            {"transform": "resize_param { height: 5 width: 5 prob: 0.5 }"},
+            ["resize_param has prob 0.5"],
+        ),
         (
             {"transform": "resize_param { resize_mode: FIT_SMALL_SIZE height: 5 width: 5 }"},
             ["batch_size is 4", "FIT_SMALL_SIZE"],
