@@ -84,7 +84,8 @@ class Models:
         if not any_size(net.layers):
             net = plan()
         try:
-            model = Inference(net, places, threads)
+            first = all(held != places for held, _, _ in self._held)
+            model = Inference(net, places, threads, fixed=first)
         except CaffeliteError:  # some layer cannot be said: the net's own passes run it
             self._usable = False
             return None

@@ -53,8 +53,8 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
     made: list[object] = []
     plain = inference.Inference.__init__
 
-    def init(self: inference.Inference, *args: object) -> None:
-        plain(self, *args)  # type: ignore[arg-type]
+    def init(self: inference.Inference, *args: object, **more: object) -> None:
+        plain(self, *args, **more)  # type: ignore[arg-type]
         made.append(self)
 
     monkeypatch.setattr(inference.Inference, "__init__", init)
@@ -86,8 +86,10 @@ def test_one_model_for_planes_of_all_sizes(built: list[object]) -> None:
 
 
 def test_one_model_for_all_batches_where_planes_are_fixed(built: list[object]) -> None:
-    both(ROWS, [(1, 2, 6, 8), (4, 2, 6, 8), (2, 2, 6, 8)], [*NAMES, "ip"])
+    both(ROWS, [(1, 2, 6, 8), (1, 2, 6, 8)], [*NAMES, "ip"])
     assert len(built) == 1
+    both(ROWS, [(1, 2, 6, 8), (4, 2, 6, 8), (2, 2, 6, 8), (7, 2, 6, 8)], [*NAMES, "ip"])
+    assert len(built) == 3  # of two nets: the first model is of one shape
 
 
 def test_a_model_for_what_is_asked_for(built: list[object]) -> None:

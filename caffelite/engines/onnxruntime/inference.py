@@ -28,13 +28,17 @@ MOST_KNOWN = 1000
 
 
 class Inference:
-    """Gives the tops `places`. Raises CaffeliteError where ONNX cannot say a layer, or ONNX Runtime
-    refuses the model, or a top is an input."""
+    """Gives the tops `places`. `fixed`: for inputs of the planned shapes alone, unless their planes
+    may have any size; that other batches go too takes a while to find out. Raises CaffeliteError
+    where ONNX cannot say a layer, or ONNX Runtime refuses the model, or a top is an input."""
 
-    def __init__(self, net: Exportable, places: Sequence[Place], threads: int) -> None:
+    def __init__(
+        self, net: Exportable, places: Sequence[Place], threads: int, fixed: bool = False
+    ) -> None:
         if not all(layer.repeatable for layer in net.layers if not layer.fed):
             raise CaffeliteError("a layer of it remembers what was before")
-        exported = describe(net)
+        self.any_size = any_size(net.layers)
+        exported = describe(net, fixed=fixed or self.any_size)
         tops = [exported.tops[layer][top] for layer, top in places]
         if any(name in exported.inputs for name in tops):
             raise CaffeliteError("an input is asked for")
@@ -44,13 +48,16 @@ class Inference:
         self._dims: dict[str, Dims] = dict(exported.inputs)
         self._names = list(dict.fromkeys(tops))
         model = faster(with_outputs(exported, self._names), ranks_of(exported, net.layers))
-        self.any_size = any_size(net.layers)
         if self.any_size:
             model = opened(model)
             self._dims = {name: _open(name, dims) for name, dims in self._dims.items()}
         self._runtime = Runtime(model, threads)
         self._reads = {x.name for x in self._runtime.session.get_inputs()}
+        self._by_values = _by_values(net.layers)
         self._known: dict[tuple[tuple[str, Shape], ...], list[Shape | None] | None] = {}
+        fed = [layer for layer in net.layers if layer.fed]
+        planned = [pair for layer in fed for pair in zip(layer.spec.top, layer.top_shapes)]
+        self._known[tuple(planned)] = self._of_places([x.top_shapes for x in net.layers])
 
     def takes(self, inputs: Mapping[str, Shape]) -> bool:
         """Does the net, and does the model, take inputs of these shapes?"""
@@ -93,10 +100,26 @@ class Inference:
             shapes = [tops for _, tops in shapes_at(self._layers, self._context, inputs)]
         except (CaffeliteError, NotDynamic):
             return None
+        return self._of_places(shapes)
+
+    def _of_places(self, shapes: Sequence[Sequence[Shape]]) -> list[Shape | None]:
         return [
-            None if self._layers[layer].dynamic else shapes[layer][top]
+            None if layer in self._by_values else tuple(shapes[layer][top])
             for layer, top in self._places
         ]
+
+
+def _by_values(layers: Sequence[Layer]) -> set[int]:
+    """The numbers of the layers whose tops' shapes depend on values: their own doing, or of what
+    they read."""
+    found, blobs = set(), set[str]()
+    for number, layer in enumerate(layers):
+        if layer.dynamic or blobs & set(layer.spec.bottom):
+            found.add(number)
+            blobs.update(layer.spec.top)
+        else:
+            blobs.difference_update(layer.spec.top)
+    return found
 
 
 def _open(name: str, dims: Dims) -> Dims:

@@ -8,11 +8,13 @@ import pytest
 pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: pip install caffelite[onnx]")
 
 from caffelite import TEST, Net
-from caffelite.engines.onnxruntime.inference import Inference
+from caffelite.engines.onnxruntime.inference import Inference, _by_values
 from caffelite.engines.onnxruntime.planes import ALIKE, any_size, opened
 from caffelite.errors import CaffeliteError
 from caffelite.files import parse_net
+from caffelite.layers.base import Layer, registry
 from caffelite.onnx.export import describe
+from caffelite.schema.net import LayerParameter
 
 CONV = "convolution_param { num_output: 3 kernel_size: 3 stride: 2 pad: 1 dilation: 1"
 FILLED = ' weight_filler { type: "xavier" } }'
@@ -155,6 +157,18 @@ def test_a_top_that_is_asked_for_twice_comes_in_two_arrays() -> None:
     assert found is not None and len(found) == 2 and found[0] is not found[1]
     found[0][...] = 5
     assert (found[1] == 1).all()
+
+
+def test_shapes_that_depend_on_values_are_not_foretold() -> None:
+    def one(name: str, bottom: str, top: str, dynamic: bool = False) -> Layer:
+        spec = LayerParameter(name=name, type="ReLU", bottom=[bottom], top=[top])
+        made = registry["ReLU"](spec)
+        made.dynamic = dynamic  # type: ignore[misc]
+        return made
+
+    chain = [one("a", "x", "a"), one("f", "a", "f", True), one("g", "f", "g")]
+    chain += [one("again", "x", "f"), one("h", "f", "h"), one("i", "g", "i")]
+    assert _by_values(chain) == {1, 2, 5}
 
 
 def test_what_it_cannot_be_made_of() -> None:
