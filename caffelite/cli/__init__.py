@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from caffelite import __version__
 from caffelite.cli.help import CommandParser, UsageError, overview, unknown_command
 from caffelite.cli.registry import commands
-from caffelite.errors import CaffeliteError, Problem
+from caffelite.errors import CaffeliteError, Problem, did_you_mean
 
 CAFFE_ONLY = {"device_query": "there are no GPUs to list: set solver_mode in the solver instead"}
 
@@ -48,8 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(CaffeliteError(Problem(f"there is not enough memory{text}", hint=hint)))
         return 1
     except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
-        _complain(CaffeliteError(f"{name}{error.strerror or error}"))
+        _complain(CaffeliteError(_of_the_system(error)))
         return 1
     except Exception as error:
         problem = _of_a_plugin(error)
@@ -57,6 +56,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         _complain(CaffeliteError(problem))
         return 1
+
+
+def _of_the_system(error: OSError) -> Problem:
+    """What is said of a file or folder that the system refuses."""
+    name = f"{error.filename}: " if error.filename else ""
+    if not isinstance(error, FileNotFoundError) or not isinstance(error.filename, str):
+        return Problem(f"{name}{error.strerror or error}")
+    folder, file = os.path.split(error.filename)
+    try:
+        hint = did_you_mean(file, os.listdir(folder or "."))
+    except OSError:
+        hint = f"there is no folder {folder} either"
+    return Problem(f"{name}no such file", hint=hint)
 
 
 def _of_a_plugin(error: Exception) -> Problem | None:

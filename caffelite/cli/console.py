@@ -99,6 +99,7 @@ def use_device(args: argparse.Namespace) -> None:
     if args.gpu is not None and args.device is not None:
         raise CaffeliteError(Problem("--gpu and --device are given together", expected="one"))
     if args.device is not None:
+        _check_device(args.device)
         mode.request.device = args.device
     if args.gpu is not None:
         first, *others = args.gpu.split(",")
@@ -110,6 +111,18 @@ def use_device(args: argparse.Namespace) -> None:
         mode.set_device(int(first))
     if args.threads is not None:
         parallel.set_threads(args.threads)
+
+
+def _check_device(name: str) -> None:
+    """Refuse what names no device; one that is not here is said where it is looked for."""
+    kind, _, number = name.partition(":")
+    if kind in ("cpu", "cuda", "mps", "xpu") and (not number or number.isdecimal()):
+        return
+    digits = "".join(c for c in name if c.isdecimal())
+    hint = f"the GPU of that number is --device cuda:{digits}" if digits else None
+    raise CaffeliteError(
+        Problem(f'--device: there is no device "{name}"', None, "cpu, cuda, cuda:1 or mps", hint)
+    )
 
 
 def add_plugin_argument(parser: argparse.ArgumentParser) -> None:

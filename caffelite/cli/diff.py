@@ -55,7 +55,10 @@ def run(args: argparse.Namespace) -> int:
     if texts[0] != texts[1]:
         kinds = ["a text" if text else "no text" for text in texts]
         raise CaffeliteError(
-            Problem(f"{args.old} is {kinds[0]}, and {args.new} is {kinds[1]}", expected="two alike")
+            Problem(
+                f"{args.old} is {kinds[0]}, and {args.new} is {kinds[1]}",
+                expected="two texts, or two files of parameters",
+            )
         )
     if all(texts):
         found = differences.text_difference(args.old, args.new)

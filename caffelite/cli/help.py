@@ -203,8 +203,30 @@ class CommandParser(argparse.ArgumentParser):
             formatter.end_section()
         return formatter.format_help()
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse does, in words of ours, with the choice that comes closest."""
+        if action.choices is None or value in action.choices:
+            return
+        known = [str(choice) for choice in action.choices]
+        near = difflib.get_close_matches(str(value), known, 1, 0.6)
+        advice = f': did you mean "{near[0]}"?' if near else ""
+        text = f'"{value}" is none of {", ".join(known)}{advice}'
+        raise argparse.ArgumentError(action, text)
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError:
+            what = "whole number" if action.type is int else "number"
+            raise argparse.ArgumentError(action, f'"{arg_string}" is no {what}') from None
+
     def error(self, message: str) -> NoReturn:
         """Say it in two lines, and leave with status 2."""
+        message = message.replace(": expected one argument", ": a value is missing")
+        needed = message.removeprefix("the following arguments are required: ")
+        if needed != message:
+            names = needed.split(", ")
+            message = f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing"
         usage = f"`{self.prog} --help` shows how it is used"
         print(f"{self.prog}: {message}\n{usage}", file=sys.stderr)
         raise SystemExit(2)

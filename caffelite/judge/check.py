@@ -50,7 +50,8 @@ def check_file(name: str, data: bool = True, allow: Collection[str] = ()) -> Rep
     with doubts_as_warnings():
         try:
             block = parse(read_source(name))
-            if is_solver(block):
+            named_so = not block.fields and "solver" in os.path.basename(name)
+            if named_so or is_solver(block):
                 param = bind_block(block, SolverParameter, problems)
                 _check_solver(param, report, data, allow)
             else:

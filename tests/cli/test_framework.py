@@ -133,7 +133,7 @@ NO_COMMAND = "`caffelite --help` lists the commands"
          "--solver?\n`caffelite train --help` shows how it is used"),
         (["train", "-slover=a"], "caffelite train: there is no option --slover: did you mean "
          "--solver?\n`caffelite train --help` shows how it is used"),
-        (["train", "--solver"], "caffelite train: argument --solver: expected one argument\n"
+        (["train", "--solver"], "caffelite train: argument --solver: a value is missing\n"
          "`caffelite train --help` shows how it is used"),
         (["train", "a", "b"], "caffelite train: there is no room for a further argument: b\n"
          "`caffelite train --help` shows how it is used"),

@@ -13,6 +13,7 @@ import numpy as np
 from caffelite.cli.console import load_plugins, refuse_overwriting
 from caffelite.errors import CaffeliteError, Problem, did_you_mean
 from caffelite.net import Net
+from caffelite.plan.graph import plural
 from caffelite.plot.pictures import save_png
 from caffelite.schema.common import Phase
 from caffelite.use.inputs import fill_inputs
@@ -58,7 +59,7 @@ def _pair(args: argparse.Namespace) -> tuple[str, str]:
     if len(args.files) != 2:
         raise CaffeliteError(
             Problem(
-                f"caffelite plot {args.kind}: {len(args.files)} files",
+                f"caffelite plot {args.kind}: {plural(len(args.files), 'file')}",
                 expected="NET and WEIGHTS",
                 hint="`caffelite plot --help` shows how it is used",
             )
