@@ -72,6 +72,13 @@ def no_effect_in_solver(job: Job, start: Start) -> Found:
             "the run is the same without it",
             f"leave it out, {_or_else(why)}",
         )
+    if param.clip_gradients < 0 and param.clip_gradients != -1:  # as Caffe writes "none"
+        yield Doubt(
+            f"clip_gradients is {param.clip_gradients:g}, and clips nothing",
+            param.span("clip_gradients"),
+            "below 0 there is no limit",
+            "a limit above 0, clip_gradients: 35; or leave it out",
+        )
     for spec, value in param.set_fields():
         if spec.idle and _says_something(spec, value):
             yield Doubt(f"{spec.name} has no effect here", param.span(spec.name), spec.idle, REMEDY)

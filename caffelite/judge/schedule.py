@@ -63,6 +63,22 @@ def rate_explodes(job: Job, start: Start) -> Found:
         )
 
 
+@of_job("step-order", "steps of the learning rate that do not come one after the other")
+def step_order(job: Job, start: Start) -> Found:
+    """The policies go from one to the next, and take a step that is past at once."""
+    for name in ("stepvalue", "stageiter"):
+        steps = job.param.get(name)
+        for i in range(1, len(steps)):
+            if steps[i] <= steps[i - 1]:
+                yield Doubt(
+                    f"{name} {steps[i]:,} stands behind {steps[i - 1]:,}",
+                    job.param.span(name, i),
+                    "steps are taken in the order of the file: one that is past comes at once",
+                    "iterations that grow from one to the next",
+                )
+                break
+
+
 def _sensible(job: Job, iteration: int) -> bool:
     try:
         rate = job.rate(iteration)

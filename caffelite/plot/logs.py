@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from caffelite.errors import CaffeliteError, Problem
+from caffelite.errors import CaffeliteError, Problem, did_you_mean
 
 NUMBER = r"([-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|\.\d+|inf|nan))"
 STAMP = re.compile(r"^[IWEF]\d{4,8} [\d:.]+ +\d+ [^\]]+\] ?")
@@ -87,6 +87,11 @@ def read_log(path: str | os.PathLike[str]) -> Log:
     """The log in a file. Raises CaffeliteError if it is missing or says nothing of a run."""
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        folder, name = os.path.split(os.fspath(path))
+        near = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+        hint = did_you_mean(name, near)
+        raise CaffeliteError(Problem(f"{path}: no such file", hint=hint)) from None
     except OSError as error:
         raise CaffeliteError(f"{path}: {error.strerror or error}") from None
     log = Log(str(path))

@@ -116,7 +116,7 @@ class SolverParameter(Message):
         37, SnapshotFormat, default=SnapshotFormat.BINARYPROTO, doc="how they are written"
     )
     solver_mode: SolverMode = field(17, SolverMode, default=SolverMode.GPU, doc="where to run")
-    device_id: int = field(18, "int32", default=0, doc="which GPU, counted from 0")
+    device_id: int = field(18, "int32", default=0, least=0, doc="which GPU, counted from 0")
     random_seed: int = field(20, "int64", default=-1, doc="the run's seed; -1: a new one each run")
     type: str = field(40, "string", default="SGD", doc="the update rule")
     delta: float = field(31, "float", default=1e-8, doc="keeps a division from being by zero")

@@ -156,7 +156,7 @@ def test_other_files_are_refused(tmp_path: Path, text: str, message: str) -> Non
 
 
 def test_a_missing_log(tmp_path: Path) -> None:
-    with pytest.raises(CaffeliteError, match="No such file"):
+    with pytest.raises(CaffeliteError, match="no such file"):
         read_log(tmp_path / "none.jsonl")
 
 

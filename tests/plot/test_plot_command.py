@@ -105,7 +105,7 @@ def _texts(figure: object) -> str:
     ("words", "said"),
     [
         ("curves", "caffelite plot curves: no log is given"),
-        ("filters p.net", "caffelite plot filters: 1 files"),
+        ("filters p.net", "caffelite plot filters: 1 file"),
         ("filters p.net w.caffemodel --layer con", 'no layer "con" with filters'),
         ("activations p.net w.caffemodel --blob con", 'no blob "con"'),
         ("histograms p.net w.caffemodel -o x.jpg", '"x.jpg" does not end in .png'),

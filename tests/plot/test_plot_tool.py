@@ -113,7 +113,7 @@ def test_names_are_as_asked(
         (["--blob", "scor"], 'did you mean "score"?'),
         (["--out", "w.caffemodel"], "does not end in .png"),
         (["--out", "notes.png"], "not drawn by caffelite"),
-        (["--log", "none.jsonl"], "No such file"),
+        (["--log", "none.jsonl"], "no such file"),
         (["--curves", "c.png"], "there is no w.jsonl"),
         (["--grid", "1"], "2 or more"),
         (["--plugin", "none.py"], "no plug-in"),
