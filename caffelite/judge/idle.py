@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from caffelite.errors import Span
 from caffelite.judge.doubt import Doubt
@@ -41,12 +41,20 @@ def _idle(layer: LayerParameter) -> Iterator[tuple[tuple[str, str], Span | None,
     cls = layer_class(layer)
     own = cls.idle if cls is not None else {}
     for holder, message in layer.set_fields():
-        if not isinstance(message, Message):
-            continue
-        for spec, value in message.set_fields():
-            why = spec.idle or own.get(f"{holder.name}.{spec.name}", "")
-            if why and _says_something(spec, value):
-                yield (holder.name, spec.name), message.span(spec.name), why
+        if isinstance(message, Message):
+            yield from _within(holder.name, message, own)
+
+
+def _within(
+    holder: str, message: Message, own: Mapping[str, str]
+) -> Iterator[tuple[tuple[str, str], Span | None, str]]:
+    """Those of a message, and of the messages in it."""
+    for spec, value in message.set_fields():
+        why = spec.idle or own.get(f"{holder}.{spec.name}", "")
+        if why and _says_something(spec, value):
+            yield (holder, spec.name), message.span(spec.name), why
+        elif isinstance(value, Message):
+            yield from _within(spec.name, value, own)
 
 
 def _says_something(spec: FieldSpec, value: object) -> bool:

@@ -80,7 +80,7 @@ class NoiseParameter(Message):
     """What is done to each image after it is resized, in this order: decolorize, gauss_blur,
     hist_eq, clahe, jpeg, erode, posterize, inverse, saltpepper, convert_to_hsv."""
 
-    prob: float = field(1, "float", default=0.0, doc="of no effect, as in the original")
+    prob: float = field(1, "float", default=0.0, idle="each image is treated, as in the original")
     hist_eq: bool = field(2, "bool", default=False, doc="equalize the histogram of the luminance")
     inverse: bool = field(3, "bool", default=False, doc="255 − value")
     decolorize: bool = field(4, "bool", default=False, doc="grey, in three channels")
