@@ -319,6 +319,12 @@ class Solver:
 
     # Snapshots.
 
+    def saved(self) -> str:
+        """The .solverstate of this iteration, if a snapshot was just taken; else ""."""
+        return (
+            snapshot.paths(self.param, self.path, self.iter)[1] if self._saved == self.iter else ""
+        )
+
     def snapshot(self) -> str:
         """Write the parameters and the state of the run; the path of the .solverstate."""
         model, path = resume.write(self)

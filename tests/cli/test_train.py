@@ -179,3 +179,18 @@ def test_quiet_and_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert re.search("\nip +InnerProduct ", out) and "Train net output #0: loss" in out
     assert main(["train", "two.solver", "-q", "-v"]) == 2
+
+
+def test_a_snapshot_that_was_just_taken_is_not_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", "spiral"]) == 0
+    text = Path("spiral.solver").read_text().replace("snapshot: 1000", "snapshot: 2")
+    Path("spiral.solver").write_text(text)
+    solver = get_solver("spiral.solver")
+    assert solver.saved() == ""
+    solver.step(2)
+    assert solver.saved() == "spiral_iter_2.solverstate" and Path(solver.saved()).exists()
+    solver.step(1)
+    assert solver.saved() == ""

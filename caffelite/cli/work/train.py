@@ -101,7 +101,7 @@ def _train(args: argparse.Namespace, job: Job, screen: Monitor, log: LogMonitor)
     with manifest, Interrupts(solver, screen), log, screen, quiet:
         solver.solve()
         if solver.stop_requested:
-            state = solver.snapshot()
+            state = solver.saved() or solver.snapshot()
     seconds = time.perf_counter() - began
     done = solver.iter - first
     screen.on_note(
