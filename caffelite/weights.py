@@ -285,6 +285,9 @@ def copy_weights(
         raise SnapshotError(*_mismatch_problems(report))
     if strict and not report.copied and (report.missing or report.mismatched):
         raise _nothing_copied(report, source)
+    for _, array in copies:
+        if isinstance(array, StoredArray):
+            array.check()  # a disk that fails in the middle must not leave half of two nets
     for blob, array in copies:
         if isinstance(array, StoredArray):
             array.reshape(blob.shape).read_into(blob.data)

@@ -16,7 +16,13 @@ from caffelite.schema.common import BlobProto
 from caffelite.schema.legacy_messages import V0LayerParameter, V1LayerParameter
 from caffelite.schema.message import Message, field, repeated
 from caffelite.schema.net import LayerParameter, NetParameter
-from caffelite.weights import copy_weights, read_weights, same_shape, write_weights
+from caffelite.weights import (
+    copy_weights,
+    open_weights,
+    read_weights,
+    same_shape,
+    write_weights,
+)
 
 REFERENCE = Path(__file__).parent / "reference"
 SOLVERS = REFERENCE / "solvers"
@@ -270,3 +276,17 @@ def test_a_shared_parameter_may_be_stored_once() -> None:
     alone = {"b": blobs((2, 2), (2,))}
     assert "1 parameters in the file, 2 in the net" in refusal(source, alone)
     assert "1 parameters in the file" in refusal({"a": [values(2, 2)]}, {"a": target["a"]})
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_file_that_ends_too_soon_changes_nothing(tmp_path: Path, dtype: type) -> None:
+    """It is cut while it is open: the first parameter is there, the second is not."""
+    path = tmp_path / "w.caffemodel"
+    values = [np.ones(3000, np.float32), np.ones(3000, np.float32)]
+    write_weights(path, NetParameter(layer=[LayerParameter(name="a")]), {"a": values})
+    blobs = [Blob(np.zeros(3000, dtype)), Blob(np.zeros(3000, dtype))]
+    with open_weights(path) as stored:
+        os.truncate(path, 13_000)
+        with pytest.raises(SnapshotError, match="shorter"):
+            copy_weights(stored, {"a": blobs})
+    assert not any(blob.data.any() for blob in blobs)

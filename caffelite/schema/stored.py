@@ -55,6 +55,13 @@ class StoredArray:
         if not out.flags.c_contiguous:
             out[...] = flat.reshape(out.shape)
 
+    def check(self) -> None:
+        """Read all values, and keep none. Raises what `read_into` would."""
+        self._file.seek(self._start)
+        part = np.empty(min(_CHUNK, self.size), self.dtype)
+        for first in range(0, self.size, _CHUNK):
+            self._fill(part[: min(_CHUNK, self.size - first)])
+
     def _fill(self, array: np.ndarray) -> None:
         rest = memoryview(cast(Any, array.reshape(-1).view(np.uint8)))
         while rest:
