@@ -7,7 +7,7 @@ size, colour. What a data layer is for is known by its tops' names: labels are o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from caffelite.blob import Shape
 from caffelite.errors import CaffeliteError, NetError, Problem, did_you_mean
@@ -44,13 +44,14 @@ def stand_in(
     in `shapes`, that is of an unknown type, or whose data are not there; and with inputs of the
     shapes that are named.
 
-    Images are normal random numbers, labels and the like 0. Raises CaffeliteError for a name that
-    no data layer makes, and for a shape that is neither stated nor to be inferred.
+    Images are normal random numbers; labels, regions and what Embed reads 0. Raises CaffeliteError
+    for a name that no data layer makes, and for a shape that is neither stated nor to be inferred.
     """
     layers: list[LayerParameter] = []
     made: list[str] = []
     problems: list[Problem] = []
     wrong: list[Problem] = []
+    indices = {name for spec in net.layer if spec.has("embed_param") for name in spec.bottom}
     for spec in net.layer:
         state = next((state for state in states if included(spec, state)), None)
         cls = layer_class(spec)
@@ -62,7 +63,7 @@ def stand_in(
             made += spec.top
             if _needed(spec, state, shapes, folder):
                 try:
-                    spec = _stand_in(spec, shapes)
+                    spec = _stand_in(spec, shapes, indices)
                 except CaffeliteError as error:
                     problems += error.problems
         layers.append(spec)
@@ -108,7 +109,9 @@ def _needed(
     return False
 
 
-def _stand_in(spec: LayerParameter, shapes: Mapping[str, Shape]) -> LayerParameter:
+def _stand_in(
+    spec: LayerParameter, shapes: Mapping[str, Shape], indices: Container[str]
+) -> LayerParameter:
     given = [shapes.get(top) for top in spec.top]
     stated = next((shape[0] for shape in given if shape), None)
     batch = stated or next((n for name in _BATCH if (n := _number(spec, name))), 1)
@@ -136,7 +139,7 @@ def _stand_in(spec: LayerParameter, shapes: Mapping[str, Shape]) -> LayerParamet
         seen_images |= images
         param.shape.append(BlobShape(dim=list(shape)))
         filler = FillerParameter(value=fill)
-        if images and top not in maps:
+        if images and top not in maps and not top.endswith("rois") and top not in indices:
             filler = FillerParameter(type="gaussian", std=1.0)
         if objects:  # none
             filler = FillerParameter(value=-1.0)

@@ -135,3 +135,17 @@ def test_a_former_name_and_a_net_behind_the_option(
     assert main(["summary", "--help"]) == 0
     page = capsys.readouterr().out
     assert "--shape" in page and "--data-shape" not in page
+
+
+def test_what_embed_reads_and_regions_are_zeros() -> None:
+    text = """
+      layer { name: "d" type: "HDF5Data" top: "data" top: "words" top: "rois"
+        hdf5_data_param { source: "no" batch_size: 2 } }
+      layer { name: "e" type: "Embed" bottom: "words" top: "e"
+        embed_param { input_dim: 5 num_output: 2 } }"""
+    net = parse_net(text)
+    state = state_for(net, Phase.TRAIN)
+    made = stand_in(net, [state], {"data": (2, 4), "words": (2, 3), "rois": (6, 5)}).layer[0]
+    fillers = made.get("dummy_data_param").data_filler
+    assert [f.type for f in fillers] == ["gaussian", "constant", "constant"]
+    assert [f.value for f in fillers[1:]] == [0, 0]
