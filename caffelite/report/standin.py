@@ -141,6 +141,8 @@ def _stand_in(
         filler = FillerParameter(value=fill)
         if images and top not in maps and not top.endswith("rois") and top not in indices:
             filler = FillerParameter(type="gaussian", std=1.0)
+        if top == "gt_boxes":  # a pixel, of class 1
+            filler = FillerParameter(value=1.0)
         if objects:  # none
             filler = FillerParameter(value=-1.0)
         param.data_filler.append(filler)

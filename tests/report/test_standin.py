@@ -137,6 +137,13 @@ def test_a_former_name_and_a_net_behind_the_option(
     assert "--shape" in page and "--data-shape" not in page
 
 
+def test_an_object_of_faster_rcnns_is_of_a_class() -> None:
+    text = 'layer { name: "d" type: "Python" top: "data" top: "gt_boxes" python_param { '
+    net = parse_net(text + 'module: "roi_data_layer.layer" layer: "RoIDataLayer" } }')
+    made = stand_in(net, [state_for(net, Phase.TRAIN)], {"data": (1, 3, 9, 9)}).layer[0]
+    assert [f.value for f in made.get("dummy_data_param").data_filler] == [0, 1]
+
+
 def test_what_embed_reads_and_regions_are_zeros() -> None:
     text = """
       layer { name: "d" type: "HDF5Data" top: "data" top: "words" top: "rois"
