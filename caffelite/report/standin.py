@@ -133,7 +133,7 @@ def _stand_in(
         elif shape is None and objects:
             shape = (1, 1, 1, 8)
         elif shape is None and (not images or seen_images):
-            shape = (batch, 5) if top.endswith("rois") else (batch,)
+            shape, images = ((batch, 5) if top.endswith("rois") else (batch,)), False
         elif shape is None:
             shape = _images(spec, top, batch)
         seen_images |= images

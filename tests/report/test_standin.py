@@ -144,6 +144,12 @@ def test_an_object_of_faster_rcnns_is_of_a_class() -> None:
     assert [f.value for f in made.get("dummy_data_param").data_filler] == [0, 1]
 
 
+def test_what_stands_behind_the_images_is_a_label_whatever_its_name() -> None:
+    net = parse_net((DATA % "crop_size: 8").replace('"label"', '"Data2"'))
+    made = stand_in(net, [state_for(net, Phase.TRAIN)], {}).layer[0]
+    assert [f.type for f in made.get("dummy_data_param").data_filler] == ["gaussian", "constant"]
+
+
 def test_what_embed_reads_and_regions_are_zeros() -> None:
     text = """
       layer { name: "d" type: "HDF5Data" top: "data" top: "words" top: "rois"
