@@ -11,10 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from caffelite.processor import choose_kernels
 from caffelite.version import VERSION
-
-choose_kernels()
 
 if TYPE_CHECKING:
     from caffelite.blob import Blob

@@ -14,7 +14,7 @@ import caffelite
 PACKAGE = Path(caffelite.__file__).parent
 
 WAY: list[tuple[str, ...]] = [
-    ("collecting", "errors", "filetypes", "processor", "version"),
+    ("collecting", "errors", "filetypes", "version"),
     ("optional",),
     ("examples", "reading"),
     ("text",),
