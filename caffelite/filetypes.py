@@ -36,6 +36,8 @@ PICKLE = FileType("a Python pickle, which is not read: it could run anything")
 PNG = FileType("a PNG image")
 JPEG = FileType("a JPEG image")
 GIF = FileType("a GIF image")
+TIFF = FileType("a TIFF image")
+RIFF = FileType("a RIFF file (WebP, AVI, WAV)")
 PDF = FileType("a PDF document")
 UTF16 = FileType("text in UTF-16, not UTF-8", "save it again as UTF-8")
 HTML = FileType("a web page (HTML)", "a saved page instead of the raw file? download the raw file")
@@ -46,6 +48,9 @@ _MAGIC = {
     b"\x89PNG": PNG,
     b"\xff\xd8\xff": JPEG,
     b"GIF8": GIF,
+    b"II*\0": TIFF,
+    b"MM\0*": TIFF,
+    b"RIFF": RIFF,
     b"PK\x03\x04": ZIP,
     b"\x1f\x8b": GZIP,
     b"\x93NUMPY": NPY,

@@ -17,9 +17,11 @@ from caffelite.data.feed import Order
 from caffelite.data.images import SUFFIXES, planes_of, read_image
 from caffelite.data.transform import Transformer, check_shape
 from caffelite.errors import DataError, Problem
+from caffelite.filetypes import GIF, PNG, RIFF, TIFF, type_by_start
 from caffelite.optional import need
 from caffelite.reading import check_limit, plain_file, reading, shown
 
+KINDS = (GIF, PNG, RIFF, TIFF)
 FORMATS = ("GIF", "PNG", "TIFF", "WEBP")
 """What may hold several frames."""
 EXPECTED = "an animated GIF, PNG, WebP or TIFF file, or a folder of images, a frame each"
@@ -54,7 +56,7 @@ class Frames:
         file = self._stack.enter_context(plain_file(self.path))
         start = file.read(64)
         file.seek(0)
-        if not start.startswith((b"GIF8", b"\x89PNG", b"RIFF", b"II*\0", b"MM\0*")):
+        if type_by_start(start) not in KINDS:
             raise DataError(
                 Problem(f"{self._name} is no video that is read here", expected=EXPECTED, hint=HINT)
             )

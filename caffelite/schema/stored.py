@@ -12,7 +12,7 @@ import numpy as np
 
 from caffelite.errors import SnapshotError
 
-_CHUNK = 1 << 20
+_CHUNK, _SMALL_CHUNK = 1 << 20, 1 << 16
 """Values that are read at a time where they need another type."""
 
 
@@ -58,9 +58,9 @@ class StoredArray:
     def check(self) -> None:
         """Read all values, and keep none. Raises what `read_into` would."""
         self._file.seek(self._start)
-        part = np.empty(min(_CHUNK, self.size), self.dtype)
-        for first in range(0, self.size, _CHUNK):
-            self._fill(part[: min(_CHUNK, self.size - first)])
+        part = np.empty(min(_SMALL_CHUNK, self.size), self.dtype)
+        for first in range(0, self.size, _SMALL_CHUNK):
+            self._fill(part[: min(_SMALL_CHUNK, self.size - first)])
 
     def _fill(self, array: np.ndarray) -> None:
         rest = memoryview(cast(Any, array.reshape(-1).view(np.uint8)))

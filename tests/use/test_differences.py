@@ -114,4 +114,4 @@ def test_parameters_that_are_not_comparable(capsys: pytest.CaptureFixture[str]) 
     assert same[0].same(0)
     capsys.readouterr()
     assert main(["diff", "a.caffemodel", "old.net"]) == 1
-    assert "expected two alike" in capsys.readouterr().err
+    assert "expected two texts, or two files of parameters" in capsys.readouterr().err
