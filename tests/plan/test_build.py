@@ -252,3 +252,17 @@ def test_a_blob_too_large_to_count_is_refused_before_memory_is_asked_for(dim: in
     text = f'layer {{ name: "in" type: "Input" top: "x" input_param {{ {shape} }} }}'
     assert f"{dim} x {dim} ({dim * dim})" in refusal(text)
     assert "parameter 0 would be 4294967295 x 3" in refusal(DATA + dense("ip", "x", "y", 2**32 - 1))
+
+
+@pytest.mark.parametrize("rate", ["0", "1", "2"])
+def test_a_rate_for_what_is_not_learned_is_refused_unless_it_is_0(rate: str) -> None:
+    text = (
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }\n'
+        'layer { name: "bn" type: "BN" bottom: "x" top: "y" param { lr_mult: 1 } '
+        f"param {{ lr_mult: 1 }} param {{ lr_mult: {rate} }} param {{ lr_mult: 0 }} }}\n"
+    )
+    if rate == "0":
+        assert Net(parse_net(text), TRAIN).params["bn"]
+        return
+    with pytest.raises(NetError, match=f"not learned, but has lr_mult {rate}"):
+        Net(parse_net(text), TRAIN)

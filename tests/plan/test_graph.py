@@ -125,6 +125,14 @@ class TestMistakes:
         unknown = 'layer { name: "u" type: "Unknown" bottom: "data" top: "u" }'
         assert refusal(DATA + unknown + relu("u", "v")) == ['unknown layer type "Unknown"']
 
+    def test_what_ends_a_layer_may_have_is_said(self) -> None:
+        with pytest.raises(NetError) as caught:
+            graph(DATA + 'layer { name: "c" type: "Concat" top: "c" }')
+        assert [p.expected for p in caught.value.problems] == ["1 or more bottoms"]
+        with pytest.raises(NetError) as caught:
+            graph(DATA + relu("data", "a").replace('bottom: "data"', ""))
+        assert [p.expected for p in caught.value.problems] == ["1 bottom"]
+
     def test_all_mistakes_are_told(self) -> None:
         text = DATA + relu("dat", "a") + relu("data", "b") + relu("a", "b")
         assert refusal(text) == [

@@ -315,3 +315,22 @@ def test_shapes_that_a_whole_pass_has_found_are_the_nets(monkeypatch: pytest.Mon
     net.forward()
     assert net.executor.plan.shapes[top] == (2, 128)
     assert net.executor.layers[2].top_shapes == [(2, 128)]
+
+
+def test_a_layer_in_the_middle_is_looked_at_after_a_test_pass() -> None:
+    """What shares memory there is computed anew for who looks."""
+    text = 'layer { name: "x" type: "Input" top: "b0" input_param { shape { dim: 64 dim: 99 } } }\n'
+    for i in range(1, 6):
+        text += (
+            f'layer {{ name: "l{i}" type: "InnerProduct" bottom: "b{i - 1}" top: "b{i}" '
+            'inner_product_param { num_output: 99 weight_filler { type: "xavier" } } }\n'
+        )
+    net = Net(parse_net(text), TEST, seed=1, engine="numpy")
+    net.blobs["b0"].data[...] = np.random.default_rng(0).normal(size=(64, 99))
+    net.forward()
+    executor = net.executor
+    assert executor.session.runs_on(1) == "numpy"
+    found = executor.look_at(executor.plan.graph.blobs["b2"]).copy()
+    weights = [net.params[f"l{i}"][0].data for i in (1, 2)]
+    expected = net.blobs["b0"].data @ weights[0].T @ weights[1].T
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from caffelite.solver.facts import Pace
+from caffelite.solver.facts import Pace, data_of
 
 from .made import Notes, make
 
@@ -39,3 +39,9 @@ def test_the_first_layer_of_known_size_counts(tmp_path: Path) -> None:
 def test_without_one_the_first_batch_counts(tmp_path: Path) -> None:
     solver = make(tmp_path, HEAD + "iter_size: 3", INPUTS + REST, monitor=Notes())
     assert Pace.of(solver) == Pace(12, None)
+
+
+def test_only_sources_are_data(tmp_path: Path) -> None:
+    solver = make(tmp_path, HEAD, INPUTS + SPIRAL + REST, monitor=Notes())
+    found = [(data.layer, data.size) for data in data_of(solver.net)]
+    assert found == [("x", None), ("t", None), ("s", 150)]
