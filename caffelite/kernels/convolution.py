@@ -121,10 +121,9 @@ def conv_backward_data(
         conv_forward(dout, mirror, None, dx, mirrored, group, budget)
         return
     outputs = dout.shape[2:]
-    thin, whole = _thin(dx, window, outputs)
-    if thin is not dx or not window.is_pointwise:
+    if not window.is_pointwise:
         dx[...] = 0
-    dx, window = thin, whole
+    dx, window = _thin(dx, window, outputs)
     filters = _by_group(weights.reshape(len(weights), -1), group).transpose(0, 2, 1)
     times = np.multiply if filters.shape[2] == 1 else np.matmul
 

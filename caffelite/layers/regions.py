@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import numpy as np
+
 from caffelite.blob import Array
 from caffelite.layers.base import Layer, Shapes, show
 
@@ -40,8 +42,8 @@ class RegionLayer(Layer):
                 self.fail(f'bottom "{name}" is {show(shape)}', "bottom", index=i, expected=expected)
 
     def regions(self, rois: Array, images: int) -> Iterator[tuple[int, Array]]:
-        """The image and the corners of each region; one of an image that is not there is
-        refused."""
+        """The image and the corners of each region; one of an image that is not there, or whose
+        corners are no numbers, is refused."""
         for r, roi in enumerate(rois.reshape(-1, 5)):
             if not 0 <= roi[0] < images:  # written so that nan is refused too
                 self.fail(
@@ -49,5 +51,13 @@ class RegionLayer(Layer):
                     "bottom",
                     index=1,
                     expected=f"image numbers from 0 to {images - 1}",
+                )
+            if not np.isfinite(roi).all():
+                corners = ", ".join(f"{x:g}" for x in roi[1:])
+                self.fail(
+                    f"region {r} has the corners {corners}",
+                    "bottom",
+                    index=1,
+                    expected="finite numbers; did a layer before run away?",
                 )
             yield int(roi[0]), roi[1:]

@@ -37,7 +37,7 @@ def write(solver: Solver) -> tuple[str, str]:
     return model, path
 
 
-def read(solver: Solver, path: str, verify: bool = True) -> None:
+def read(solver: Solver, path: str, verify: bool) -> None:
     """Put the solver where the .solverstate says. Raises SnapshotError if it does not fit, or (if
     it is to `verify`) is damaged or is not its parameters' state; the solver is then as it was."""
     state = snapshot.read_state(path, verify)

@@ -57,6 +57,21 @@ def test_a_region_of_no_image_is_refused(image: float) -> None:
         bench.forward()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'type: "ROIPooling" roi_pooling_param { pooled_h: 2 pooled_w: 2 }',
+        'type: "ROIAlign" roi_pooling_param { pooled_h: 2 pooled_w: 2 }',
+        'type: "PSROIPooling" psroi_pooling_param { spatial_scale: 1 output_dim: 1 group_size: 1 }',
+    ],
+)
+@pytest.mark.parametrize("corner", [np.nan, np.inf])
+def test_a_region_without_finite_corners_is_refused(text: str, corner: float) -> None:
+    bench = Bench(Case(text, {"x": IMAGE[:, :1], "r": [[0, 0, 0, 1, corner]]}))
+    with pytest.raises(NetError, match=f"region 0 has the corners 0, 0, 1, {corner:g}"):
+        bench.forward()
+
+
 def detections(param: str, scores: list[float]) -> np.ndarray:
     """Three boxes of one class, of which the second overlaps the first by 0.8."""
     priors = [[0.0, 0.0, 0.5, 1.0, 0.0, 0.0, 0.4, 1.0, 0.5, 0.0, 1.0, 1.0], [0.1] * 12]

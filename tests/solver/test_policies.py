@@ -56,6 +56,10 @@ def test_every_policy_has_values() -> None:
     assert {text.split('"')[1] for text, _ in VALUES} == set(POLICIES)
 
 
+def test_a_gamma_of_0_is_taken() -> None:
+    assert [policy('"step" gamma: 0 stepsize: 2')(i) for i in (1, 2)] == [0.1, 0]
+
+
 @pytest.mark.parametrize("text", ['"exp" gamma: 2', '"step" gamma: 2 stepsize: 1'])
 def test_a_rate_too_large_for_a_number_is_infinite(text: str) -> None:
     assert policy(text)(100_000) == math.inf
