@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from caffelite import kernels
-from caffelite.kernels import Window, Workspace, parallel
+from caffelite.kernels import Window, Workspace, convolution, parallel
 from caffelite.kernels import workspace as workspaces
 from caffelite.kernels.rows import row_tiles
 
@@ -43,6 +43,7 @@ GEOMETRIES: dict[str, tuple[int, int, tuple[int, ...], int, Window, int]] = {
     "3-D": (2, 2, (4, 5, 4), 3, W((2, 3, 2), (1, 2, 1), (1, 1, 0), (1, 1, 2)), 1),
     "rows of many images": (13, 3, (6, 16), 4, W((3, 2), (1, 1), (1, 0), (1, 1)), 1),
     "rows of one, groups": (1, 4, (9, 193), 4, W((2, 3), (2, 1), (1, 1), (1, 1)), 2),
+    "rows of many channels": (1, 8, (5, 192), 3, W((3, 3), (1, 1), (1, 1), (1, 1)), 1),
     "no spatial axis": (3, 4, (), 2, W((), (), (), ()), 1),
 }
 
@@ -100,6 +101,7 @@ def test_both_ways_to_lay_out_an_image_are_tried(name: str) -> None:
     problem = Problem(GEOMETRIES[name])
     outputs = problem.dout.shape[2:]
     assert bool(row_tiles(problem.x, problem.window, outputs, None)) == name.startswith("rows")
+    assert GEOMETRIES["rows of many channels"][1] >= convolution.MANY  # its weights too
 
 
 def test_gradients_are_the_adjoints(problem: Problem) -> None:
