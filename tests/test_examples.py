@@ -74,7 +74,7 @@ def test_files_that_are_there_are_left_alone(
 def test_the_list_and_a_misspelt_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["new"]) == 0
     out = capsys.readouterr().out
-    assert "\nspiral            Three spiral arms, told apart by a small network\n" in out
+    assert "\nspiral              Three spiral arms, told apart by a small network\n" in out
     assert out.endswith("\n\n`caffelite new NAME` copies one here.\n")
     assert main(["new", "sprial"]) == 1
     assert capsys.readouterr().err.endswith('\n  did you mean "spiral"?\n')
@@ -100,3 +100,13 @@ def test_the_built_package_holds_them(tmp_path: Path) -> None:
     )
     assert found.stdout.splitlines() == [str(built / "example_files"), " ".join(examples())]
     assert len(find_example("spiral").solvers) == 1
+
+
+def test_names_and_descriptions_stand_in_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["new"]) == 0
+    lines = capsys.readouterr().out.splitlines()[:-2]
+    starts = {len(line) - len(line[line.rfind("  ", 0, 24) + 2 :]) for line in lines}
+    assert len(starts) == 1 and all(len(line) <= 80 for line in lines)

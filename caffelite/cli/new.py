@@ -62,12 +62,14 @@ def listing() -> list[str]:
     """A line or more for each example."""
     width = columns()
     lines = []
+    name = 2 + max(len(example.name) for example in examples().values())
     for example in examples().values():
-        about = textwrap.wrap(example.about, max(20, width - 20))
+        about = textwrap.wrap(example.about, max(20, width - name - 2))
         if width < 60:
             lines += [example.name, *textwrap.wrap(example.about, width - 4)]
             continue
-        lines += [f"{example.name:<18}{about[0]}", *(f"{'':<18}{line}" for line in about[1:])]
+        lines += [f"{example.name:<{name}}{about[0]}"]
+        lines += [f"{'':<{name}}{line}" for line in about[1:]]
     return [*lines, "", "`caffelite new NAME` copies one here."]
 
 
