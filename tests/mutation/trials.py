@@ -20,13 +20,21 @@ from .mutants import Mutant
 ROOT = Path(__file__).parents[2]
 CONTRACT = "tests/layers/test_contract.py"
 NET = ["tests/test_net.py", "tests/test_reference_layers.py"]
+FORKS = "tests/schema/test_forks.py"
 SCHEMA = ["tests/schema", "tests/test_schema_facts.py", CONTRACT]
 SOLVING = ["tests/test_snapshot.py", "tests/judge"]
 WIDER = {  # beside all tests of the room
     "layers": ["tests/data", "tests/kernels", *NET],
-    "kernels": [CONTRACT, *NET],
+    "kernels": [CONTRACT, "tests/engines/numpy", *NET],
     "solver": [*NET, "tests/test_reference_model.py", *SOLVING],
-    "plan": [*NET, "tests/run", "tests/report", "tests/test_weights.py", *SOLVING],
+    "plan": [
+        *NET,
+        "tests/run",
+        "tests/report",
+        "tests/schema/test_forks.py",
+        "tests/test_weights.py",
+        *SOLVING,
+    ],
     "run": [*NET, "tests/plan", "tests/test_weights.py", "tests/engines", *SOLVING],
 }
 SECONDS = 60, 240  # of the processor, for the first and the wider tests; four times it by the clock

@@ -11,7 +11,7 @@ from caffelite.plan.graph import Version, state_for
 from caffelite.run.liveness import Slots, share_memory
 from caffelite.run.passes import forward_program
 from caffelite.run.placement import Placement, place
-from caffelite.run.program import DIFF, Add, Value
+from caffelite.run.program import DIFF, Add, Copy, Fill, Value
 from caffelite.schema.common import Phase
 
 
@@ -61,8 +61,11 @@ def test_what_is_kept_has_no_slot() -> None:
     assert blob("b0") not in found.slot and blob("b3") not in found.slot
 
 
-def test_an_addition_reads_both_and_writes_the_sum() -> None:
+def test_what_steps_read_and_write() -> None:
     plan, _ = planned([3])
     version = plan.graph.blobs["b1"]
     add = Add(Value(version, DIFF), Value(version, DIFF, 1))
     assert add.reads == (add.to, add.share) and add.writes == (add.to,)
+    copy, fill = Copy(add.to, add.share), Fill(add.to, 0.0)
+    assert copy.reads == (add.share,) and copy.writes == (add.to,)
+    assert fill.reads == () and fill.writes == (add.to,)

@@ -1,4 +1,4 @@
-"""Epochs: how often the data of the training net has been used."""
+"""Epochs: how often the data of the training net has been used; and the files of a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from caffelite.solver.facts import Pace, data_of
+from caffelite.errors import SolverError, Source
+from caffelite.files import parse_message
+from caffelite.schema.solver import SolverParameter
+from caffelite.solver.facts import Pace, data_of, written_files
+from caffelite.solver.fields import check_numbers
 
 from .made import Notes, make
 
@@ -45,3 +49,29 @@ def test_only_sources_are_data(tmp_path: Path) -> None:
     solver = make(tmp_path, HEAD, INPUTS + SPIRAL + REST, monitor=Notes())
     found = [(data.layer, data.size) for data in data_of(solver.net)]
     assert found == [("x", None), ("t", None), ("s", 150)]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("snapshot: 5", ["p_iter_*.caffemodel", "p_iter_*.solverstate"]),
+        ("snapshot_after_train: true", ["p_iter_*.caffemodel", "p_iter_*.solverstate"]),
+        (
+            "snapshot: 5 snapshot_format: HDF5",
+            ["p_iter_*.caffemodel.h5", "p_iter_*.solverstate.h5"],
+        ),
+        ("snapshot_after_train: false", []),
+        ("snapshot_after_train: false keep_best: true", ["p_best.caffemodel"]),
+    ],
+)
+def test_the_files_that_a_run_writes(text: str, names: list[str]) -> None:
+    param = parse_message(Source("s.solver", f'snapshot_prefix: "p" {text}'), SolverParameter)
+    assert [Path(file).name for file in written_files(param, "s.solver")] == names
+
+
+def test_a_least_rate_may_be_the_base_rate() -> None:
+    check_numbers(parse_message(Source("s.solver", "base_lr: 0.1 min_lr: 0.1"), SolverParameter))
+    with pytest.raises(SolverError, match=r"min_lr cannot be 0\.2"):
+        check_numbers(
+            parse_message(Source("s.solver", "base_lr: 0.1 min_lr: 0.2"), SolverParameter)
+        )
