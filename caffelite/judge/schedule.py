@@ -16,12 +16,13 @@ TINY, HUGE = 1e-9, 100.0
 
 @of_job("learning-rate", "a learning rate of 0 or below")
 def learning_rate(job: Job, start: Start) -> Found:
-    """base_lr."""
-    rate = job.param.base_lr
-    if rate <= 0 and job.param.given("base_lr") and not job.param.warmup_iter:
+    """base_lr, which is 0 where it is left out."""
+    param, rate = job.param, job.param.base_lr
+    if rate <= 0 and not param.warmup_iter and param.lr_policy != "multifixed":
+        named = param.given("base_lr")
         yield Doubt(
-            f"base_lr is {rate:g}",
-            job.param.span("base_lr"),
+            f"base_lr is {rate:g}" if named else "the solver has no base_lr, which is then 0",
+            param.span("base_lr") or param.span(),
             "every update climbs: the loss grows" if rate < 0 else "training changes nothing",
             "a rate above 0, base_lr: 0.01",
         )

@@ -82,6 +82,7 @@ _NONE: dict[str, dict[str, str]] = {
     "SkimCaffe": {
         "ConvolutionParameter": "conv_mode",
         "InnerProductParameter": "gemm_mode spmdm_transpose_in spmdm_transpose_out",
+        "SolverParameter": "measure_threshold",
     },
     "Petuum's Caffe": {
         "DataParameter": "shared_file_system",
@@ -97,6 +98,12 @@ _UPDATE: dict[str, dict[str, str]] = {
         "LayerParameter": "connectivity_mode",
         "ParamSpec": "regularization_type breadth_decay_mult kernel_shape_decay_mult "
         "block_group_lasso",
+        "SolverParameter": "breadth_decay kernel_shape_decay block_group_decay prune_threshold "
+        "max_threshold_factor winograd_adjust_threshold winograd_sparsity_factor",
+    },
+    "NVCaffe": {
+        "SolverParameter": "larc_turbo momentum_policy max_momentum momentum_power "
+        "weight_decay_policy weight_decay_power max_weight_decay",
     },
 }
 
@@ -237,15 +244,30 @@ def update_refusals(net: Message) -> list[Problem]:
     """What is said of a net that is to be trained, with fields that would change its updates and
     are not followed."""
     return [
-        Problem(
-            f"{item.name} is a field of {known.fork} that is not followed here, and it changes "
-            "how parameters are updated",
-            item.span,
-            "the net without it",
-        )
+        _of_updates(item, known, "net")
         for item, known in foreign_fields(net)
         if known.effect is Effect.UPDATE
     ]
+
+
+def solver_refusals(solver: Message) -> list[Problem]:
+    """The same of a solver's own fields; nets that are written into it are not looked at."""
+    return [
+        _of_updates(item, known, "solver")
+        for item in solver.foreign
+        if (known := FIELDS.get((type(solver).__name__, item.name))) is not None
+        and known.effect is Effect.UPDATE
+    ]
+
+
+def _of_updates(item: Field, known: ForkField, kind: str) -> Problem:
+    return Problem(
+        f"{item.name} is a field of {known.fork} that is not followed here, and it changes "
+        "how parameters are updated",
+        item.span,
+        f"the {kind} without it",
+        f"for a look at the {kind} alone: caffelite check --no-data",
+    )
 
 
 def unfollowed(message: Message) -> list[Problem]:

@@ -24,7 +24,7 @@ from caffelite.plan.outline import outline_net
 from caffelite.protobufs import from_protobuf, is_protobuf
 from caffelite.report.standin import stand_in
 from caffelite.schema.common import Phase
-from caffelite.schema.forks import update_refusals
+from caffelite.schema.forks import solver_refusals, update_refusals
 from caffelite.schema.legacy import upgrade_solver
 from caffelite.schema.net import NetParameter, NetState
 from caffelite.schema.solver import SolverMode, SolverParameter
@@ -226,6 +226,8 @@ class _Planner:
     def _check_fields(self, whole: bool, looks: bool) -> None:
         """What the solver's own fields say."""
         param, mistakes = self.param, self.mistakes
+        if self.data and (refused := solver_refusals(param)):
+            mistakes.add(*refused)  # without data the files are looked at, and no run is meant
         with mistakes:
             check_numbers(param)
         with mistakes:
@@ -281,7 +283,7 @@ class _Planner:
                 tops = {top for layer in net.layer if included(layer, state) for top in layer.top}
                 here = {name: s for name, s in self.data_shapes.items() if name in tops}
                 net = stand_in(net, [state], here, folder)
-            if phase == Phase.TRAIN and (refused := update_refusals(net)):
+            if phase == Phase.TRAIN and self.data and (refused := update_refusals(net)):
                 raise NetError(*refused)
             context = Context(phase, self.dtype, prefix, folder, self.data)
             plan = self.plan(net, state, context)

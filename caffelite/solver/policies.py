@@ -139,12 +139,9 @@ _NOT_NEGATIVE = [("gamma", name) for name in POLICIES]
 
 def learning_rate(param: SolverParameter, plateau: Plateau | None = None) -> Rate:
     """The learning rate as a function of the iteration; of the policy plateau by what `plateau` has
-    observed (None: nothing). Raises SolverError with all that is missing or unknown."""
+    observed (None: nothing). Without base_lr it is 0, as in Caffe. Raises SolverError with all
+    that is missing or unknown."""
     problems = []
-    if not param.given("base_lr") and param.lr_policy != "multifixed":
-        problems.append(
-            Problem("the solver has no base_lr", param.span(), "the learning rate, base_lr: 0.01")
-        )
     if param.lr_policy not in POLICIES:
         named = param.has("lr_policy")
         if named or not param.given("lr_policy"):

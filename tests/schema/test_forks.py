@@ -103,6 +103,16 @@ def test_what_changes_updates_is_refused_by_a_solver_alone() -> None:
         plan_job(param)
 
 
+def test_a_solvers_own_field_of_updates_is_refused_once_and_read_without_data() -> None:
+    text = 'base_lr: 1 lr_policy: "fixed" prune_threshold: 0.1 net_param {' + SKIM + "}"
+    param = parse_message(Source("s", text), SolverParameter)
+    with pytest.raises(CaffeliteError) as caught:
+        plan_job(param)
+    said = [problem.message.split(" is ")[0] for problem in caught.value.problems]
+    assert said == ["prune_threshold", "regularization_type"]
+    assert plan_job(param, data=False).train.plan.count == 9
+
+
 def test_of_a_forks_several_groups_the_first_is_read() -> None:
     group = "resize_param { height: 4 width: 4 }"
     text = 'layer { name: "d" type: "Data" top: "x" transform_param { %s } }'
