@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import argparse
 
+from caffelite.cli.imaging import add_image_options
+
 GROUP = "data"
 
 
@@ -45,37 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write each image's name, height and width, a line each, as get_image_size does",
     )
-    add("--resize-height", type=int, default=0, metavar="N", help="resize to this height")
-    add("--resize-width", type=int, default=0, metavar="N", help="resize to this width")
+    add_image_options(parser, "images and annotations")
     add(
         "--min-dim", type=int, default=0, metavar="N", help="enlarge until both sides are N or more"
     )
     add("--max-dim", type=int, default=0, metavar="N", help="reduce until no side is above N")
-    add("--gray", "-gray", action="store_true", help="one channel, not three")
-    add("--shuffle", "-shuffle", action="store_true", help="records in random order")
-    add("--seed", type=int, default=1, metavar="N", help="seed of --shuffle (default: 1)")
-    add(
-        "--encoded",
-        "-encoded",
-        action="store_true",
-        help="keep image files compressed, as they are; compress those anew that are resized or "
-        "change their channels",
-    )
-    files = ["bmp", "jpeg", "jpg", "png"]
-    add("--encode-type", metavar="TYPE", choices=files, help=f"compress as {', '.join(files)}")
-    add("--check-size", action="store_true", help="refuse images of different sizes")
-    add("--skip-bad", action="store_true", help="leave out what cannot be read, and say so")
     # Caffe's spellings
-    for name in ("resize_height", "resize_width", "min_dim", "max_dim"):
-        add(f"-{name}", f"--{name}", type=int, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     hide = argparse.SUPPRESS
+    for name in ("min_dim", "max_dim"):
+        add(f"-{name}", f"--{name}", type=int, default=hide, help=hide)
     add("-label_map_file", "--label_map_file", dest="label_map", help=hide, default=hide)
     add("-label_type", "--label_type", choices=kinds, help=hide, default=hide)
-    add("-encode_type", "--encode_type", choices=files, help=argparse.SUPPRESS, default=None)
-    add("-check_size", "--check_size", action="store_true", help=argparse.SUPPRESS)
-    add("--anno_type", "-anno_type", choices=["detection"], help=argparse.SUPPRESS)
-    add("--check_label", "-check_label", action="store_true", help=argparse.SUPPRESS)
-    add("--backend", "-backend", choices=["lmdb"], help=argparse.SUPPRESS)
+    add("--anno_type", "-anno_type", choices=["detection"], help=hide)
+    add("--check_label", "-check_label", action="store_true", help=hide)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import argparse
 
+from caffelite.cli.imaging import add_image_options
+
 GROUP = "data"
 
 
@@ -23,28 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="OUT_LMDB", help="folder to make; it must not be there")
     add = parser.add_argument
     add("--root", "-root", metavar="FOLDER", default="", help="put in front of every path")
-    add("--resize-height", type=int, default=0, metavar="N", help="resize to this height")
-    add("--resize-width", type=int, default=0, metavar="N", help="resize to this width")
-    add("--gray", "-gray", action="store_true", help="one channel, not three")
-    add("--shuffle", "-shuffle", action="store_true", help="records in random order")
-    add("--seed", type=int, default=1, metavar="N", help="seed of --shuffle (default: 1)")
-    add(
-        "--encoded",
-        "-encoded",
-        action="store_true",
-        help="keep image files compressed, as they are; compress those anew that are resized or "
-        "change their channels",
-    )
-    kinds = ["bmp", "jpeg", "jpg", "png"]
-    add("--encode-type", metavar="TYPE", choices=kinds, help=f"compress as {', '.join(kinds)}")
-    add("--check-size", action="store_true", help="refuse images of different sizes")
-    add("--skip-bad", action="store_true", help="leave out images that cannot be read, and say so")
-    # Caffe's spellings
-    for name in ("resize_height", "resize_width"):
-        add(f"-{name}", f"--{name}", type=int, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    add("-encode_type", "--encode_type", choices=kinds, help=argparse.SUPPRESS, default=None)
-    add("-check_size", "--check_size", action="store_true", help=argparse.SUPPRESS)
-    add("--backend", "-backend", choices=["lmdb"], help=argparse.SUPPRESS)
+    add_image_options(parser, "images")
 
 
 def run(args: argparse.Namespace) -> int:
