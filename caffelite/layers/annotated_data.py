@@ -10,13 +10,14 @@ from caffelite.data.datums import pixels
 from caffelite.data.feed import Order
 from caffelite.data.imagefiles import Reading
 from caffelite.data.labelmap import class_names, read_label_map
-from caffelite.data.lmdbs import LEVELDB_ADVICE, open_database, record_name
+from caffelite.data.lmdbs import open_database, record_name
 from caffelite.errors import DataError, NetError, Problem, SnapshotError
 from caffelite.layers.base import Arrays, Shapes, param_of, register
+from caffelite.layers.data import refuse_leveldb
 from caffelite.layers.source import FeedLayer
 from caffelite.schema.annotated import AnnotationType
 from caffelite.schema.augment import Resize_mode
-from caffelite.schema.data import DB, DataParameter
+from caffelite.schema.data import DataParameter
 from caffelite.schema.message import Message, field, repeated
 from caffelite.schema.net import LayerMessage
 from caffelite.schema.sampling import BatchSampler
@@ -103,15 +104,8 @@ class AnnotatedData(FeedLayer):
 
     def _check(self) -> None:
         """What the text alone says."""
-        param, transform = self.param, self.transform
-        if param.has("backend") and param.backend == DB.LEVELDB:
-            self.fail(
-                "LevelDB is not read here",
-                "data_param",
-                "backend",
-                expected="backend: LMDB",
-                hint=LEVELDB_ADVICE,
-            )
+        transform = self.transform
+        refuse_leveldb(self, self.param)
         self.check_batch_size("data_param")
         small = transform.resize_param.resize_mode == Resize_mode.FIT_SMALL_SIZE
         if transform.has("resize_param") and small and self.batch_size != 1:

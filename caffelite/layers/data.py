@@ -19,6 +19,18 @@ LOOKED_AT = 200
 """Records whose labels are looked at before a run."""
 
 
+def refuse_leveldb(layer: FeedLayer, param: DataParameter) -> None:
+    """LMDB alone is read."""
+    if param.has("backend") and param.backend == DB.LEVELDB:
+        layer.fail(
+            "LevelDB is not read here",
+            "data_param",
+            "backend",
+            expected="backend: LMDB",
+            hint=LEVELDB_ADVICE,
+        )
+
+
 @register
 class Data(FeedLayer):
     """Images and labels from an LMDB database of Datum records, in the order of their keys.
@@ -41,21 +53,13 @@ class Data(FeedLayer):
     param: DataParameter = param_of(DataParameter)
 
     def setup(self, bottom: Shapes) -> None:
-        param = self.param
-        if param.has("backend") and param.backend == DB.LEVELDB:
-            self.fail(
-                "LevelDB is not read here",
-                "data_param",
-                "backend",
-                expected="backend: LMDB",
-                hint=LEVELDB_ADVICE,
-            )
+        refuse_leveldb(self, self.param)
         self.check_batch_size("data_param")
         self._path = self.find("data_param", what="database")
         with self.placed(*self.place), open_database(self._path) as database:
             count = database.count
             self._record = first_shape(database, self._color())
-        self.use(count, [self.prepared(self._record), ()], param.prefetch)
+        self.use(count, [self.prepared(self._record), ()], self.param.prefetch)
 
     @property
     def reading(self) -> Reading:
