@@ -23,10 +23,8 @@ class MergeOp(IntEnum):
 class MergeCropParameter(LayerMessage, field=PARAM, number=1161):
     """How the two become one, and which of them counts."""
 
-    forward: list[int] = repeated(1, "uint32", most=1, doc="is each bottom read? default 1 1")
-    backward: list[int] = repeated(
-        2, "uint32", most=1, doc="does each bottom get its gradient? default 1 0"
-    )
+    forward: list[bool] = repeated(1, "bool", doc="is each bottom read? default 1 1")
+    backward: list[bool] = repeated(2, "bool", doc="does each bottom get its gradient? default 1 0")
     operation: MergeOp = field(
         3, MergeOp, default=MergeOp.STACK, doc="channels side by side, or a sum"
     )
@@ -66,7 +64,7 @@ class MergeCrop(Layer):
     )
 
     def _pair(self, name: str, default: tuple[int, int]) -> tuple[int, int]:
-        given: list[int] = self.param.get(name)
+        given = [int(value) for value in self.param.get(name)]
         if len(given) > 2:
             self.fail(f"{len(given)} {name}", PARAM, name, expected="one for each bottom")
         first, second = [*given, *default[len(given) :]]

@@ -13,11 +13,12 @@ from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, regist
 from caffelite.layers.cases import Case, random
 from caffelite.layers.windows import check_fit, has_frames, padded, read_window
 from caffelite.schema.common import NO_CHOICE, Engine, Phase
-from caffelite.schema.message import field
+from caffelite.schema.message import field, repeated
 from caffelite.schema.net import LayerMessage, LayerParameter
 
 PARAM = "pooling_param"
 ONE = (1, 1)
+AGAIN = "naibaf7's fork:"
 
 
 class PoolMethod(IntEnum):
@@ -42,13 +43,15 @@ class PoolingParameter(LayerMessage, field=PARAM, number=121):
     pool: PoolMethod = field(
         1, PoolMethod, default=PoolMethod.MAX, doc="maximum, mean or a value drawn at random"
     )
-    pad: int = field(4, "uint32", default=0, doc="rows and columns added on every side")
+    pad: int = field(
+        4, "uint32", default=0, rest="pads", doc="rows and columns added on every side"
+    )
     pad_h: int = field(9, "uint32", default=0, doc="rows added above and below")
     pad_w: int = field(10, "uint32", default=0, doc="columns added left and right")
-    kernel_size: int = field(2, "uint32", least=1, doc="side of the window")
+    kernel_size: int = field(2, "uint32", least=1, rest="kernel_sizes", doc="side of the window")
     kernel_h: int = field(5, "uint32", least=1, doc="height of the window")
     kernel_w: int = field(6, "uint32", least=1, doc="width of the window")
-    stride: int = field(3, "uint32", default=1, least=1, doc="step of the window")
+    stride: int = field(3, "uint32", default=1, least=1, rest="strides", doc="step of the window")
     stride_h: int = field(7, "uint32", least=1, doc="step down")
     stride_w: int = field(8, "uint32", least=1, doc="step to the right")
     engine: Engine = field(11, Engine, default=Engine.DEFAULT, idle=NO_CHOICE)
@@ -70,6 +73,33 @@ class PoolingParameter(LayerMessage, field=PARAM, number=121):
         default=True,
         doc="extension: false is round_mode FLOOR (BVLC/caffe#3057, where its number is 13)",
     )
+    kernel_sizes: list[int] = repeated(
+        1102, "uint32", least=1, doc=f"{AGAIN} kernel_size given again for each further axis"
+    )
+    strides: list[int] = repeated(
+        1103, "uint32", least=1, doc=f"{AGAIN} stride given again for each further axis"
+    )
+    pads: list[int] = repeated(1104, "uint32", doc=f"{AGAIN} pad given again for each further axis")
+    dilation: list[int] = repeated(
+        1113, "uint32", least=1, doc=f"{AGAIN} (there 13) step between the values of a window"
+    )
+
+
+def _any_axes(spec: LayerParameter) -> bool:
+    """Is it the pooling of naibaf7's fork, over any number of axes? A window that names two axes,
+    and one that is not a maximum's and lies close, are Caffe's own."""
+    p: PoolingParameter = spec.get(PARAM)
+    named = 1 + max(len(p.kernel_sizes), len(p.strides), len(p.pads), len(p.dilation) - 1)
+    if named > 2 or any(step > 1 for step in p.dilation):
+        return True
+    plain = p.pool != PoolMethod.MAX or p.global_pooling or len(spec.top) > 1
+    return bool(p.dilation) and named == 1 and not plain
+
+
+def close(layer: Layer) -> None:
+    """Refuse a dilation, which PoolingND alone has."""
+    if any(step > 1 for step in layer.spec.get(PARAM).dilation):
+        layer.fail("a dilation is for Pooling and PoolingND", PARAM, "dilation", expected="1")
 
 
 class PlanePool:
@@ -195,6 +225,8 @@ class Pooling(Layer):
 
     @classmethod
     def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        if _any_axes(spec):
+            return registry["PoolingND"]
         if has_frames(spec, PARAM):
             return registry["Pooling3D"]
         exact = spec.get(PARAM).pool == PoolMethod.AVE_EXC_PAD
@@ -202,6 +234,7 @@ class Pooling(Layer):
 
     def setup(self, bottom: Shapes) -> None:
         p = self.param
+        close(self)
         if len(self.spec.top) > 1 and p.pool != PoolMethod.MAX:
             self.fail("only MAX has a mask to put in a second top", "top", expected="one top")
         ceil = p.round_mode == RoundMode.CEIL

@@ -105,6 +105,8 @@ def _per_axis(layer: Layer, group: str, rank: int, name: str, default: int | Non
     given = [side for side in sides if param.has(side)]
     values = param.get(name) if name in param.specs and param.has(name) else []
     values = [int(v) for v in values] if isinstance(values, list) else [values]
+    rest = param.specs[name].rest if name in param.specs else ""
+    values += param.get(rest) if rest else []
     how = f"{name}, once or once per spatial axis ({rank})"
     if given and rank != 2:
         message = f"{given[0]} is for 2 spatial axes, but there are {rank}"

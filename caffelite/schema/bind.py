@@ -52,7 +52,11 @@ def bind_into(block: Block, cls: type[M], problems: list[Problem]) -> M:
             else:
                 problems.append(_unknown(message, item, suggest=len(problems) < SHOWN))
             continue
-        if item.listed and not spec.repeated:
+        name = item.name
+        if spec.rest and name in message._spans:  # a fork gives one value for each axis
+            name = spec.rest
+            spec = specs[name]
+        if item.listed and not spec.repeated and not spec.rest:
             if not any(keep(message, block, item) for keep in keeps):
                 refused = f"{item.name} takes one value, not a list"
                 problems.append(Problem(refused, item.span, expected=spec.expectation()))
@@ -69,7 +73,7 @@ def bind_into(block: Block, cls: type[M], problems: list[Problem]) -> M:
         ):
             message.keep_foreign(item)
             continue
-        if not spec.repeated and item.name in message._spans:
+        if not spec.repeated and name in message._spans:
             if isinstance(item.value, Block) and any(keep(message, block, item) for keep in keeps):
                 message.keep_foreign(item)
                 continue
@@ -85,14 +89,14 @@ def bind_into(block: Block, cls: type[M], problems: list[Problem]) -> M:
         value = _value(spec, item, problems)
         if value is None:
             # remembered, so that a field with a bad value does not also count as missing
-            message._spans.setdefault(item.name, []).append(item.span)
+            message._spans.setdefault(name, []).append(item.span)
             continue
         if spec.repeated:
-            message._values.setdefault(item.name, []).append(value)
+            message._values.setdefault(name, []).append(value)
         else:
-            message._values[item.name] = value
+            message._values[name] = value
         place = item.value.span if isinstance(item.value, Scalar) else item.span
-        message._spans.setdefault(item.name, []).append(place)
+        message._spans.setdefault(name, []).append(place)
     for name in cls._required:
         if not message.given(name):
             expected = cls.specs[name].expectation()

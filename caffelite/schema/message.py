@@ -63,6 +63,8 @@ class FieldSpec:
     bounds: Bounds = FREE
     idle: str = ""
     """Of a field that is accepted and changes nothing here: why."""
+    rest: str = ""
+    """Of a field that a fork repeats: the repeated field that takes its further values."""
     name: str = ""
 
     def __set_name__(self, owner: Any, name: str) -> None:
@@ -183,16 +185,20 @@ def field(
     deprecated: bool = False,
     doc: str = "",
     idle: str = "",
+    rest: str = "",
     least: float | None = None,
     most: float | None = None,
     above: float | None = None,
     below: float | None = None,
 ) -> Any:
     """Declare an optional (or required) field; for a number, what it may be (`Bounds`). `idle`: it
-    is accepted and changes nothing, and why."""
+    is accepted and changes nothing, and why. `rest`: where it is given again, the repeated field
+    that takes the further values."""
     bounds = _bounds(least, most, above, below)
     doc = doc or (f"accepted, of no effect: {idle}" if idle else "")
-    return FieldSpec(number, type, default, False, required, False, deprecated, doc, bounds, idle)
+    return FieldSpec(
+        number, type, default, False, required, False, deprecated, doc, bounds, idle, rest
+    )
 
 
 def repeated(

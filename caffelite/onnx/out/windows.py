@@ -188,6 +188,20 @@ def pooling(layer: Any, at: Place) -> None:
         at.op("Identity", pool(at, method, x, window, spatial, out), out=top)
 
 
+@says("PoolingND")
+def pooling_nd(layer: Any, at: Place) -> None:
+    window: Window = layer.window
+    at.op(
+        "MaxPool",
+        at.bottoms[0],
+        out=at.tops[0],
+        kernel_shape=list(window.kernel),
+        strides=list(window.stride),
+        dilations=list(window.dilation),
+        pads=[*window.pad, *layer.hang],
+    )
+
+
 @says("Pooling3D")
 def pooling3d(layer: Any, at: Place) -> None:
     """The planes, then the frames, whose windows hang over at the end alone."""
