@@ -52,6 +52,7 @@ def test_the_facts_are_where_they_belong() -> None:
         "BboxAccuracy",
         "DetectionAccuracy",
         "DetectionEvaluate",
+        "DetectionGroupAccuracy",
         "LabelsequenceAccuracy",
     }
     assert having("learns_labels") <= having("compares")
@@ -60,6 +61,7 @@ def test_the_facts_are_where_they_belong() -> None:
         "CTCLoss",
         "ContrastiveLoss",
         "CtcLoss",
+        "DetectionGroupLoss",
         "DetectionLoss",
         "MultiBoxLoss",
         "RegionLoss",

@@ -1,4 +1,5 @@
-"""What DetectionLoss and DetectionAccuracy share: codes of boxes at the cells of maps; labels."""
+"""What MS-CNN's and Cascade R-CNN's proposal losses and their accuracies share: codes of boxes at
+the cells of maps; labels."""
 
 from __future__ import annotations
 
@@ -15,20 +16,32 @@ COORDS = 4
 
 
 class FieldCodes:
-    """Maps (N, C + 4, H, W) of class scores and codes, labels (N, 6, H, W): class, centre x, y,
-    width, height, and how much the cell's field overlaps an object."""
+    """Maps (N, C + 4, H, W) of class scores and codes, or both in a map of its own; labels
+    (N, 6, H, W): class, centre x, y, width, height, and how much the cell's field overlaps an
+    object. With G fields map n has the field n modulo G."""
 
-    def __init__(self, layer: Layer, message: str, reg: BBoxRegParameter) -> None:
+    def __init__(
+        self, layer: Layer, message: str, reg: BBoxRegParameter, rate: str = "downsample_rate"
+    ) -> None:
         p: Any = layer.spec.get(message)
-        for name in ("cls_num", "field_h", "field_w", "downsample_rate"):
+        for name in ("cls_num", "field_h", "field_w", rate):
             layer.need(message, name, expected=f"{name}: a whole number from 1 on")
+        fields = [v if isinstance(v, list) else [v] for v in (p.field_w, p.field_h)]
+        if len(fields[0]) != len(fields[1]):
+            layer.fail(
+                f"{len(fields[0])} field_w, but {len(fields[1])} field_h",
+                message,
+                "field_h",
+                expected=f"{len(fields[0])} of both",
+            )
         if p.objectness and p.cls_num != 2:
             layer.fail(
                 f"objectness with {p.cls_num} classes", message, "cls_num", expected="2 classes"
             )
         self.layer, self.classes, self.objectness = layer, int(p.cls_num), bool(p.objectness)
-        self.size = np.array([p.field_w, p.field_h], layer.dtype)
-        self.rate = int(p.downsample_rate)
+        self.size = np.array(fields, layer.dtype).T
+        self.groups = len(self.size)
+        self.rate = int(p.get(rate))
         mean, std = normal(layer, reg)
         self.mean, self.std = mean.astype(layer.dtype), std.astype(layer.dtype)
         self.move, self.grow = 1 / p.field_xyr, math.log(p.field_whr)
@@ -37,18 +50,24 @@ class FieldCodes:
         """Refuse maps or labels of another shape."""
         layer = self.layer
         layer.need_values(bottom)
-        maps, labels = bottom
-        wanted: list[tuple[Shape, int]] = [(maps, self.classes + COORDS), (labels, COORDS + 2)]
-        for i, (shape, channels) in enumerate(wanted):
+        maps, what = bottom[0], ["scores", "codes", "class, centre, size and overlap"]
+        channels_of = [self.classes, COORDS, COORDS + 2]
+        if len(bottom) == 2:
+            channels_of[:2], what[:2] = [self.classes + COORDS], ["scores and codes"]
+        for i, (shape, channels) in enumerate(zip(bottom, channels_of)):
             good = len(shape) == 4 and shape[1] == channels
             if not good or (shape[0], *shape[2:]) != (maps[0], *maps[2:]):
                 layer.fail(
                     f'bottom "{layer.spec.bottom[i]}" is {show(shape)}',
                     "bottom",
                     index=i,
-                    expected=f"N x {channels} x H x W"
-                    + (", class, centre, size and overlap" if i else ", scores and codes"),
+                    expected=f"N x {channels} x H x W, {what[i]}",
                 )
+        if maps[0] % self.groups:
+            name = layer.spec.bottom[0]
+            said = f'bottom "{name}" is {show(maps)}, but there are {self.groups} fields'
+            expected = f"a multiple of {self.groups} maps: one of each image and field"
+            layer.fail(said, "bottom", expected=expected)
         columns, rows = (np.arange(n, dtype=layer.dtype) + 0.5 for n in maps[:1:-1])
         self.centres = np.stack(np.broadcast_arrays(columns, rows[:, None]), -1) * self.rate
 
@@ -64,10 +83,10 @@ class FieldCodes:
         if bad.any():
             layer = self.layer
             layer.fail(
-                f'labels "{layer.spec.bottom[1]}": {labels[:, 0][bad][0]:g} is not a class: there '
+                f'labels "{layer.spec.bottom[-1]}": {labels[:, 0][bad][0]:g} is not a class: there '
                 f"are {self.classes} classes",
                 "bottom",
-                index=1,
+                index=len(layer.spec.bottom) - 1,
                 expected=f"whole numbers from 0 to {self.classes - 1}",
             )
         return kinds
@@ -92,17 +111,23 @@ class FieldCodes:
         """The codes of the labelled boxes at some places (n, h, w): (K, 4)."""
         n, row, column = where
         box = labels[n, 1:5, row, column]
-        move = (box[:, :2] - self.centres[row, column]) / self.size
-        grow = np.log(np.maximum(box[:, 2:], 2) / self.size)
+        move = (box[:, :2] - self.centres[row, column]) / self._sizes(n)
+        grow = np.log(np.maximum(box[:, 2:], 2) / self._sizes(n))
         result: Array = (np.concatenate([move, grow], 1) - self.mean) / self.std
         return result
 
     def boxes(self, codes: Array, where: tuple[Array, ...]) -> Array:
         """Centres and sizes (K, 4) of boxes with these codes (K, 4) at some places (n, h, w)."""
         t = codes * self.std + self.mean
-        size = self.size * np.exp(np.clip(t[:, 2:], -self.grow, self.grow))
-        move = np.clip(t[:, :2], -self.move, self.move) * self.size
+        sizes = self._sizes(where[0])
+        size = sizes * np.exp(np.clip(t[:, 2:], -self.grow, self.grow))
+        move = np.clip(t[:, :2], -self.move, self.move) * sizes
         return np.concatenate([move + self.centres[where[1], where[2]], size], 1)
+
+    def _sizes(self, n: Array) -> Array:
+        """Width and height of the fields of some maps."""
+        sizes: Array = self.size[n % self.groups]
+        return sizes
 
     def demanded(self, shape: Shape, rng: np.random.Generator) -> Array:
         """Labels for nets without data: objects of the field's size at some cells."""
@@ -111,6 +136,6 @@ class FieldCodes:
             rng.uniform(size=(shape[0], *shape[2:])) < 0.3
         )
         labels[:, 1:3] = self.centres.transpose(2, 0, 1)
-        labels[:, 3:5] = self.size[:, None, None]
+        labels[:, 3:5] = self._sizes(np.arange(shape[0]))[:, :, None, None]
         labels[:, 5] = labels[:, 0] > 0
         return labels

@@ -53,7 +53,8 @@ class ProposalTarget(FindingLayer):
 
     Gradient: none.
     Shapes: regions (R, 5, …), (image, x1, y1, x2, y2); objects (G, 7, …), the same, class, and 1 if
-    it is to be ignored; codes and weights (K, 4·C or 8, 1, 1). K is known after the pass only.
+    it is to be ignored; an eighth number is passed over; codes and weights (K, 4·C or 8, 1, 1). K
+    is known after the pass only.
     Source: Cai et al. 2016, MS-CNN; Cai and Vasconcelos 2018, Cascade R-CNN.
     """
 
@@ -113,10 +114,12 @@ class ProposalTarget(FindingLayer):
     def reshape(self, bottom: Shapes) -> list[Shape]:
         self.need_values(bottom)
         for i, (shape, width) in enumerate(zip(bottom, (5, 7))):
-            if len(shape) < 2 or shape[1] != width:
+            if len(shape) < 2 or shape[1] not in (width, 8 if i else width):
                 name = self.spec.bottom[i]
                 said = f'bottom "{name}" is {show(shape)}'
-                self.fail(said, "bottom", index=i, expected=f"rows of {width}")
+                self.fail(
+                    said, "bottom", index=i, expected=f"rows of {width}" + (" or 8" if i else "")
+                )
         count = self.param.batch_size if self.param.batch_size > 0 else bottom[0][0]
         widths = (5, 1, self._width, self._width, self._width, 6, 1)
         shapes: list[Shape] = [(count, n, 1, 1) for n in widths]

@@ -33,6 +33,8 @@ _SIDES = (
     ("crop_height", "crop_width"),
     ("new_height", "new_width"),
     ("resize_height", "resize_width"),
+    ("crop_long_size", "crop_short_size"),
+    ("long_size", "short_size"),
     ("height", "width"),
 )
 
@@ -121,6 +123,7 @@ def _stand_in(
     param = made.get("dummy_data_param")
     cls, seen_images = layer_class(spec), False
     maps = _label_maps(spec, given[0], batch)
+    evaluated = "image_sizes" in spec.top  # EvalData of Cascade R-CNN, whose objects are rows of 8
     has_objects = cls is not None and issubclass(cls, SourceLayer) and cls.gives_objects
     for top, shape in zip(spec.top, given):
         fill = 1.0 if top in maps and len(maps[top]) == 2 else 0.0  # objects: to be ignored
@@ -129,7 +132,7 @@ def _stand_in(
         if shape is None and top in maps:
             shape = maps[top]
         elif shape is None and top in _KNOWN:
-            shape = _KNOWN[top][0]
+            shape = (1, 8) if top == "gt_boxes" and evaluated else _KNOWN[top][0]
         elif shape is None and objects:
             shape = (1, 1, 1, 8)
         elif shape is None and (not images or seen_images):
@@ -141,9 +144,9 @@ def _stand_in(
         filler = FillerParameter(value=fill)
         if images and top not in maps and not top.endswith("rois") and top not in indices:
             filler = FillerParameter(type="gaussian", std=1.0)
-        if top == "gt_boxes":  # a pixel, of class 1
+        if top == "gt_boxes" and not evaluated:  # a pixel, of class 1
             filler = FillerParameter(value=1.0)
-        if objects:  # none
+        if objects or (top == "gt_boxes" and evaluated):  # none
             filler = FillerParameter(value=-1.0)
         param.data_filler.append(filler)
     made._explicit = True
@@ -152,17 +155,24 @@ def _stand_in(
 
 def _label_maps(spec: LayerParameter, images: Shape | None, batch: int) -> dict[str, Shape]:
     """MS-CNN's labels: a map for each `downsample_rate`, of class, box and overlap at each cell;
-    behind them the objects, (image, corners, class, to be ignored)."""
-    rates = [int(v.raw) for n, v in _scalars(spec.to_block()) if n == "downsample_rate"]
+    behind them the objects, (image, corners, class, to be ignored). Cascade R-CNN has a map for
+    each `stride`, and objects with an eighth number: are they difficult?"""
+    rates, strides, fields = (
+        [int(v.raw) for n, v in _scalars(spec.to_block()) if n == name]
+        for name in ("downsample_rate", "stride", "field_w")
+    )
+    width, half = (7, 0.0) if rates else (8, 0.5)
+    if not rates and len(strides) == len(fields):
+        rates = strides
     if not rates or len(spec.top) <= len(rates):
         return {}
     sides = (images or _images(spec, spec.top[0], batch))[2:]
     channels = (_number(spec, "coord_num") or 4) + 2
     found: dict[str, Shape] = {
-        top: (batch, channels, *(n // max(rate, 1) for n in sides))
+        top: (batch, channels, *(int(n / max(rate, 1) + half) for n in sides))
         for top, rate in zip(spec.top[1:], rates)
     }
-    return found | dict.fromkeys(spec.top[1 + len(rates) :], (1, 7))
+    return found | dict.fromkeys(spec.top[1 + len(rates) :], (1, width))
 
 
 def _is_label(top: str) -> bool:

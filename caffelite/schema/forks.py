@@ -292,8 +292,7 @@ def unfollowed(message: Message) -> list[Problem]:
 _WHERE = {Effect.TRAIN: ", for phase TRAIN", Effect.UPDATE: ", for updates"}
 
 _TYPES = {
-    "MS-CNN and Cascade R-CNN (zhaoweicai)": "ImageGtData DetectionGroupAccuracy "
-    "DetectionGroupLoss DetectionData EvalData HardMining",
+    "MS-CNN and Cascade R-CNN (zhaoweicai)": "ImageGtData DetectionData EvalData HardMining",
     "the YOLO forks (choasup, eric612)": "EvalDetection YoloSeg "
     "BoxData LaneData SegmentationEvaluate AssistedExcitation RegionOutput",
     "SegNet's and ENet's fork": "DenseImageData",

@@ -57,6 +57,13 @@ def shapes(text: str, **stated: tuple[int, ...]) -> list[list[int]]:
             [[2, 3, 48, 64], [2, 6, 6, 8], [2, 6, 3, 4], [1, 7]],
         ),
         (
+            'layer { name: "d" type: "DetectionData" top: "data" top: "a" top: "b" top: "gt_boxes" '
+            "detection_data_param { batch_size: 2 short_size: 40 long_size: 60 stride: 8 "
+            "stride: 16 field_w: 32 field_w: 64 field_h: 32 field_h: 64 } }",
+            {},
+            [[2, 3, 60, 40], [2, 6, 8, 5], [2, 6, 4, 3], [1, 8]],
+        ),
+        (
             'layers { name: "d" type: VIDEO_DATA top: "data" top: "label" image_data_param { '
             'source: "no" batch_size: 2 crop_size: 12 new_length: 16 } }',
             {},
@@ -65,7 +72,7 @@ def shapes(text: str, **stated: tuple[int, ...]) -> list[list[int]]:
         (
             'layer { name: "d" type: "EvalData" top: "data" top: "gt_boxes" top: "image_sizes" }',
             {"data": (1, 3, 60, 80)},
-            [[1, 3, 60, 80], [1, 5], [1, 2]],
+            [[1, 3, 60, 80], [1, 8], [1, 2]],
         ),
         (
             'layer { name: "d" type: "ImageData" top: "data" image_data_param { source: "no" '
