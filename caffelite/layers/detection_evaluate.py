@@ -59,21 +59,33 @@ class DetectionEvaluate(FindingLayer):
     their sizes from the file in order, from the first again at its end; one without detections and
     objects at the end of a batch is not counted.
 
+    With three bottoms, as Cascade R-CNN has it, boxes are in pixels of what the net saw, of which
+    the third has the height and width of each image; they are not cut, and `name_size_file` is
+    needed.
+
     A test collects these rows over its batches: what it shows is the mean over the classes of
     their average precisions, as the solver's `ap_version` says; see `caffelite.solver.precision`.
 
     Gradient: none.
     Shapes: detections (1, 1, number, 7) as DetectionOutput makes them, objects (1, 1, number, 8) as
-    MultiBoxLoss reads them. Top (1, 1, number, 5), known after the pass only.
+    MultiBoxLoss reads them. Top (1, 1, number, 5), known after the pass only. With three bottoms
+    detections (number, 7, 1, 1) as FrcnnOutput makes them, objects (number, 8, 1, 1), (image,
+    corners, class, to be ignored, difficult), of which one of image -1 is none; sizes (N, 2, …);
+    top (number, 5, 1, 1).
     Source: Everingham et al. 2010, The Pascal Visual Object Classes Challenge.
     """
 
-    bottoms = (2, 2)
+    bottoms = (2, 3)
     tallies = True
     deployed = False
     higher_is_better = True
-    extension = "SSD fork (weiliu89/caffe), detection_evaluate_param = 205"
+    extension = (
+        "SSD fork (weiliu89/caffe), detection_evaluate_param = 205; Cascade R-CNN "
+        "(zhaoweicai/cascade-rcnn), there 161"
+    )
     _sizes: tuple[Named, ...] = ()
+    _seen: Array | None = None
+    """The images' heights and widths as the net saw them, with three bottoms."""
     param: DetectionEvaluateParameter = param_of(DetectionEvaluateParameter)
     cases = (
         Case(
@@ -149,15 +161,25 @@ class DetectionEvaluate(FindingLayer):
         if p.has("resize_param") and not (resize.height and resize.width):
             given = f"resize_param has height {resize.height} and width {resize.width}"
             self.fail(given, at, "resize_param", expected="both, 1 or more each")
+        pixels = len(self.spec.bottom) == 3
+        if pixels and not p.name_size_file:
+            self.need(
+                at, "name_size_file", expected="the images' sizes, as there are three bottoms"
+            )
+        if pixels and p.has("resize_param"):
+            said = "resize_param with three bottoms"
+            self.fail(said, at, "resize_param", expected="the sizes of the third alone")
+        self._absent: Problem | None = None
         if p.name_size_file:
+            self.repeatable = False
             span = span_of(self.spec, at, "name_size_file")
             what = "file of names and sizes"
             if not self.context.data:
                 missing = f'the {what} "{p.name_size_file}" is left out'
-                raise DataError(Problem(missing, span, absent=True))
+                self._absent = Problem(missing, span, absent=True)
+                return
             path = find_path(p.name_size_file, self.context.folder, span, what, data=True)
             self._sizes = tuple(read_name_sizes(path))
-            self.repeatable = False
 
     def open(self) -> None:
         self._at = 0
@@ -170,6 +192,12 @@ class DetectionEvaluate(FindingLayer):
             self._at = int(state["at"]) % len(self._sizes)
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
+        if len(bottom) == 3:
+            for i, (shape, width) in enumerate(zip(bottom, (7, 8, 2))):
+                if len(shape) < 2 or shape[1] != width:
+                    said = f'bottom "{self.spec.bottom[i]}" is {show(shape)}'
+                    self.fail(said, "bottom", index=i, expected=f"rows of {width}")
+            return [(1, 5, 1, 1)]
         detections, objects = bottom
         if len(detections) != 4 or detections[3] != 7:
             self.fail(
@@ -181,7 +209,18 @@ class DetectionEvaluate(FindingLayer):
         return [(1, 1, 1, 5)]
 
     def find(self, bottom: Arrays) -> list[Array]:
-        return [self._rows(*bottom)[None, None]]
+        if self._absent is not None:
+            raise DataError(self._absent)
+        if len(bottom) == 2:
+            self._seen = None
+            return [self._rows(*bottom)[None, None]]
+        found, objects, self._seen = (b.reshape(len(b), -1) for b in bottom)
+        # the columns of DetectionOutput and AnnotatedData; what is to be ignored counts
+        return [
+            self._rows(found[:, [0, 5, 6, 1, 2, 3, 4]], objects[:, [0, 5, 6, 1, 2, 3, 4, 7]])[
+                :, :, None, None
+            ]
+        ]
 
     def _rows(self, detections: Array, objects: Array) -> Array:
         p = self.param
@@ -222,8 +261,12 @@ class DetectionEvaluate(FindingLayer):
         boxes, others, measure = found[:, 3:], objects[:, 3:7], overlap
         if self._sizes and len(found):
             named = self._sizes[(self._at + int(found[0, 0])) % len(self._sizes)]
-            resize = p.resize_param if p.has("resize_param") else None
-            boxes, others = (in_pixels(b, named, resize) for b in (boxes, others))
+            if self._seen is None:
+                resize = p.resize_param if p.has("resize_param") else None
+                boxes, others = (in_pixels(b, named, resize) for b in (boxes, others))
+            else:
+                scale = self._scale(int(found[0, 0]), named)
+                boxes, others = boxes * scale, others * scale
             boxes, others = boxes.astype(found.dtype), others.astype(found.dtype)
             measure = pixel_overlap
         for (image, label, score), box in zip(found[:, :3], boxes):
@@ -237,3 +280,16 @@ class DetectionEvaluate(FindingLayer):
                 taken.add(best)
             rows.append([image, label, score, right, wrong])
         return rows
+
+    def _scale(self, image: int, named: Named) -> Array:
+        """What corners in the net's image are multiplied by."""
+        assert self._seen is not None
+        if not 0 <= image < len(self._seen):
+            self.fail(
+                f"a detection is of image {image}, but there are sizes of {len(self._seen)}",
+                "bottom",
+                index=2,
+                expected="a height and width for each image",
+            )
+        height, width = self._seen[image]
+        return np.tile([named.width / width, named.height / height], 2)
