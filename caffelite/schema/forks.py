@@ -16,7 +16,7 @@ from enum import Enum
 
 from caffelite.errors import Problem
 from caffelite.schema.message import Message
-from caffelite.text import Field
+from caffelite.text import Field, Scalar
 
 
 class Effect(Enum):
@@ -88,6 +88,9 @@ _NONE: dict[str, dict[str, str]] = {
         "DataParameter": "shared_file_system",
         "ImageDataParameter": "shared_file_system",
     },
+    "DeepDetect's fork (jolibrain)": {
+        "NonMaximumSuppressionParameter": "theta",  # soft_nms alone reads it
+    },
     "converters and compilers": {
         "LayerParameter": "quantization_param quantize_param",
     },
@@ -146,6 +149,9 @@ _ALWAYS: dict[str, dict[str, str]] = {
         "MemoryDataParameter": "transpose",
         "InnerProductParameter": "normalize",
     },
+    "DeepDetect's fork (jolibrain)": {
+        "NonMaximumSuppressionParameter": "soft_nms",
+    },
     "YOLO v1's fork (yeahkun)": {
         "DetectionLossParameter": "side num_class num_object object_scale noobject_scale "
         "class_scale coord_scale sqrt constriant",
@@ -197,12 +203,25 @@ FIELDS = _table()
 """(message, field) to what is known of it."""
 
 
+_SWITCHES = {("NonMaximumSuppressionParameter", "soft_nms")}
+"""Those that change nothing while they are false."""
+
+
+def _effective(key: tuple[str, str], item: Field) -> ForkField | None:
+    """What is known of a field with the value that it has."""
+    known = FIELDS.get(key)
+    if known is not None and key in _SWITCHES and isinstance(item.value, Scalar):
+        off = str(item.value.value) in ("false", "False", "f", "0")
+        return ForkField(known.fork, Effect.NONE) if off else known
+    return known
+
+
 def foreign_fields(message: Message) -> Iterator[tuple[Field, ForkField]]:
     """The listed fields of forks that a message and all that it holds give."""
     if not _holds_foreign(message):
         return
     for item in message.foreign:
-        known = FIELDS.get((type(message).__name__, item.name))
+        known = _effective((type(message).__name__, item.name), item)
         if known is not None:
             yield item, known
     for spec, value in message.set_fields():

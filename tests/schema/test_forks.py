@@ -118,3 +118,22 @@ def test_of_a_forks_several_groups_the_first_is_read() -> None:
     text = 'layer { name: "d" type: "Data" top: "x" transform_param { %s } }'
     param = parse_net(text % (group + group.replace("4", "8"))).layer[0].transform_param
     assert (param.resize_param.height, len(param.foreign)) == (4, 1)
+
+
+@pytest.mark.parametrize(("value", "refused"), [("false", False), ("0", False), ("true", True)])
+def test_a_switch_of_a_fork_counts_while_it_is_on(value: str, refused: bool) -> None:
+    net = parse_net(
+        'layer { name: "a" type: "Input" top: "a" input_param { shape { dim: 1 dim: 8 } } }\n'
+        'layer { name: "b" type: "Input" top: "b" input_param { shape { dim: 1 dim: 4 } } }\n'
+        'layer { name: "c" type: "Input" top: "c" input_param { shape: { dim: [1, 2, 8] } } }\n'
+        'layer { name: "d" type: "DetectionOutput" bottom: "a" bottom: "b" bottom: "c" top: "d"\n'
+        "detection_output_param { num_classes: 2 nms_param {\n"
+        f"soft_nms: {value} theta: 0.5 }} }} }}"
+    )
+    state = state_for(net, Phase.TEST)
+    if refused:
+        with pytest.raises(NetError, match="soft_nms is a field of DeepDetect") as caught:
+            plan_net(net, state, Context(Phase.TEST))
+        assert str(caught.value).startswith("<text>:6:1:")
+    else:
+        assert len(plan_net(net, state, Context(Phase.TEST)).layers) == 4
