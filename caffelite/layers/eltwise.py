@@ -7,10 +7,10 @@ from enum import IntEnum
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import ANY, Arrays, Diffs, Layer, Shapes, param_of, register
+from caffelite.layers.base import ANY, Arrays, Diffs, Layer, Shapes, param_of, register, registry
 from caffelite.layers.cases import Case, random
 from caffelite.schema.message import field, repeated
-from caffelite.schema.net import LayerMessage
+from caffelite.schema.net import LayerMessage, LayerParameter
 
 
 class EltwiseOp(IntEnum):
@@ -80,6 +80,11 @@ class Eltwise(Layer):
             {"a": random(2, 3, 4), "b": random(2, 3, 4)},
         ),
     )
+
+    @classmethod
+    def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        one = len(spec.bottom) == 1 and bool(spec.get("eltwise_param").coeff)
+        return registry["EltwiseOne"] if one else cls
 
     def setup(self, bottom: Shapes) -> None:
         p = self.param

@@ -320,7 +320,7 @@ _TYPES = {
     "the fork of C3D (facebook)": "VoxelSoftmax VoxelSoftmaxLoss VoxelCustomLoss "
     "VolumeData VideoSegmentationData VideoWithVoxelTruthData DownSampling Deconvolution3D",
     "FlowNet 2's fork (lmb-freiburg)": "Accum CustomData DataAugmentation FlowAugmentation "
-    "FlowWarp GenerateAugmentationParameters Correlation Correlation1D Resample LpqLoss "
+    "FlowWarp GenerateAugmentationParameters Correlation1D Resample LpqLoss "
     "ImgReader FLOWriter Mean Downsample BlackAugmentation",
     "happynear's fork": "InnerDistance GeneralContrastiveLoss GeneralTripletLoss "
     "LabelSpecificRescale LabelSpecificAdd LabelSpecificMargin",

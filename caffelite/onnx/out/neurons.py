@@ -135,6 +135,11 @@ def power(layer: Any, at: Place) -> None:
         at.op("Pow", x, float(p.power), out=top)
 
 
+@says("EltwiseOne")
+def eltwise_one(layer: Any, at: Place) -> None:
+    at.op("Mul", at.bottoms[0], float(layer._coeff), out=at.tops[0])
+
+
 @says("Eltwise")
 def eltwise(layer: Any, at: Place) -> None:
     p, top = layer.param, at.tops[0]
