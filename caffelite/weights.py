@@ -336,17 +336,20 @@ def same_shape(stored: Shape, shape: Shape) -> bool:
     return len(stored) == 4 and len(shape) < 4 and stored == (1,) * (4 - len(shape)) + shape
 
 
+AFRESH = (
+    "to learn such a layer afresh, rename it in the net, or pass it over: `caffelite train` with "
+    "--skip-mismatch, in Python skip_mismatch=True"
+)
+"""What can be done about shapes that do not fit."""
+
+
 def _mismatch_problems(report: Report) -> list[Problem]:
     where = f"{report.path}: " if report.path else ""
     problems = [
         Problem(f'{where}layer "{name}" does not fit the net: {why}')
         for name, why in report.mismatched.items()
     ]
-    hint = (
-        "to learn such a layer afresh, rename it in the net, or pass it over: --skip-mismatch, in "
-        "Python skip_mismatch=True"
-    )
-    problems[-1] = Problem(problems[-1].message, hint=hint)
+    problems[-1] = Problem(problems[-1].message, hint=AFRESH)
     return problems
 
 

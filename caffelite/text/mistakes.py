@@ -14,6 +14,7 @@ from caffelite.text.place import CLOSERS, Place, Tokens
 
 _QUOTES = "\u201c\u201d\u201e\u201f\u00ab\u00bb\u2018\u2019\u201a\u201b`\u00b4"
 _SCALARS = ("WORD", "NUMBER", "STRING", "MINUS")
+_PYTHON = r"^(?:(?:from [\w.]+ )?import [\w*].*|def \w+\(.*|class \w+(?:\(.*\))?:.*|#!.*python.*)$"
 
 
 def explain(
@@ -29,6 +30,41 @@ def explain(
 
 
 # The lessons: each looks for one kind of mistake, in this order.
+
+
+def _python_script(here: Place) -> Problem | None:
+    start = here.before[0].start_pos if here.before else here.at
+    above = here.source.text[:start].split("\n")
+    if len(here.before) > 4 or any(line.strip()[:1] not in ("", "#") for line in above):
+        return None  # fields were read: only this line may be Python's
+    line = re.search(_PYTHON, here.source.text, re.MULTILINE)
+    if line is None:
+        return None
+    return Problem(
+        "this is a Python script, not a net or a solver",
+        here.span_of(line.start(), len(line[0].rstrip())),
+        expected="a field such as name: value or name { ... }",
+        hint="a script that was written for pycaffe is run by `caffelite run`",
+    )
+
+
+def _decimal_comma(here: Place) -> Problem | None:
+    comma, whole = here.token(1), here.token(2)
+    if here.found != "NUMBER" or comma != "," or whole is None or whole.type != "NUMBER":
+        return None
+    minus = here.token(3)
+    start = (minus if minus and minus.type == "MINUS" else whole).start_pos or 0
+    found = re.match(r"-?\d+,\d+(?:[eE][-+]?\d+)?(?![\w.,])", here.source.text[start:])
+    if found is None:
+        return None
+    number = found[0]
+    return Problem(
+        f'a comma in the number "{shortened(number)}"',
+        here.span_of(start, len(number)),
+        expected="a number with a point",
+        hint=f"write {shortened(number.replace(',', '.'))}; several values are a list, "
+        f"[{shortened(number.replace(',', ', '))}]",
+    )
 
 
 def _stray_character(here: Place) -> Problem | None:
@@ -310,6 +346,8 @@ def _of(here: Place, first: Token, last: Token) -> Span:
 
 
 _LESSONS: tuple[Callable[[Place], Problem | None], ...] = (
+    _python_script,
+    _decimal_comma,
     _after_a_value,
     _after_a_name,
     _stray_character,

@@ -82,6 +82,18 @@ def test_refusals_write_nothing(
     assert not list(files.glob("out.*"))
 
 
+def test_weights_of_other_shapes_are_another_nets(
+    files: Path, capsys: pytest.CaptureFixture
+) -> None:
+    Path("other.net").write_text(DEPLOY.replace("num_output: 5", "num_output: 6"), encoding="utf-8")
+    assert main(["export", "other.net", "w.caffemodel", "-o", "out.onnx"]) == 1
+    assert capsys.readouterr().err == (
+        'w.caffemodel: layer "fc" does not fit the net: parameter 0 is (5, 144) in the file, '
+        "(6, 144) in the net\n"
+        "  these are the weights of another net: export needs those that this one has learned\n"
+    )
+
+
 def test_the_mean_of_a_training_net_goes_in(files: Path) -> None:
     text = """
       layer { name: "in" type: "MemoryData" top: "data" top: "label"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from caffelite.blob import Array, Shape
 from caffelite.cli.console import load_plugins, refuse_overwriting
 from caffelite.cli.nets import given_shapes
 from caffelite.deploy import Deployed, deploy_net
-from caffelite.errors import CaffeliteError, Problem
+from caffelite.errors import CaffeliteError, Problem, SnapshotError
 from caffelite.files import load_net
 from caffelite.layers.base import Context
 from caffelite.net import Net
@@ -21,10 +22,22 @@ from caffelite.paths import find_path
 from caffelite.plan.graph import state_for
 from caffelite.schema.binary import read_blob, write_atomically
 from caffelite.schema.common import Phase, TransformationParameter
+from caffelite.weights import AFRESH
 
 if TYPE_CHECKING:
     from caffelite.onnx.export import Exported, Preparation
     from caffelite.onnx.verify import Report
+    from caffelite.weights import Report as Copied
+
+
+def _copied(net: Net, weights: str) -> Copied:
+    """What `copy_from` says; to learn afresh what does not fit is no way out here."""
+    try:
+        return net.copy_from(weights)
+    except SnapshotError as error:
+        other = "these are the weights of another net: export needs those that this one has learned"
+        said = (replace(p, hint=other if p.hint == AFRESH else p.hint) for p in error.problems)
+        raise SnapshotError(*said) from None
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         refuse_overwriting(args.net, target, args.force)
     deployed, folder = _deployed(args)
     net = Net(deployed.net, Phase.TEST, folder=folder, seed=args.seed)
-    report = net.copy_from(args.weights)
+    report = _copied(net, args.weights)
     if report.missing:
         raise CaffeliteError(
             Problem(f"{args.weights} has no weights for {', '.join(report.missing)}")
