@@ -30,7 +30,7 @@ NEED_SAMPLES = {
     *("BN", "BoxGroupOutput", "BoxOutput", "CenterLoss", "DecodeBBox", "Lstm", "Pooling3D"),
     *("CTCGreedyDecoder", "CTCLoss", "CtcLoss", "LabelsequenceAccuracy", "WarpCTCLoss"),
     *("BboxAccuracy", "DetectionAccuracy", "DetectionLoss", "FrcnnOutput", "ProposalTarget"),
-    *("DetectionGroupAccuracy", "DetectionGroupLoss", "RegionLoss", "Yolov3"),
+    *("DetectionGroupAccuracy", "DetectionGroupLoss", "ImResize", "RegionLoss", "Yolov3"),
     *("TripletLoss", "YoloDetectionOutput", "Yolov3DetectionOutput"),
 }
 """Layers that refuse a bottom without values."""

@@ -20,7 +20,8 @@ from caffelite.onnx.out.place import registry  # noqa: E402
 from caffelite.onnx.verify import check, verify  # noqa: E402
 
 NOT_DEPLOYED = {name for name, cls in layers.items() if not deployed(cls)}
-NOT_SAID = {name for name, cls in layers.items() if cls.hosts}
+# of OpenPose's maps: scales of one image as a batch, and peaks
+NOT_SAID = {name for name, cls in layers.items() if cls.hosts} | {"ImResize", "Nms"}
 ODD = {
     ("BN", 0): "the variance and eps are 0",
     ("CTCGreedyDecoder", 0): "it measures",
