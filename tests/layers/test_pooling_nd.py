@@ -102,3 +102,14 @@ def test_merge_crop_in_words() -> None:
     )
     assert found.mergecrop_param.forward == [True, False]
     assert found.mergecrop_param.backward == [True]
+
+
+def test_a_window_of_three_axes_is_written_and_read_again() -> None:
+    found = layer(
+        'name: "p" type: "Pooling" pooling_param { kernel_size: [1, 2, 3] pad: 0 pad: 1 }'
+    )
+    again = layer(str(found))
+    for each in (found, again, found.copy()):
+        assert each.pooling_param.kernel_size == 1
+        assert each.pooling_param.kernel_sizes == [2, 3]
+        assert each.pooling_param.pads == [1]
