@@ -275,7 +275,8 @@ class Executor:
     def _bind(self, part: Part, program: Program, fresh: bool) -> list[Bound]:
         if self._dynamic and part[0] == FORWARD and not self.session.whole:
             return [self._bind_dynamic(step) for step in program]
-        return self.session.bind(program, fresh)
+        alone = [(s,) for s in program] if self._around else [program]  # looked at: none are fused
+        return [bound for steps in alone for bound in self.session.bind(steps, fresh)]
 
     def _bind_dynamic(self, step: Step) -> Bound:
         bound = self.session.bind((step,))[0]

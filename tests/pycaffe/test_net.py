@@ -208,6 +208,32 @@ def test_a_callback_may_change_what_the_next_layer_reads(path: str) -> None:
     assert not net.forward(x=some(2, 3, 4, 4))["p"].any()
 
 
+@pytest.mark.parametrize("engine", ["numpy", "torch"])
+@pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
+def test_between_layers_blobs_are_as_each_layer_left_them(
+    tmp_path: Path, engine: str, phase: int
+) -> None:
+    """A convolution and the ReLU in place behind it are one step otherwise."""
+    if engine == "torch":
+        pytest.importorskip("torch")
+    (tmp_path / "n").write_text("""
+        layer { name: "x" type: "Input" top: "x"
+                input_param { shape { dim: 2 dim: 3 dim: 6 dim: 6 } } }
+        layer { name: "c" type: "Convolution" bottom: "x" top: "c"
+                convolution_param { num_output: 4 kernel_size: 3
+                                    weight_filler { type: "xavier" } } }
+        layer { name: "r" type: "ReLU" bottom: "c" top: "c" }
+        layer { name: "p" type: "Pooling" bottom: "c" top: "p" pooling_param { kernel_size: 2 } }
+    """)
+    caffelite.set_engine(engine)
+    net = caffe.Net(tmp_path / "n", phase)
+    least: dict[int, float] = {}
+    net.after_forward(lambda i: least.update({i: float(net.blobs["c"].data.min())}))
+    for _ in range(2):
+        net.forward(x=some(2, 3, 6, 6))
+        assert least[1] < 0 and least[2] == 0
+
+
 @pytest.mark.parametrize("name", ["w", "w.caffemodel", "w.h5"])
 def test_save_hdf5_and_save_whatever_the_name(path: str, tmp_path: Path, name: str) -> None:
     pytest.importorskip("h5py")
