@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from caffelite.engines.torch.ops.batch_norm import BatchNorm
 from caffelite.engines.torch.ops.convolution import Convolution
 from caffelite.engines.torch.ops.neuron import ReLU
-from caffelite.run.program import Forward, Program, Step
+from caffelite.engines.torch.ops.scale import Scale
+from caffelite.run.program import Backward, Forward, Program, Step
 from caffelite.run.session import Bound
 
 if TYPE_CHECKING:
@@ -20,7 +22,8 @@ def fuse(program: Program, session: TorchSession) -> dict[int, Bound]:
     found: dict[int, Bound] = {}
     for at in range(len(program) - 1):
         if at not in found:
-            bound = convolution_and_relu(program[at : at + 2], session)
+            pair = program[at : at + 2]
+            bound = convolution_and_relu(pair, session) or scale_and_batch_norm(pair, session)
             if bound is not None:
                 found[at], found[at + 1] = bound, nothing
     return found
@@ -53,5 +56,44 @@ def convolution_and_relu(pair: Sequence[Step], session: TorchSession) -> Bound |
 
     def bound() -> None:
         top.write(run((bottom.read(True),))[0])
+
+    return bound
+
+
+def scale_and_batch_norm(pair: Sequence[Step], session: TorchSession) -> Bound | None:
+    """The gradients of a Scale and of the BatchNorm before it, if nobody sees the blob between:
+    one kernel gives ∂L/∂x, and Σ ∂L/∂z·y and Σ ∂L/∂z, which are the Scale's own."""
+    first, second = pair
+    if not isinstance(first, Backward) or not isinstance(second, Backward):
+        return None
+    between, needed = first.bottom_diffs[0], second.bottom_diffs[0]
+    if between is None or needed is None or second.top_diffs[0] != between or between.share:
+        return None
+    if session.plan.graph.blobs[between.version.name] is between.version:
+        return None  # `net.blobs` shows its gradient
+    layers = [session.layers[step.node.index] for step in (first, second)]
+    if [layer.type for layer in layers] != ["Scale", "BatchNorm"]:
+        return None
+    scale = session.op(layers[0], first.node.index)
+    norm = session.op(layers[1], second.node.index)
+    if not isinstance(scale, Scale) or not isinstance(norm, BatchNorm) or norm.stored:
+        return None
+    shape = scale.shapes[0][0]
+    if not scale.learned or len(shape) != 4 or tuple(scale.small)[-3:] != (shape[1], 1, 1):
+        return None
+    session.note_overwritten(first.node.index, True)
+    top_diff, y = session.cell(first.top_diffs[0]), session.cell(second.tops[0])
+    bottom_diff = session.cell(needed)
+
+    def bound() -> None:
+        dz, data = norm.seen(top_diff.read(True)), norm.seen(y.read(True))
+        learns = scale.layer.learns
+        mask = [True, learns[0], scale.bias is not None and learns[-1]]
+        dx, dscale, dbias = norm.back(data, dz, scale.weights[0] * norm.inverse, mask)
+        if mask[1]:
+            scale.learn(0, dscale)
+        if mask[2]:
+            scale.learn(len(learns) - 1, dbias)
+        bottom_diff.write(dx)
 
     return bound

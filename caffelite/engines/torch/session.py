@@ -195,7 +195,7 @@ class TorchSession(Session):
         learned = bool(self.layers[step.node.index].params)
         twins = self.params.twins if learned and not self.place.shares else []
         if isinstance(step, Backward):
-            self._note_overwritten(step.node.index, self.layers[step.node.index].overwrites)
+            self.note_overwritten(step.node.index, self.layers[step.node.index].overwrites)
 
         def bound() -> None:
             for cell in reads:
@@ -235,7 +235,7 @@ class TorchSession(Session):
         needed = [cell is not None for cell in bottom_diffs]
         packed, views, backward = op.channels_last, op.views, op.backward
         spares = [_spare(cell, top_diffs) if cell else _nothing for cell in bottom_diffs]
-        self._note_overwritten(step.node.index, True)
+        self.note_overwritten(step.node.index, True)
 
         def bound() -> None:
             found = backward(
@@ -259,7 +259,8 @@ class TorchSession(Session):
 
     # Gradients of parameters.
 
-    def _note_overwritten(self, index: int, overwrites: bool) -> None:
+    def note_overwritten(self, index: int, overwrites: bool) -> None:
+        """The gradients of this layer's parameters are written anew in the program being bound."""
         # a layer that shares one of its parameters adds to the gradients of all of them
         if overwrites and self.layers[index].gradients is self.setting.gradients:
             learns = self.layers[index].learns
