@@ -153,4 +153,11 @@ def record_name(database: Database, key: bytes) -> str:
     return f'record "{shown(key.decode(errors="replace"))}" of "{database.path}"'
 
 
+def name_at(path: str, index: int) -> str:
+    """What people call the record of this number."""
+    with open_database(path) as database:
+        ((key, _),), _ = database.take(None, 1, skip=index)
+        return record_name(database, key)
+
+
 LEVELDB_ADVICE = LEVELDB.hint

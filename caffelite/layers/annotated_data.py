@@ -10,7 +10,7 @@ from caffelite.data.datums import pixels
 from caffelite.data.feed import Order
 from caffelite.data.imagefiles import Reading
 from caffelite.data.labelmap import class_names, read_label_map
-from caffelite.data.lmdbs import open_database, record_name
+from caffelite.data.lmdbs import name_at, open_database
 from caffelite.errors import DataError, NetError, Problem, SnapshotError
 from caffelite.layers.base import Arrays, Shapes, param_of, register
 from caffelite.layers.data import refuse_leveldb
@@ -175,9 +175,7 @@ class AnnotatedData(FeedLayer):
         return self.ordered(False, self.skip())
 
     def sample_name(self, index: int) -> str:
-        with open_database(self._path) as database:
-            ((key, _),), _ = database.take(None, 1, skip=index)
-            return record_name(database, key)
+        return name_at(self._path, index)
 
     def make_feed(self) -> AnnotatedFeed:
         transformer = self.transformer()

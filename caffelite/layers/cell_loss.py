@@ -54,8 +54,8 @@ class CellLoss(LossLayer):
     def propagates(self, index: int) -> bool:
         return index == 0
 
-    def fit(self, bottom: Shapes, anchors: int, classes: int) -> None:
-        """Refuse a map or labels of another shape."""
+    def fit(self, bottom: Shapes, anchors: int, classes: int) -> list[Shape]:
+        """Refuse a map or labels of another shape. Gives the tops' shapes."""
         self.need_values(bottom)
         maps, labels = bottom
         wanted = anchors * (5 + classes)
@@ -79,7 +79,7 @@ class CellLoss(LossLayer):
             )
         self._sizes = (maps[0], anchors, 5 + classes, *maps[2:])
         scalar: Shape = ()
-        self._shapes = [scalar] * len(self.spec.top)
+        return [scalar] * len(self.spec.top)
 
     def prepare(self) -> None:
         self._delta = np.zeros(self._sizes, self.dtype)

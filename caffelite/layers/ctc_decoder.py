@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import Arrays, Layer, Shapes, param_of, register, show
+from caffelite.layers.base import Arrays, Layer, Shapes, param_of, register
 from caffelite.layers.cases import Case
 from caffelite.layers.ctc import best_path
-from caffelite.layers.sequences import edits, lengths_of, read_labels, up_to
+from caffelite.layers.sequences import (
+    edits,
+    lengths_of,
+    read_labels,
+    refuse_beside,
+    scores_of,
+    up_to,
+)
 from caffelite.schema.common import Phase
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
@@ -97,23 +102,17 @@ class CTCGreedyDecoder(Layer):
         return False
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
-        self.need_values(bottom)
-        scores = bottom[0]
-        if len(scores) < 3 or math.prod(scores[3:]) != 1:
-            self.fail(
-                f'scores "{self.spec.bottom[0]}" are {show(scores)}',
-                "bottom",
-                expected="steps x sequences x classes",
-            )
-        steps, count, classes = self._scores = scores[:3]
+        steps, count, classes = self._scores = scores_of(self, bottom)
+        by_step = f"{steps} x {count}, steps x sequences"
         self._rows = len(bottom) == 2 and bottom[1][:2] != (steps, count)
         if self._rows:
             if bottom[1][0] != count or len(self.spec.top) > 1:
-                self._refuse(1, bottom[1], f"{steps} x {count}, steps x sequences")
+                refuse_beside(self, 1, bottom[1], self._scores, by_step)
         elif len(bottom) > 1 and bottom[1][:2] != (steps, count):
-            self._refuse(1, bottom[1], f"{steps} x {count}, steps x sequences")
+            refuse_beside(self, 1, bottom[1], self._scores, by_step)
         if len(bottom) == 3 and (len(bottom[2]) < 2 or bottom[2][1] != count):
-            self._refuse(2, bottom[2], f"labels x {count}, a column for each sequence")
+            said = f"labels x {count}, a column for each sequence"
+            refuse_beside(self, 2, bottom[2], self._scores, said)
         last = len(bottom) > 1 and not self._rows
         index = self.param.blank_index if self.param.has("blank_index") else -1 if last else 0
         self._blank = classes - 1 if index < 0 else index
@@ -122,15 +121,6 @@ class CTCGreedyDecoder(Layer):
         accuracy = len(bottom) == 3 and len(self.spec.top) > 1
         found: list[Shape] = [(count, steps, 1, 1), (count, 1, 1, 1)]
         return [*found[: len(self.spec.top) - accuracy], *[(1, 1, 1, 1)] * accuracy]
-
-    def _refuse(self, index: int, shape: Shape, expected: str) -> None:
-        self.fail(
-            f'bottom "{self.spec.bottom[index]}" is {show(shape)}, but scores '
-            f'"{self.spec.bottom[0]}" are {show(self._scores)}',
-            "bottom",
-            index=index,
-            expected=expected,
-        )
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         scores = bottom[0].reshape(self._scores)

@@ -10,7 +10,7 @@ import numpy as np
 from caffelite.data.datums import DatumFeed, first_shape, read_datum
 from caffelite.data.feed import Order
 from caffelite.data.imagefiles import Reading
-from caffelite.data.lmdbs import LEVELDB_ADVICE, open_database, record_name
+from caffelite.data.lmdbs import LEVELDB_ADVICE, name_at, open_database
 from caffelite.layers.base import Shapes, param_of, register
 from caffelite.layers.source import FeedLayer, Labels
 from caffelite.schema.data import DB, DataParameter
@@ -70,9 +70,7 @@ class Data(FeedLayer):
         return self.ordered(False, self.skip())
 
     def sample_name(self, index: int) -> str:
-        with open_database(self._path) as database:
-            ((key, _),), _ = database.take(None, 1, skip=index)
-            return record_name(database, key)
+        return name_at(self._path, index)
 
     def make_feed(self) -> DatumFeed:
         skip, transformer = self.skip(), self.transformer()

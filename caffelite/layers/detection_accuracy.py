@@ -9,10 +9,10 @@ import numpy as np
 
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import Arrays, Layer, Shapes, param_of, register
-from caffelite.layers.bbox_reg import ONE_SET, BBoxRegParameter
+from caffelite.layers.bbox_reg import BBoxRegParameter
 from caffelite.layers.cases import Case
 from caffelite.layers.cell_loss import overlap
-from caffelite.layers.field_codes import FieldCodes
+from caffelite.layers.field_codes import ACCURACY_IDLE, FieldCodes, mean_or_none
 from caffelite.schema.common import LossParameter, Phase
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
@@ -60,10 +60,7 @@ class DetectionAccuracy(Layer):
     param: DetectionAccuracyParameter = param_of(DetectionAccuracyParameter)
     reg: BBoxRegParameter = param_of(BBoxRegParameter)
     loss_param: LossParameter = param_of(LossParameter, "loss_param")
-    idle: ClassVar[Mapping[str, str]] = ONE_SET | dict.fromkeys(
-        (f"loss_param.{name}" for name in LossParameter.specs if name != "ignore_label"),
-        "it is no loss",
-    )
+    idle: ClassVar[Mapping[str, str]] = ACCURACY_IDLE
     cases = (
         Case(
             f'type: "DetectionAccuracy" {PARAM} {{ cls_num: 2 field_h: 8 field_w: 4 '
@@ -120,21 +117,14 @@ class DetectionAccuracy(Layer):
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         maps, labels = bottom
         codes = self._codes
-        kinds = codes.kinds(labels)
-        live = codes.live(kinds)
-        objects = (kinds != 0) & live
-        counts = objects | ((kinds == 0) & live & (labels[:, 5] < self.param.bg_threshold))
+        kinds, objects, counts = codes.counted(labels, self.param.bg_threshold)
         order = np.argsort(-maps[:, : codes.classes], 1, kind="stable")[:, : self.param.top_k]
         right = (order == kinds[:, None]).any(1)
-        top[0].reshape(-1)[:] = self._share(right[counts]), self._share(right[objects])
+        top[0].reshape(-1)[:] = mean_or_none(right[counts]), mean_or_none(right[objects])
         if len(top) > 1:
             n, row, column = where = np.nonzero(objects)
             boxes = codes.boxes(maps[n, codes.classes :, row, column], where)
-            top[1][...] = self._share(overlap(boxes, labels[n, 1:5, row, column]))
-
-    @staticmethod
-    def _share(values: Array) -> float:
-        return float(values.mean()) if values.size else -1.0
+            top[1][...] = mean_or_none(overlap(boxes, labels[n, 1:5, row, column]))
 
     def demanded(self, index: int, shape: Shape, rng: np.random.Generator) -> Array | None:
         """For nets without data: objects at some cells."""

@@ -10,15 +10,14 @@ import numpy as np
 
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, param_of, register
-from caffelite.layers.bbox_reg import ONE_SET, BBoxRegParameter
+from caffelite.layers.bbox_reg import BBoxRegParameter
 from caffelite.layers.cases import Case, random
-from caffelite.layers.field_codes import FieldCodes
+from caffelite.layers.field_codes import FLT_MIN, LOSS_IDLE, FieldCodes, class_loss, softmax
 from caffelite.schema.common import LossParameter
 from caffelite.schema.message import FieldSpec, field, repeated
 from caffelite.schema.net import LayerMessage
 
 PARAM = "detection_group_loss_param"
-FLT_MIN = float(np.finfo(np.float32).tiny)
 MINING = ("random", "bootstrap", "mixture")
 RANKING = ("conf_loss", "conf_prob")
 BOXES = ("Smooth_L1", "Euclidean_L2")
@@ -111,10 +110,7 @@ class DetectionGroupLoss(LossLayer):
     param: DetectionGroupLossParameter = param_of(DetectionGroupLossParameter)
     reg: BBoxRegParameter = param_of(BBoxRegParameter)
     loss_param: LossParameter = param_of(LossParameter, "loss_param")
-    idle: ClassVar[Mapping[str, str]] = ONE_SET | dict.fromkeys(
-        (f"loss_param.{name}" for name in LossParameter.specs if name != "ignore_label"),
-        "the cells that count, each once, are what it is divided by",
-    )
+    idle: ClassVar[Mapping[str, str]] = LOSS_IDLE
     cases = (
         Case(
             f'type: "DetectionGroupLoss" {PARAM} {{ cls_num: 2 field_h: 8 field_w: 4 field_h: 2 '
@@ -209,17 +205,10 @@ class DetectionGroupLoss(LossLayer):
         scores, codes, labels = bottom
         kinds = self._codes.kinds(labels)
         live = self._codes.live(kinds)
-        probability = np.exp(scores - scores.max(1, keepdims=True))
-        probability /= probability.sum(1, keepdims=True)
-        objects, grounds = self._chosen(kinds, labels[:, 5], probability)
+        objects, grounds = self._chosen(kinds, labels[:, 5], softmax(scores))
         weights = self._weights(objects, grounds)
-        n, row, column = where = np.nonzero((objects | grounds) & live)
-        own = (n, kinds[where], row, column)
-        m, share = max(len(n), 1), weights[where]
-        self._diffs = [np.zeros(b.shape, self.dtype) for b in bottom[:2]]
-        self._diffs[0][n, :, row, column] = (share / m)[:, None] * probability[n, :, row, column]
-        self._diffs[0][own] -= share / m
-        loss = -(share * np.log(np.maximum(probability[own], FLT_MIN))).sum() / m
+        loss, slope = class_loss(scores, kinds, weights, (objects | grounds) & live)
+        self._diffs = [slope, np.zeros(codes.shape, self.dtype)]
         boxes = self._boxes(codes, labels, np.nonzero(objects & live))
         top[0][()] = loss + boxes
         if len(top) > 1:

@@ -10,15 +10,14 @@ import numpy as np
 
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, param_of, register
-from caffelite.layers.bbox_reg import ONE_SET, BBoxRegParameter
+from caffelite.layers.bbox_reg import BBoxRegParameter
 from caffelite.layers.cases import Case, random
-from caffelite.layers.field_codes import FieldCodes
+from caffelite.layers.field_codes import LOSS_IDLE, FieldCodes, class_loss
 from caffelite.schema.common import LossParameter
 from caffelite.schema.message import FieldSpec, field
 from caffelite.schema.net import LayerMessage
 
 PARAM = "detection_loss_param"
-FLT_MIN = float(np.finfo(np.float32).tiny)
 
 
 class DetectionLossParameter(LayerMessage, field=PARAM, number=1164):
@@ -83,10 +82,7 @@ class DetectionLoss(LossLayer):
     param: DetectionLossParameter = param_of(DetectionLossParameter)
     reg: BBoxRegParameter = param_of(BBoxRegParameter)
     loss_param: LossParameter = param_of(LossParameter, "loss_param")
-    idle: ClassVar[Mapping[str, str]] = ONE_SET | dict.fromkeys(
-        (f"loss_param.{name}" for name in LossParameter.specs if name != "ignore_label"),
-        "the cells that count, each once, are what it is divided by",
-    )
+    idle: ClassVar[Mapping[str, str]] = LOSS_IDLE
     cases = (
         Case(
             f'type: "DetectionLoss" {PARAM} {{ cls_num: 2 field_h: 8 field_w: 4 downsample_rate: 8 '
@@ -167,16 +163,9 @@ class DetectionLoss(LossLayer):
         objects, grounds = kinds != 0, self._grounds(kinds, labels[:, 5], scores)
         weights = self._weights(objects, grounds, labels[:, 5])
         live = self._codes.live(kinds)
-        counts = (objects | grounds) & live
-        probability = np.exp(scores - scores.max(1, keepdims=True))
-        probability /= probability.sum(1, keepdims=True)
-        n, row, column = where = np.nonzero(counts)
-        own = (n, kinds[where], row, column)
-        m, share = max(len(n), 1), weights[where]
+        loss, slope = class_loss(scores, kinds, weights, (objects | grounds) & live)
         self._diff = np.zeros(maps.shape, self.dtype)
-        self._diff[n, :classes, row, column] = (share / m)[:, None] * probability[n, :, row, column]
-        self._diff[own] -= share / m
-        loss = -(share * np.log(np.maximum(probability[own], FLT_MIN))).sum() / m
+        self._diff[:, :classes] = slope
         boxes = self._boxes(maps[:, classes:], labels, np.nonzero(objects & live))
         top[0][()] = loss + boxes
         if len(top) > 1:

@@ -10,9 +10,46 @@ import numpy as np
 
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import Layer, Shapes, show
-from caffelite.layers.bbox_reg import BBoxRegParameter, normal
+from caffelite.layers.bbox_reg import ONE_SET, BBoxRegParameter, normal
+from caffelite.schema.common import LossParameter
 
 COORDS = 4
+FLT_MIN = float(np.finfo(np.float32).tiny)
+
+
+def idle_fields(why: str) -> dict[str, str]:
+    """Why these layers pass fields over; of loss_param they read `ignore_label` alone."""
+    names = (name for name in LossParameter.specs if name != "ignore_label")
+    return ONE_SET | {f"loss_param.{name}": why for name in names}
+
+
+LOSS_IDLE = idle_fields("the cells that count, each once, are what it is divided by")
+ACCURACY_IDLE = idle_fields("it is no loss")
+
+
+def class_loss(scores: Array, kinds: Array, weights: Array, counts: Array) -> tuple[float, Array]:
+    """(1/m) Σ −w·ln max(p, FLT_MIN) over the m cells that count, p being the softmax probability of
+    the cell's class; and its gradient, (N, C, H, W) as the scores."""
+    probability = softmax(scores)
+    n, row, column = where = np.nonzero(counts)
+    own = (n, kinds[where], row, column)
+    m, share = max(len(n), 1), weights[where]
+    slope = np.zeros(scores.shape, scores.dtype)
+    slope[n, :, row, column] = (share / m)[:, None] * probability[n, :, row, column]
+    slope[own] -= share / m
+    return float(-(share * np.log(np.maximum(probability[own], FLT_MIN))).sum() / m), slope
+
+
+def softmax(scores: Array) -> Array:
+    """The probabilities of classes (N, C, …)."""
+    result: Array = np.exp(scores - scores.max(1, keepdims=True))
+    result /= result.sum(1, keepdims=True)
+    return result
+
+
+def mean_or_none(values: Array) -> float:
+    """The mean; -1 where there is nothing."""
+    return float(values.mean()) if values.size else -1.0
 
 
 class FieldCodes:
@@ -98,6 +135,14 @@ class FieldCodes:
             return np.ones(kinds.shape, bool)
         result: Array = kinds != ignored.ignore_label
         return result
+
+    def counted(self, labels: Array, threshold: float) -> tuple[Array, Array, Array]:
+        """Classes; where objects are; and where objects are, or backgrounds that overlap none by as
+        much as the threshold. All (N, H, W)."""
+        kinds = self.kinds(labels)
+        live = self.live(kinds)
+        objects: Array = (kinds != 0) & live
+        return kinds, objects, objects | ((kinds == 0) & live & (labels[:, 5] < threshold))
 
     def bounds(self) -> tuple[Array, Array]:
         """The least and the largest value of the four codes, normalised as the loss does it: by the

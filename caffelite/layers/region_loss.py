@@ -140,8 +140,7 @@ class RegionLoss(CellLoss):
         self._anchors = np.array(p.biases, self.dtype).reshape(-1, 2)
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
-        self.fit(bottom, self.param.num, self.param.num_class)
-        return self._shapes
+        return self.fit(bottom, self.param.num, self.param.num_class)
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         t, delta, p = bottom[0].reshape(self._sizes), self._delta, self.param

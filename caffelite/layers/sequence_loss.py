@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, param_of, show
+from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, param_of
 from caffelite.layers.ctc import Lattice
 from caffelite.layers.labels import UNWEIGHTED
-from caffelite.layers.sequences import read_labels
+from caffelite.layers.sequences import read_labels, refuse_beside, scores_of
 from caffelite.schema.common import LossNormalization, LossParameter
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
@@ -85,36 +84,22 @@ class SequenceLoss(LossLayer):
                 )
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
-        self.need_values(bottom)
-        scores = bottom[0]
-        if len(scores) < 3 or math.prod(scores[3:]) != 1:
+        self._scores = _, count, classes = scores_of(self, bottom)
+        self._blank = self.blank(classes)
+        if not 0 <= self._blank < classes:
             self.fail(
-                f'scores "{self.spec.bottom[0]}" are {show(scores)}',
-                "bottom",
-                expected="steps x sequences x classes",
-            )
-        self._blank = self.blank(scores[2])
-        if not 0 <= self._blank < scores[2]:
-            self.fail(
-                f"the blank is class {self._blank}, but there are {scores[2]} classes",
+                f"the blank is class {self._blank}, but there are {classes} classes",
                 PARAM,
-                expected=f"one from 0 to {scores[2] - 1}",
+                expected=f"one from 0 to {classes - 1}",
             )
-        self._scores = scores[:3]
         whole = self.loss_param.normalization == LossNormalization.NONE
-        self._n = 1 if whole else scores[1]
+        self._n = 1 if whole else count
         return [()]
 
     def extent(self, index: int, shape: Shape, axis: int, extent: int, expected: str) -> None:
         """Refuse a bottom that has not this extent at this axis."""
         if axis >= len(shape) or shape[axis] != extent:
-            self.fail(
-                f'bottom "{self.spec.bottom[index]}" is {show(shape)}, but scores '
-                f'"{self.spec.bottom[0]}" are {show(self._scores)}',
-                "bottom",
-                index=index,
-                expected=expected,
-            )
+            refuse_beside(self, index, shape, self._scores, expected)
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         delay = self.param.output_delay

@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from caffelite.blob import Array
-from caffelite.layers.base import Layer
+from caffelite.blob import Array, Shape
+from caffelite.layers.base import Layer, Shapes, show
+
+
+def scores_of(layer: Layer, bottom: Shapes) -> tuple[int, int, int]:
+    """Steps, sequences and classes of bottom 0; refused where it has other axes, or no values."""
+    layer.need_values(bottom)
+    scores = bottom[0]
+    if len(scores) < 3 or math.prod(scores[3:]) != 1:
+        layer.fail(
+            f'scores "{layer.spec.bottom[0]}" are {show(scores)}',
+            "bottom",
+            expected="steps x sequences x classes",
+        )
+    return scores[0], scores[1], scores[2]
+
+
+def refuse_beside(layer: Layer, index: int, shape: Shape, scores: Shape, expected: str) -> None:
+    """Refuse a bottom whose shape does not fit the scores'."""
+    layer.fail(
+        f'bottom "{layer.spec.bottom[index]}" is {show(shape)}, but scores '
+        f'"{layer.spec.bottom[0]}" are {show(scores)}',
+        "bottom",
+        index=index,
+        expected=expected,
+    )
 
 
 def lengths_of(indicators: Array) -> list[int]:

@@ -166,8 +166,7 @@ class Yolov3(CellLoss):
         self._anchors = self._all[p.mask]
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
-        self.fit(bottom, self.param.num, self.param.num_class)
-        return self._shapes
+        return self.fit(bottom, self.param.num, self.param.num_class)
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         t, delta = bottom[0].reshape(self._sizes), self._delta
