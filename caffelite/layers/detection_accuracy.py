@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import numpy as np
 
-from caffelite.blob import Array, Shape
-from caffelite.layers.base import Arrays, Layer, Shapes, param_of, register
-from caffelite.layers.bbox_reg import BBoxRegParameter
+from caffelite.blob import Array
+from caffelite.layers.base import Arrays, param_of, register
 from caffelite.layers.cases import Case
-from caffelite.layers.cell_loss import overlap
-from caffelite.layers.field_codes import ACCURACY_IDLE, FieldCodes, mean_or_none
-from caffelite.schema.common import LossParameter, Phase
+from caffelite.layers.cell_accuracy import CellAccuracy
+from caffelite.schema.common import Phase
 from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
 
@@ -38,7 +33,7 @@ class DetectionAccuracyParameter(LayerMessage, field=PARAM, number=1165):
 
 
 @register
-class DetectionAccuracy(Layer):
+class DetectionAccuracy(CellAccuracy):
     """Of a map as DetectionLoss reads it: the share of cells whose class is among the `top_k` best;
     the same of the objects (classes from 1 on) alone; and the mean overlap, intersection over
     union, of the objects' boxes with the labelled ones. Backgrounds that overlap an object by
@@ -52,15 +47,10 @@ class DetectionAccuracy(Layer):
     """
 
     bottoms = (2, 2)
-    tops = (1, 2)
-    backward_reads = ()
-    deployed = False
-    higher_is_better = True
+    message = PARAM
+    rate = "downsample_rate"
     extension = f"MS-CNN fork (zhaoweicai/mscnn), there {PARAM} = 150"
     param: DetectionAccuracyParameter = param_of(DetectionAccuracyParameter)
-    reg: BBoxRegParameter = param_of(BBoxRegParameter)
-    loss_param: LossParameter = param_of(LossParameter, "loss_param")
-    idle: ClassVar[Mapping[str, str]] = ACCURACY_IDLE
     cases = (
         Case(
             f'type: "DetectionAccuracy" {PARAM} {{ cls_num: 2 field_h: 8 field_w: 4 '
@@ -103,29 +93,11 @@ class DetectionAccuracy(Layer):
         ),
     )
 
-    def propagates(self, index: int) -> bool:
-        return False
+    def found(self, bottom: Arrays, kinds: Array) -> Array:
+        scores = bottom[0][:, : self.fields.classes]
+        order = np.argsort(-scores, 1, kind="stable")[:, : self.param.top_k]
+        result: Array = (order == kinds[:, None]).any(1)
+        return result
 
-    def setup(self, bottom: Shapes) -> None:
-        self._codes = FieldCodes(self, PARAM, self.reg)
-
-    def reshape(self, bottom: Shapes) -> list[Shape]:
-        self._codes.fit(bottom)
-        shapes: list[Shape] = [(1, 1, 1, 2), (1, 1, 1, 1)]
-        return shapes[: len(self.spec.top)]
-
-    def forward(self, bottom: Arrays, top: Arrays) -> None:
-        maps, labels = bottom
-        codes = self._codes
-        kinds, objects, counts = codes.counted(labels, self.param.bg_threshold)
-        order = np.argsort(-maps[:, : codes.classes], 1, kind="stable")[:, : self.param.top_k]
-        right = (order == kinds[:, None]).any(1)
-        top[0].reshape(-1)[:] = mean_or_none(right[counts]), mean_or_none(right[objects])
-        if len(top) > 1:
-            n, row, column = where = np.nonzero(objects)
-            boxes = codes.boxes(maps[n, codes.classes :, row, column], where)
-            top[1][...] = mean_or_none(overlap(boxes, labels[n, 1:5, row, column]))
-
-    def demanded(self, index: int, shape: Shape, rng: np.random.Generator) -> Array | None:
-        """For nets without data: objects at some cells."""
-        return self._codes.demanded(shape, rng) if index else None
+    def codes(self, bottom: Arrays) -> Array:
+        return bottom[0][:, self.fields.classes :]

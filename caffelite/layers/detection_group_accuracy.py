@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import numpy as np
 
-from caffelite.blob import Array, Shape
-from caffelite.layers.base import Arrays, Layer, Shapes, param_of, register
-from caffelite.layers.bbox_reg import BBoxRegParameter
+from caffelite.blob import Array
+from caffelite.layers.base import Arrays, param_of, register
 from caffelite.layers.cases import Case
-from caffelite.layers.cell_loss import overlap
-from caffelite.layers.field_codes import ACCURACY_IDLE, FieldCodes, mean_or_none
-from caffelite.schema.common import LossParameter, Phase
+from caffelite.layers.cell_accuracy import CellAccuracy
+from caffelite.schema.common import Phase
 from caffelite.schema.message import field, repeated
 from caffelite.schema.net import LayerMessage
 
@@ -36,7 +31,7 @@ class DetectionGroupAccuracyParameter(LayerMessage, field=PARAM, number=1168):
 
 
 @register
-class DetectionGroupAccuracy(Layer):
+class DetectionGroupAccuracy(CellAccuracy):
     """Of maps as DetectionGroupLoss reads them: the share of cells whose class has the best score;
     the same of the objects (classes from 1 on) alone; and the mean overlap, intersection over
     union, of the objects' boxes with the labelled ones. Backgrounds that overlap an object by
@@ -50,15 +45,10 @@ class DetectionGroupAccuracy(Layer):
     """
 
     bottoms = (3, 3)
-    tops = (1, 2)
-    backward_reads = ()
-    deployed = False
-    higher_is_better = True
+    message = PARAM
+    rate = "stride"
     extension = f"Cascade R-CNN (zhaoweicai/cascade-rcnn), there {PARAM} = 157"
     param: DetectionGroupAccuracyParameter = param_of(DetectionGroupAccuracyParameter)
-    reg: BBoxRegParameter = param_of(BBoxRegParameter)
-    loss_param: LossParameter = param_of(LossParameter, "loss_param")
-    idle: ClassVar[Mapping[str, str]] = ACCURACY_IDLE
     cases = (
         Case(
             f'type: "DetectionGroupAccuracy" {PARAM} {{ cls_num: 2 field_h: 8 field_w: 4 '
@@ -100,27 +90,9 @@ class DetectionGroupAccuracy(Layer):
         ),
     )
 
-    def propagates(self, index: int) -> bool:
-        return False
+    def found(self, bottom: Arrays, kinds: Array) -> Array:
+        result: Array = bottom[0].argmax(1) == kinds
+        return result
 
-    def setup(self, bottom: Shapes) -> None:
-        self._codes = FieldCodes(self, PARAM, self.reg, "stride")
-
-    def reshape(self, bottom: Shapes) -> list[Shape]:
-        self._codes.fit(bottom)
-        shapes: list[Shape] = [(1, 1, 1, 2), (1, 1, 1, 1)]
-        return shapes[: len(self.spec.top)]
-
-    def forward(self, bottom: Arrays, top: Arrays) -> None:
-        scores, codes, labels = bottom
-        kinds, objects, counts = self._codes.counted(labels, self.param.bg_threshold)
-        right = scores.argmax(1) == kinds
-        top[0].reshape(-1)[:] = mean_or_none(right[counts]), mean_or_none(right[objects])
-        if len(top) > 1:
-            n, row, column = where = np.nonzero(objects)
-            boxes = self._codes.boxes(codes[n, :, row, column], where)
-            top[1][...] = mean_or_none(overlap(boxes, labels[n, 1:5, row, column]))
-
-    def demanded(self, index: int, shape: Shape, rng: np.random.Generator) -> Array | None:
-        """For nets without data: objects at some cells."""
-        return self._codes.demanded(shape, rng) if index == 2 else None
+    def codes(self, bottom: Arrays) -> Array:
+        return bottom[1]

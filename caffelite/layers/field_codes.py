@@ -47,11 +47,6 @@ def softmax(scores: Array) -> Array:
     return result
 
 
-def mean_or_none(values: Array) -> float:
-    """The mean; -1 where there is nothing."""
-    return float(values.mean()) if values.size else -1.0
-
-
 class FieldCodes:
     """Maps (N, C + 4, H, W) of class scores and codes, or both in a map of its own; labels
     (N, 6, H, W): class, centre x, y, width, height, and how much the cell's field overlaps an
