@@ -36,16 +36,17 @@ from caffelite.kernels.columns import (
     tile_matrix,
 )
 from caffelite.kernels.rows import by_rows, row_filters, row_products, row_tiles, row_weights
+from caffelite.kernels.tuned import Tuned
 from caffelite.kernels.window import Shape, Tile, Window
 from caffelite.kernels.workspace import Array, Workspace, in_frame, rectify, shared_workspace
 
-PARALLEL_WORK = 1 << 23
+PARALLEL_WORK: Tuned = 1 << 23
 """Fewer multiplications than this are done before another thread has woken."""
-SUM_SIZE = 1 << 17
+SUM_SIZE: Tuned = 1 << 17
 """So many values are summed by one thread before another is asked for help."""
-MANY = 8
+MANY: Tuned = 8
 """From so many channels on, the gradient towards the weights is faster by rows than by columns."""
-LANES = 8
+LANES: Tuned = 8
 LANE_BYTES = 8 << 20
 """The gradient towards the weights is summed in so many lanes side by side, which then are added in
 their order. Lanes together take up to so many bytes, but there are two at least."""

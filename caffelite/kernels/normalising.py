@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from caffelite.kernels import parallel
+from caffelite.kernels.tuned import Tuned
 from caffelite.kernels.workspace import Array, Workspace, shared_workspace
 
 TILE = 1 << 17
 """Values of a tile, of which four arrays are to stay cached; more where a channel has more."""
-LARGE = 1 << 18
+LARGE: Tuned = 1 << 18
 """Fewer values than this are done before another thread has woken."""
-REPEATED = 4
+REPEATED: Tuned = 4
 """From so many samples on a number for each channel is written out for all places once, which
 makes NumPy's loops long."""
 

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from caffelite.kernels import parallel
+from caffelite.kernels.tuned import Tuned
 from caffelite.kernels.window import Shape, Window
 from caffelite.kernels.workspace import Array, Workspace
 
@@ -23,7 +24,7 @@ from caffelite.kernels.workspace import Array, Workspace
 STEP_BYTES = 1 << 18
 
 # Fewer additions than this are done before another thread has woken.
-PARALLEL_WORK = 1 << 20
+PARALLEL_WORK: Tuned = 1 << 20
 
 Part = tuple[slice, slice]
 """Some images and some channels."""

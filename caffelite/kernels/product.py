@@ -9,13 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from caffelite.kernels import parallel
+from caffelite.kernels.tuned import Tuned
 from caffelite.kernels.workspace import Array, shared_workspace
 
-LARGE = 1 << 22
+LARGE: Tuned = 1 << 22
 """Fewer multiplications than this are done before another thread has woken."""
-WEIGHTS = 1 << 16
+WEIGHTS: Tuned = 1 << 16
 """More weights than this are gone through in blocks."""
-BLOCK = 1 << 20
+BLOCK: Tuned = 1 << 20
 """Values of `b` under a block of columns, about: four megabytes of float32."""
 SCRATCH = 1 << 18
 """Values of a block of rows that is added, about."""

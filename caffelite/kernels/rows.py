@@ -21,10 +21,11 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from caffelite.kernels.columns import gather, tile_matrix
+from caffelite.kernels.tuned import Tuned
 from caffelite.kernels.window import Shape, Tile, Window, even
 from caffelite.kernels.workspace import Array, Workspace
 
-WIDTH = 192
+WIDTH: Tuned = 192
 """A product is to have so many columns at least: narrower ones are slow."""
 ROW_BYTES = 3 << 20
 """The laid out rows of one tile stay within this many bytes, so that they stay cached."""

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from caffelite.kernels.tuned import Tuned
+
 Shape = tuple[int, ...]
 
 # Columns of one tile stay within this many bytes, so that they are multiplied while still cached.
 COLUMN_BYTES = 4 << 20
 # Images are gathered until a run of outputs is about this long: short runs copy slowly, and the
 # matrices of small images are too narrow for BLAS.
-RUN_LENGTH = 256
+RUN_LENGTH: Tuned = 256
 
 
 @dataclass(frozen=True)

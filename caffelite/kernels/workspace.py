@@ -12,6 +12,8 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from caffelite.kernels.tuned import Tuned
+
 Array = NDArray[Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,7 +22,7 @@ ALIGN = 64
 """Arrays start at multiples of so many bytes, as vector units like it."""
 
 
-RESERVED = 64 << 20
+RESERVED: Tuned = 64 << 20
 """Bytes of the buffer, at first: of address space, since what is never written takes no memory."""
 
 

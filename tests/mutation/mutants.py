@@ -1,6 +1,12 @@
 """Mutants of a module: its text with one small mistake in what it does.
 
 What is only said or declared stays as it is: docstrings, messages, `cases`, type hints, asserts.
+
+So do numbers that are declared `NAME: Tuned = …` (caffelite/kernels/tuned.py), and comparisons with
+them: which of two ways is taken is then a matter of speed. That the ways give the same is not taken
+for granted: tests/kernels/test_tuned.py tries each such number as 1 and 16 times as large. What is
+made of the number otherwise (the size of a part, say) is changed like all else, and so are numbers
+that bound memory, which are not declared in that way.
 """
 
 from __future__ import annotations
@@ -79,7 +85,8 @@ def mutants_of(root: Path, path: str) -> list[Mutant]:
         starts.append(starts[-1] + len(line))
     found: list[Mutant] = []
     turns: Counter[tuple[str, str, str]] = Counter()
-    for node, text, where in changes(ast.parse(source), ()):
+    tree = ast.parse(source)
+    for node, text, where in changes(tree, (), tuned(tree)):
         start = starts[node.lineno - 1] + node.col_offset
         assert node.end_lineno and node.end_col_offset is not None
         end = starts[node.end_lineno - 1] + node.end_col_offset
@@ -95,14 +102,31 @@ Place = ast.expr | ast.stmt
 Change = tuple[Place, str, tuple[str, ...]]
 
 
-def changes(node: ast.AST, where: tuple[str, ...]) -> Iterator[Change]:
-    """The nodes below, each with a text to put in its place and the scopes around it."""
+def changes(node: ast.AST, where: tuple[str, ...], speeds: set[str]) -> Iterator[Change]:
+    """The nodes below, each with a text to put in its place and the scopes around it. `speeds` are
+    the names of tuned numbers."""
     if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
         where = (*where, node.name)
-    for place, text in swaps(node):
-        yield place, text, where
-    for child in parts(node):
-        yield from changes(child, where)
+    if not is_about_speed(node, speeds):
+        for place, text in swaps(node):
+            if not is_about_speed(place, speeds):
+                yield place, text, where
+        for child in parts(node):
+            yield from changes(child, where, speeds)
+
+
+def tuned(module: ast.Module) -> set[str]:
+    """The names that a module declares as `NAME: Tuned = …`."""
+    declared = (node for node in module.body if isinstance(node, ast.AnnAssign))
+    return {ast.unparse(n.target) for n in declared if ast.unparse(n.annotation) == "Tuned"}
+
+
+def is_about_speed(node: ast.AST, speeds: set[str]) -> bool:
+    """The declaration of a tuned number, or a comparison with one."""
+    if isinstance(node, ast.AnnAssign):
+        return ast.unparse(node.target) in speeds
+    names = (part.id for part in ast.walk(node) if isinstance(part, ast.Name))
+    return isinstance(node, ast.Compare) and not speeds.isdisjoint(names)
 
 
 def parts(node: ast.AST) -> Iterator[ast.AST]:

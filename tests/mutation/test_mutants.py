@@ -50,6 +50,33 @@ def test_mistakes_are_made_in_what_the_code_does_alone(tmp_path: Path) -> None:
     assert {m.where for m in mutants} == {"grow"}
 
 
+TUNED = """from caffelite.kernels.tuned import Tuned
+ENOUGH: Tuned = 1 << 9
+MOST = 1 << 3
+def part(x):
+    if 2 * x.size > ENOUGH // 4:
+        return MOST
+    large = x.size > ENOUGH or x.size > MOST
+    return cut(x, ENOUGH // 5, large)
+"""
+
+
+def test_numbers_that_are_tuned_for_speed_are_left_alone_and_comparisons_with_them(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "tuned.py").write_text(TUNED)
+    assert [(m.line, m.change) for m in mutants_of(tmp_path, "tuned.py")] == [
+        (3, "1 -> (2)"),
+        (3, "3 -> (4)"),
+        (6, "return MOST -> return None"),
+        (7, "x.size > ENOUGH or x.size > MOST -> (x.size > ENOUGH and x.size > MOST)"),
+        (7, "x.size > MOST -> (x.size >= MOST)"),
+        (8, "return cut(x, ENOUGH // 5, large) -> return None"),
+        (8, "ENOUGH // 5 -> (ENOUGH * 5)"),
+        (8, "5 -> (6)"),
+    ]
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_mutant_is_a_program_of_its_own(room: str) -> None:
     for mutant in sample([room], seed=0, count=20, part="base" if room == "layers" else "s.py"):
