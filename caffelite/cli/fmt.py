@@ -43,7 +43,10 @@ def run(args: argparse.Namespace) -> int:
     others = 0
     for name in args.files:
         try:
-            source = Source("<input>", sys.stdin.read()) if name == "-" else read_source(name)
+            if name == "-":
+                source = Source("<input>", sys.stdin.read())
+            else:
+                source = read_source(name, keeps_comments=True)
             text = format_text(source)
         except CaffeliteError as error:
             problems += error.problems

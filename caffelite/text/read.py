@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from caffelite.errors import ParseError, Problem, Source, did_you_mean
@@ -10,11 +11,15 @@ from caffelite.filetypes import EMPTY, FOLDER, TEXT, UTF16, type_of, type_of_fol
 from caffelite.reading import check_limit, check_plain, limit
 from caffelite.text.parse import normalised
 
+_STRING_OR_COMMENT = re.compile(rb"""(?s:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|\#)""")
 _GIVE_TEXT = "give a text definition here (.net, .solver, .prototxt)"
 
 
-def read_source(path: str | os.PathLike[str]) -> Source:
+def read_source(path: str | os.PathLike[str], *, keeps_comments: bool = False) -> Source:
     """The text of a file in UTF-8, with LF line ends and without a byte-order mark.
+
+    Comments may be in another encoding, as they are in many published files: what is not UTF-8
+    becomes U+FFFD there. With `keeps_comments` that is refused, for a caller who writes them back.
 
     Raises ParseError if there is no such file, or it holds something else than text.
     """
@@ -29,9 +34,13 @@ def read_source(path: str | os.PathLike[str]) -> Source:
     if kind not in (TEXT, EMPTY, None):
         raise _refused(name, f"this is {kind.name}, not a text definition", kind.hint or _GIVE_TEXT)
     try:
-        source = normalised(Source(name, data.decode("utf-8")))
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _not_utf8(name, data, error.start) from None
+        at = error.start if keeps_comments else _first_outside_comments(data)
+        if at is not None:
+            raise _not_utf8(name, data, at) from None
+        text = data.decode("utf-8", "replace")
+    source = normalised(Source(name, text))
     if "\0" in source.text:
         span = source.span(source.text.index("\0"))
         raise ParseError(Problem("a NUL byte in a text", span, hint="is the file damaged?"))
@@ -70,9 +79,23 @@ def _why_unreadable(path: Path, error: Exception) -> tuple[str, str | None]:
     return f"cannot be read: {getattr(error, 'strerror', None) or error}", None
 
 
+def _first_outside_comments(data: bytes) -> int | None:
+    """Where the first byte is that is not UTF-8 and stands in no comment; None: nowhere."""
+    start = 0
+    for line in data.splitlines(keepends=True):
+        found = _STRING_OR_COMMENT.finditer(line)
+        code = next((line[: m.start()] for m in found if m[0] == b"#"), line)
+        try:
+            code.decode("utf-8")
+        except UnicodeDecodeError as error:
+            return start + error.start
+        start += len(line)
+    return None
+
+
 def _not_utf8(name: str, data: bytes, at: int) -> ParseError:
     source = normalised(Source(name, data.decode("utf-8", "replace")))
-    before = normalised(Source(name, data[:at].decode("utf-8"))).text
+    before = normalised(Source(name, data[:at].decode("utf-8", "replace"))).text
     return ParseError(
         Problem(
             f"byte 0x{data[at]:02X} is not UTF-8 text",

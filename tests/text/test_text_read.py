@@ -117,5 +117,26 @@ def test_bytes_that_are_not_utf8_are_located(tmp_path: Path) -> None:
     )
 
 
+def test_comments_may_be_in_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "old.net"
+    gbk = "\u5377\u79ef".encode("gbk")
+    path.write_bytes(b'name: "a#b"  # ' + gbk + b"\r\nforce_backward: true # '\xff\n")
+    assert parse(read_source(path)).fields[1].name == "force_backward"
+    with pytest.raises(ParseError, match=r":1:16: byte 0xBE is not UTF-8 text"):
+        read_source(path, keeps_comments=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (b"# \xe9\nname: 'x # \xe9'", ":2:12"),
+        (b'# \xe9\nname: "it\'s\\" # \xe9"  # \xe9', ":2:17"),
+        (b"# \xe9\nn\xe9: 1  # \xe9", ":2:2"),
+    ],
+)
+def test_a_hash_in_a_string_is_no_comment(tmp_path: Path, text: bytes, place: str) -> None:
+    assert refusal_of(tmp_path, text).startswith(f"{place}: byte 0xE9 is not UTF-8 text\n")
+
+
 def test_a_nul_byte_is_located(tmp_path: Path) -> None:
     assert refusal_of(tmp_path, b"a: 1\nb:\0").startswith(":2:3: a NUL byte in a text\n")
