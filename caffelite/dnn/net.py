@@ -14,9 +14,10 @@ import caffelite
 from caffelite.blob import Array, Shape
 from caffelite.dnn import settings
 from caffelite.dnn.images import Scalar
+from caffelite.dnn.inputs import Inputs
 from caffelite.dnn.planning import how_many, with_shapes
-from caffelite.dnn.running import Models
-from caffelite.errors import DataError, NetError, Problem, did_you_mean
+from caffelite.dnn.running import Models, matrix
+from caffelite.errors import NetError, Problem, did_you_mean
 from caffelite.layers.base import show
 from caffelite.layers.detection_output import DetectionOutput
 from caffelite.plan.graph import Node, Version
@@ -34,7 +35,7 @@ class Layer:
     @property
     def blobs(self) -> tuple[Array, ...]:
         """Copies of the parameters. Those of one axis are (n, 1), as OpenCV shows them."""
-        return tuple(_matrix(b.data).copy() for b in self._net._params(self.name))
+        return tuple(matrix(b.data).copy() for b in self._net._params(self.name))
 
     @blobs.setter
     def blobs(self, values: Sequence[Any]) -> None:
@@ -61,7 +62,7 @@ class Net:
         self._nodes: list[Node] = []
         self._ids: dict[str, int] = {}
         self._without: set[str] = set()
-        self._given: dict[str, Array] = {}
+        self._inputs = Inputs()
         self._models = Models()
         self._planned: dict[tuple[tuple[str, Shape], ...], caffelite.Net] = {}
         self._ticks = 0
@@ -199,30 +200,10 @@ class Net:
     ) -> None:
         """Give an input, the first one without a `name`: (blob - mean)·scalefactor, `mean` one
         number or one for each channel. The net takes the blob's shape at the next pass."""
-        inputs, values = self._net.inputs, np.asarray(blob)
-        if name and name not in inputs:
-            raise NetError(
-                Problem(
-                    f'"{name}" is not an input of the net',
-                    expected="one of " + ", ".join(inputs),
-                    hint=did_you_mean(name, inputs),
-                )
-            )
-        if values.dtype.kind not in "fiub":
-            raise DataError(
-                Problem(f"the input is of {values.dtype}", expected="an array of numbers")
-            )
-        values = np.array(values, np.float32)
-        shift = np.atleast_1d(np.asarray(mean, np.float32)).ravel()
-        if shift.any():
-            if values.ndim != 4:
-                raise DataError("a mean needs an input of four axes (N, C, H, W)")
-            parts = np.zeros(max(4, values.shape[1]), np.float32)
-            parts[: len(shift)] = shift[: len(parts)]
-            values -= parts[: values.shape[1], None, None]
-        if scalefactor != 1:
-            values *= np.float32(scalefactor)
-        self._given[name or inputs[0]] = values
+        if self._inputs.again(blob, name, scalefactor, mean):
+            return
+        if self._inputs.put(blob, name, scalefactor, mean, self._net.inputs):
+            self._models.forget()
 
     def forward(self, outputName: str | Iterable[str] = "", outBlobNames: Any = None) -> Any:
         """Run the net. Without a name: what the last layer makes. With one: what that layer
@@ -230,11 +211,18 @@ class Net:
 
         Raises NetError where inputs or parameters are missing, or do not fit."""
         names = outputName if outBlobNames is None else outBlobNames
+        again = self._models.again
+        if again is not None:
+            start = time.perf_counter_ns()
+            made = again(names)
+            if made is not None:
+                self._ticks = time.perf_counter_ns() - start or 1
+                return made
         self._prepare()
         if isinstance(names, str):
-            return self._run([self._find(names) if names else self._last().tops[0]])[0]
+            return self._run([self._find(names) if names else self._last().tops[0]], names)[0]
         wanted = [self._find(name) for name in names]
-        return self._run(wanted or self._last().tops)
+        return self._run(wanted or self._last().tops, names)
 
     def forwardAndRetrieve(self, outBlobNames: Iterable[str]) -> tuple[tuple[Array, ...], ...]:
         """As `forward` with several names, but for each layer a tuple of all that it makes."""
@@ -285,16 +273,18 @@ class Net:
         known = [*self._ids, *blobs]
         raise NetError(Problem(f'no layer "{name}"', hint=did_you_mean(name, known)))
 
-    def _run(self, wanted: Sequence[Version]) -> tuple[Array, ...]:
-        """What each of these is after a pass."""
+    def _run(self, wanted: Sequence[Version], names: Any = None) -> tuple[Array, ...]:
+        """What each of these is after a pass. `names` are what they were asked for by."""
         start = time.perf_counter_ns()
         places = tuple((v.maker.index, v.maker.tops.index(v)) for v in wanted)
-        found = self._models.run(self._net, self._given, places, self._look_at_shapes)
-        if found is None:
+        found = self._models.run(self._net, self._inputs.given, places, self._look_at_shapes)
+        if found is not None:
+            self._models.remember(names, self._inputs.given, places)
+        else:
             nodes = self._fit().plan.graph.nodes
             found = self._run_planned([nodes[index].tops[top] for index, top in places])
         self._ticks = max(1, time.perf_counter_ns() - start)
-        return tuple(map(_matrix, found))
+        return tuple(map(matrix, found))
 
     def _run_planned(self, wanted: Sequence[Version]) -> list[Array]:
         """The same by the passes of the net that is planned for the inputs."""
@@ -322,7 +312,7 @@ class Net:
 
     def _prepare(self) -> None:
         """Before a pass: is everything there?"""
-        missing = [name for name in self._net.inputs if name not in self._given]
+        missing = [name for name in self._net.inputs if name not in self._inputs.given]
         if missing:
             raise NetError(
                 Problem(
@@ -344,7 +334,7 @@ class Net:
     def _fit(self) -> caffelite.Net:
         """Take the net that is planned for the inputs' shapes; a few are kept, for image pyramids
         and windows of several sizes."""
-        shapes = {name: values.shape for name, values in self._given.items()}
+        shapes = {name: values.shape for name, values in self._inputs.given.items()}
         key = tuple(shapes.items())
         inner = self._planned.pop(key, None)
         if inner is None:
@@ -360,17 +350,12 @@ class Net:
     def _look_at_shapes(self) -> caffelite.Net:
         """A net of these shapes that need not run: the one that is here, if it has them."""
         plan = self._net.plan
-        blobs, shapes = plan.graph.blobs, {n: a.shape for n, a in self._given.items()}
+        blobs, shapes = plan.graph.blobs, {n: a.shape for n, a in self._inputs.given.items()}
         if all(plan.shapes[blobs[name].first] == shape for name, shape in shapes.items()):
             return self._net
         return with_shapes(self._net, shapes, "numpy")
 
     def _fill(self) -> None:
         """Inputs are filled before each pass: in-place layers may have overwritten them."""
-        for name, values in self._given.items():
+        for name, values in self._inputs.given.items():
             self._net.blobs[name].data[...] = values
-
-
-def _matrix(array: Array) -> Array:
-    """OpenCV's arrays have two axes or more."""
-    return array.reshape(-1, 1) if array.ndim < 2 else array

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import caffelite
 from caffelite import mode
@@ -28,10 +28,45 @@ Places = tuple[tuple[int, int], ...]
 """Tops: the numbers of their layers, and which of the tops."""
 
 
+def again(names: str | list[str], run: Callable[[], tuple[Array, ...]]) -> Callable[[Any], Any]:
+    """The last pass once more: the same arrays, with other values, and the same question. Nothing
+    is looked up or planned, which would be half of a small net's time. Nor is the environment: that
+    would be a twentieth of it.
+
+    Called with names it gives what the pass gives; None: it is another one, or ONNX Runtime may not
+    or cannot run."""
+    kind, alone, threads, request = (
+        type(names),
+        isinstance(names, str),
+        parallel.threads(),
+        mode.request,
+    )
+
+    def repeat(asked: Any) -> Any:
+        if (
+            type(asked) is not kind
+            or asked != names
+            or parallel.threads() != threads
+            or not _allowed(request.engine)
+        ):
+            return None
+        try:
+            found = run()
+        except Exception:  # of ONNX Runtime's own kinds: the long way says what is wrong
+            return None
+        return found[0] if alone else found
+
+    return repeat
+
+
 class Models:
     """The models of one net, each for some of its tops. The last ones are kept."""
 
     def __init__(self) -> None:
+        self.again: Callable[[Any], Any] | None = None
+        """The last pass, where it has come twice."""
+        self._last: tuple[Inference, str | list[str]] | None = None
+        """Which model the last pass ran, and what was asked for."""
         self._held: list[tuple[Places, int, Inference]] = []
         self._done = 0.0
         """The multiply-adds of the passes until ONNX Runtime was worth its start."""
@@ -42,6 +77,24 @@ class Models:
     def clear(self) -> None:
         """The parameters have changed."""
         self._held.clear()
+        self.forget()
+
+    def forget(self) -> None:
+        """The arrays of the inputs have changed."""
+        self.again = self._last = None
+
+    def remember(self, names: Any, given: Mapping[str, Array], places: Places) -> None:
+        """A pass over these arrays is done: after the second one of a kind the next needs no
+        looking up. Names in a list or alone only: others may not come twice."""
+        threads = parallel.threads()
+        held = [model for at, n, model in self._held if (at, n) == (places, threads)]
+        self.again = None
+        if not held or type(names) not in (str, list):
+            self._last = None
+        elif self._last != (held[-1], names):
+            self._last = held[-1], names if isinstance(names, str) else list(names)
+        elif (run := held[-1].bound(given, matrix)) is not None:
+            self.again = again(self._last[1], run)
 
     def run(
         self,
@@ -68,6 +121,8 @@ class Models:
             self._held.append((places, threads, model))
         found = model(given) if model else None
         self._usable = found is not None  # one that fails is not tried again
+        if not self._usable:
+            self.forget()
         return found
 
     def _make(
@@ -94,8 +149,8 @@ class Models:
     def _is_worth_it(self, net: caffelite.Net, shapes: Mapping[str, Shape]) -> bool:
         """Is ONNX Runtime asked for, or the fastest by now? Where another engine or device has been
         asked for, it is not."""
-        asked = mode.request.engine or os.environ.get(VARIABLE) or AUTO
-        if asked not in (AUTO, RUNTIME) or (mode.request.device or "cpu") != "cpu":
+        asked = mode.request.engine or os.environ.get(VARIABLE)
+        if not _allowed(asked):
             return False
         if self._usable is None:
             engine = engines()[RUNTIME]
@@ -109,3 +164,13 @@ class Models:
         self._done += self._work * sum(map(math.prod, shapes.values()))
         self._done += OF_A_LAYER * len(net.layers)
         return self._done >= WORTH
+
+
+def _allowed(engine: str | None) -> bool:
+    """May ONNX Runtime run, where this engine is asked for?"""
+    return (engine or AUTO) in (AUTO, RUNTIME) and mode.request.device in (None, "cpu")
+
+
+def matrix(array: Array) -> Array:
+    """OpenCV's arrays have two axes or more."""
+    return array.reshape(-1, 1) if array.ndim < 2 else array

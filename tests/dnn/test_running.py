@@ -210,6 +210,110 @@ def test_few_models_are_kept(built: list[object], monkeypatch: pytest.MonkeyPatc
     assert len(built) == 3 and len(one._models._held) == 2
 
 
+@pytest.fixture
+def bound(monkeypatch: pytest.MonkeyPatch, built: list[object]) -> Iterator[list[int]]:
+    """Each pass that was not looked up adds to it."""
+    passes: list[int] = []
+    plain = running.again
+
+    def again(*args: object) -> object:
+        repeat = plain(*args)  # type: ignore[arg-type]
+
+        def counted(names: object) -> object:
+            found = repeat(names)
+            passes.append(found is not None)
+            return found
+
+        return counted
+
+    monkeypatch.setattr(running, "again", again)
+    yield passes
+
+
+@pytest.mark.parametrize("names", ["", "c", ["c", "end"], ["c", "end", "c"]])
+def test_a_pass_that_comes_again_is_not_looked_up(names: str | list[str], bound: list[int]) -> None:
+    fast, slow, rng = net(), net(), np.random.default_rng(2)
+    mode.request.engine, results = "numpy", []
+    try:
+        for kind in (np.float32, np.float64, np.uint8, np.float32):
+            values = (rng.random((1, 2, 6, 8)) * 9).astype(kind)
+            pair = []
+            for one, engine in ((fast, None), (slow, "numpy")):
+                mode.request.engine = engine
+                one.setInput(values)
+                pair.append(one.forward(names))
+            results.append(pair)
+    finally:
+        mode.request.engine = None
+    assert bound == [1, 1]
+    for found, want in results:  # all of them now: none was written over
+        assert type(found) is type(want)
+        for a, b in zip(found, want):
+            assert np.allclose(a, b, rtol=1e-5, atol=1e-6)
+    if len(names) == 3:
+        assert results[-1][0][0] is not results[-1][0][2]
+
+
+def test_what_changes_is_looked_up(bound: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, names = net(), ["c", "end"]
+    one.setInput(x(1, 2, 6, 8))
+    first, _, third = (one.forward(names) for _ in range(3))
+    assert bound == [1] and np.array_equal(first[0], third[0])
+    names.append("p")
+    assert len(one.forward(names)) == 3 and bound == [1, 0]
+    names.pop()
+    for _ in range(3):
+        one.forward(names)
+    assert bound == [1, 0, 1]
+    one.setParam("c", 1, [5, 5, 5])
+    assert not np.allclose(one.forward(names)[0], first[0]) and bound == [1, 0, 1]
+    for _ in range(2):
+        one.forward(names)
+    one.setInput(x(1, 2, 7, 8))
+    assert one.forward(names)[0].shape == (1, 3, 5, 6) and bound == [1, 0, 1, 1]
+    for _ in range(2):
+        one.forward(names)
+    monkeypatch.setattr(mode.request, "engine", "numpy")
+    assert one.forward(names)[0].shape == (1, 3, 5, 6) and bound[5:] == [0]
+    monkeypatch.setattr(mode.request, "engine", None)
+    monkeypatch.setattr(parallel, "threads", lambda: 3)
+    assert one.forward(names)[0].shape == (1, 3, 5, 6) and not any(bound[5:])
+
+
+def test_a_scaled_input_and_one_in_another_order_go_the_same_way(bound: list[int]) -> None:
+    one, values = net(), x(1, 2, 6, 8)
+    for _ in range(2):
+        one.setInput(values.transpose(3, 2, 1, 0).copy().transpose(3, 2, 1, 0))
+        first = one.forward("c")
+    one.setInput(values / 2 + 1, "x", 2.0, (1, 1))
+    assert np.allclose(one.forward("c"), first, atol=1e-5) and bound == [1]
+    one.setInput(values.tolist())
+    assert np.allclose(one.forward("c"), first, atol=1e-5) and bound == [1, 1]
+
+
+def test_a_repeated_pass_that_fails_goes_the_long_way(
+    bound: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no memory")
+
+    one = net()
+    one.setInput(x(1, 2, 6, 8))
+    first, _ = one.forward("c"), one.forward("c")
+    ((_, _, model),) = one._models._held
+    monkeypatch.setattr(model._runtime.session, "run_with_iobinding", refuse)
+    assert np.array_equal(one.forward("c"), first) and bound == [0]
+
+
+def test_large_tops_are_looked_up_each_time(bound: list[int]) -> None:
+    """They are not worth the copy."""
+    one = net()
+    one.setInput(x(1, 2, 160, 160))
+    for _ in range(4):
+        assert one.forward("c").shape == (1, 3, 158, 158)
+    assert not bound
+
+
 def test_times_and_the_table_are_of_the_last_inputs(built: list[object]) -> None:
     one = net()
     one.setInput(x(2, 2, 9, 8))
