@@ -67,5 +67,6 @@ def test_the_facts_are_where_they_belong() -> None:
         "RegionLoss",
         "TripletLoss",
         "WarpCTCLoss",
+        "YoloV1Loss",
         "Yolov3",
     }

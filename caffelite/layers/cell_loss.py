@@ -9,6 +9,25 @@ import numpy as np
 
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, show
+from caffelite.schema.net import LayerParameter
+
+ROWS = 30
+"""The most boxes that the forks' data layers give of an image."""
+
+
+class ReadsCells:
+    """A layer whose bottom 1 is labels of more than one value a sample."""
+
+    @classmethod
+    def label_size(cls, spec: LayerParameter) -> int:
+        """How many values, if the file says it, and else as the fork has it: for stand-in data."""
+        return ROWS * 5
+
+    @classmethod
+    def image_side(cls, spec: LayerParameter) -> int | None:
+        """The images' side, if the file says how many cells they have: for stand-in data. A cell
+        has 32 pixels in YOLO v2, 64 in v1."""
+        return None
 
 
 def overlap(a: Array, b: Array) -> Array:
@@ -40,7 +59,7 @@ class Truth:
     """Its centre, from the cell's corner, in cells."""
 
 
-class CellLoss(LossLayer):
+class CellLoss(ReadsCells, LossLayer):
     """A loss that is worked out channel by channel: J/N, the sum of its costs, of which δ is the
     gradient. Darknet shows Σ δ²/N in its place, and goes down J all the same.
 

@@ -9,13 +9,14 @@ from typing import ClassVar
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, param_of, register
+from caffelite.layers.base import Arrays, Diffs, Layer, LossLayer, Shapes, param_of, register
 from caffelite.layers.bbox_reg import BBoxRegParameter
 from caffelite.layers.cases import Case, random
 from caffelite.layers.field_codes import LOSS_IDLE, FieldCodes, class_loss
+from caffelite.layers.registry import registry
 from caffelite.schema.common import LossParameter
 from caffelite.schema.message import FieldSpec, field
-from caffelite.schema.net import LayerMessage
+from caffelite.schema.net import LayerMessage, LayerParameter
 
 PARAM = "detection_loss_param"
 
@@ -44,11 +45,31 @@ class DetectionLossParameter(LayerMessage, field=PARAM, number=1164):
         15, "bool", default=False, doc="do objects and backgrounds count as if there were enough?"
     )
 
+    # YOLO v1's, which have the numbers 1 to 9 in its fork.
+    side: int = field(101, "uint32", default=7, least=1, doc="YoloV1Loss: cells S along a side")
+    num_class: int = field(102, "uint32", default=20, least=1, doc="YoloV1Loss: classes C")
+    num_object: int = field(103, "uint32", default=2, least=1, doc="YoloV1Loss: boxes B of a cell")
+    object_scale: float = field(104, "float", default=1.0, doc="YoloV1Loss: factor of objects")
+    noobject_scale: float = field(
+        105, "float", default=0.5, doc="YoloV1Loss: factor of scores of nothing"
+    )
+    class_scale: float = field(106, "float", default=1.0, doc="YoloV1Loss: factor of classes")
+    coord_scale: float = field(107, "float", default=5.0, doc="YoloV1Loss: factor of boxes")
+    sqrt: bool = field(
+        108, "bool", default=True, doc="YoloV1Loss: does the map hold roots of sizes?"
+    )
+    constriant: bool = field(
+        109, "bool", default=False, doc="YoloV1Loss: are centres counted from the cell?"
+    )
+
 
 # a word of Python's, which no class can have as a name
 DetectionLossParameter.add_field(
     "lambda", FieldSpec(3, "float", default=1.0, doc="factor of the loss of boxes")
 )
+
+V1_FIELDS = [spec.name for spec in DetectionLossParameter.specs.values() if spec.number > 100]
+IDLE_V1 = dict.fromkeys((f"{PARAM}.{name}" for name in V1_FIELDS), "it is for YoloV1Loss")
 
 
 @register
@@ -69,6 +90,8 @@ class DetectionLoss(LossLayer):
     (`bb_smooth`), else x²/2. Codes are held to the bounds that BoxOutput has; targets are the
     labelled box's codes, less `bbox_mean`, over `bbox_std` (bbox_reg_param), its sides 2 at least.
 
+    A layer that gives a field of YOLO v1's, as yeahkun's fork has it, is a YoloV1Loss.
+
     Gradients: those of the formula; of a code beyond its bound the bound's, as in the fork.
     Shapes: map (N, C + 4, H, W); labels (N, 6, H, W), class, centre x, y, width, height in pixels,
     and overlap. Tops: L (); if named `lambda`·B (). (The fork has both in one blob (1, 1, 1, 2).)
@@ -82,7 +105,7 @@ class DetectionLoss(LossLayer):
     param: DetectionLossParameter = param_of(DetectionLossParameter)
     reg: BBoxRegParameter = param_of(BBoxRegParameter)
     loss_param: LossParameter = param_of(LossParameter, "loss_param")
-    idle: ClassVar[Mapping[str, str]] = LOSS_IDLE
+    idle: ClassVar[Mapping[str, str]] = LOSS_IDLE | IDLE_V1
     cases = (
         Case(
             f'type: "DetectionLoss" {PARAM} {{ cls_num: 2 field_h: 8 field_w: 4 downsample_rate: 8 '
@@ -142,6 +165,12 @@ class DetectionLoss(LossLayer):
             tops=["loss"],
         ),
     )
+
+    @classmethod
+    def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        """YoloV1Loss, where one of its fields is given."""
+        p = spec.get(PARAM)
+        return registry["YoloV1Loss"] if any(p.has(name) for name in V1_FIELDS) else cls
 
     def propagates(self, index: int) -> bool:
         return index == 0

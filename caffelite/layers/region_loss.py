@@ -11,7 +11,7 @@ from caffelite.layers.base import Arrays, Shapes, param_of, register
 from caffelite.layers.cases import Case, random
 from caffelite.layers.cell_loss import CellLoss, Truth, alike, overlap
 from caffelite.schema.message import field, repeated
-from caffelite.schema.net import LayerMessage
+from caffelite.schema.net import LayerMessage, LayerParameter
 
 PARAM = "region_loss_param"
 
@@ -124,6 +124,10 @@ class RegionLoss(CellLoss):
             tops=["loss"],
         ),
     )
+
+    @classmethod
+    def image_side(cls, spec: LayerParameter) -> int | None:
+        return int(32 * spec.get(PARAM).side)
 
     def setup(self, bottom: Shapes) -> None:
         p = self.param

@@ -7,11 +7,13 @@ size, colour. What a data layer is for is known by its tops' names: labels are o
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from caffelite.blob import Shape
 from caffelite.errors import CaffeliteError, NetError, Problem, did_you_mean
 from caffelite.layers.base import Context, layer_class
+from caffelite.layers.cell_loss import ReadsCells
 from caffelite.layers.dummy_data import DummyData
 from caffelite.layers.source import SourceLayer
 from caffelite.plan.graph import included
@@ -53,7 +55,7 @@ def stand_in(
     made: list[str] = []
     problems: list[Problem] = []
     wrong: list[Problem] = []
-    indices = {name for spec in net.layer if spec.has("embed_param") for name in spec.bottom}
+    said = _Said.of(net, states)
     for spec in net.layer:
         state = next((state for state in states if included(spec, state)), None)
         cls = layer_class(spec)
@@ -65,7 +67,7 @@ def stand_in(
             made += spec.top
             if _needed(spec, state, shapes, folder):
                 try:
-                    spec = _stand_in(spec, shapes, indices)
+                    spec = _stand_in(spec, shapes, said)
                 except CaffeliteError as error:
                     problems += error.problems
         layers.append(spec)
@@ -111,8 +113,37 @@ def _needed(
     return False
 
 
+@dataclass(frozen=True)
+class _Said:
+    """What the layers that read data say of them."""
+
+    indices: frozenset[str]
+    """Tops that Embed looks up."""
+    sizes: Mapping[str, int]
+    """How many values a sample of some labels has."""
+    side: int | None
+    """Of images."""
+
+    @classmethod
+    def of(cls, net: NetParameter, states: Sequence[NetState]) -> _Said:
+        indices: set[str] = set()
+        sizes: dict[str, int] = {}
+        side = None
+        for spec in net.layer:
+            if spec.has("embed_param"):
+                indices.update(spec.bottom)
+            if len(spec.bottom) > 1 and any(included(spec, state) for state in states):
+                reader = layer_class(spec)
+                if reader is not None and issubclass(reader, ReadsCells):
+                    sizes.setdefault(spec.bottom[1], reader.label_size(spec))
+                    side = side or reader.image_side(spec)
+        return cls(frozenset(indices), sizes, side)
+
+
 def _stand_in(
-    spec: LayerParameter, shapes: Mapping[str, Shape], indices: Container[str]
+    spec: LayerParameter,
+    shapes: Mapping[str, Shape],
+    said: _Said,
 ) -> LayerParameter:
     given = [shapes.get(top) for top in spec.top]
     stated = next((shape[0] for shape in given if shape), None)
@@ -135,14 +166,16 @@ def _stand_in(
             shape = (1, 8) if top == "gt_boxes" and evaluated else _KNOWN[top][0]
         elif shape is None and objects:
             shape = (1, 1, 1, 8)
+        elif shape is None and top in said.sizes:
+            shape, images = (batch, said.sizes[top]), False
         elif shape is None and (not images or seen_images):
             shape, images = ((batch, 5) if top.endswith("rois") else (batch,)), False
         elif shape is None:
-            shape = _images(spec, top, batch)
+            shape = _images(spec, top, batch, said.side)
         seen_images |= images
         param.shape.append(BlobShape(dim=list(shape)))
         filler = FillerParameter(value=fill)
-        if images and top not in maps and not top.endswith("rois") and top not in indices:
+        if images and top not in maps and not top.endswith("rois") and top not in said.indices:
             filler = FillerParameter(type="gaussian", std=1.0)
         if top == "gt_boxes" and not evaluated:  # a pixel, of class 1
             filler = FillerParameter(value=1.0)
@@ -179,11 +212,13 @@ def _is_label(top: str) -> bool:
     return any(word in top.lower() for word in ("label", "target", "weight", "sim", "clip", "cont"))
 
 
-def _images(spec: LayerParameter, top: str, batch: int) -> Shape:
+def _images(spec: LayerParameter, top: str, batch: int, side: int | None = None) -> Shape:
     """N x C x H x W as far as the layer's text says it."""
     sides = next(
         ((h, w) for a, b in _SIDES if (h := _number(spec, a)) and (w := _number(spec, b))), None
     )
+    if sides is None and side is not None:
+        sides = side, side
     if sides is None:
         raise NetError(
             Problem(
@@ -198,7 +233,13 @@ def _images(spec: LayerParameter, top: str, batch: int) -> Shape:
     channels = _number(spec, "channels") or (1 if gray else 3)
     cls, frames = layer_class(spec), _number(spec, "new_length")
     reads = cls is not None and "image_data_param" in cls.messages()
-    if frames and spec.has("image_data_param") and not reads:  # as C3D's fork writes it
+    video = spec.has("video_data_param")
+    if video and (_word(spec, "modality") or _number(spec, "num_segments")):  # yjxiong's fork
+        colours = channels if _word(spec, "modality") in ("RGB", "0") else 2  # flow: x and y
+        gray = _word(spec, "grayscale") in ("true", "1") and colours > 2
+        planes = max(frames, 1) * max(_number(spec, "num_segments"), 1)
+        return (batch, planes * (1 if gray else colours), *sides)
+    if frames and (video or spec.has("image_data_param")) and not reads:  # C3D's fork
         return (batch, channels, frames, *sides)
     return (batch, channels, *sides)
 

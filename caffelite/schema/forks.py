@@ -69,6 +69,7 @@ _NONE: dict[str, dict[str, str]] = {
     "the fork of C3D": {
         "ImageDataParameter": "show_data",
         "DataParameter": "show_data",
+        "VideoDataParameter": "show_data",
     },
     "yjxiong's fork": {
         "NetParameter": "mem_param",
@@ -152,10 +153,6 @@ _ALWAYS: dict[str, dict[str, str]] = {
     "DeepDetect's fork (jolibrain)": {
         "NonMaximumSuppressionParameter": "soft_nms",
     },
-    "YOLO v1's fork (yeahkun)": {
-        "DetectionLossParameter": "side num_class num_object object_scale noobject_scale "
-        "class_scale coord_scale sqrt constriant",
-    },
     "NVCaffe": {
         "LossParameter": "label_smoothing",
         "ImageDataParameter": "short_side",
@@ -166,6 +163,10 @@ _ALWAYS: dict[str, dict[str, str]] = {
     },
     "yjxiong's fork": {
         "TransformationParameter": "is_flow stride upper_size upper_height upper_width",
+        "VideoDataParameter": "num_segments modality name_pattern encoded grayscale",
+    },
+    "the forks of C3D and yjxiong": {
+        "VideoDataParameter": "source batch_size rand_skip shuffle new_height new_width new_length",
     },
     "PSPNet's fork": {
         "TransformationParameter": "crop_height crop_width",
@@ -181,6 +182,9 @@ _ALWAYS: dict[str, dict[str, str]] = {
     "the fork of C3D": {
         "ImageDataParameter": "new_length use_image sampling_rate use_label use_temporal_jitter "
         "mean_value num_truth_channels use_byte_input is_flow truth_scale clip_min clip_max",
+        "VideoDataParameter": "is_color scale mean_file crop_size mirror root_folder use_image "
+        "use_temporal_jitter sampling_rate max_sampling_rate use_sampling_rate_jitter "
+        "use_multiple_label num_of_labels",
     },
     "a fork for channel pruning": {
         "ImageDataParameter": "bicubic new_dim",
@@ -203,6 +207,20 @@ FIELDS = _table()
 """(message, field) to what is known of it."""
 
 
+ENGINES = dict.fromkeys(("MKL2017", "MKLDNN"), "Intel's Caffe") | dict.fromkeys(
+    ("LIBDNN", "INTEL_SPATIAL", "FFT"), "naibaf7's fork"
+)
+"""Words that a field `engine` has in a fork alone."""
+
+
+def engine_of(item: Field) -> str | None:
+    """The fork whose own engine a layer is to use."""
+    value = item.value
+    if item.name != "engine" or not isinstance(value, Scalar) or value.kind != "word":
+        return None
+    return ENGINES.get(str(value.value))
+
+
 _SWITCHES = {("NonMaximumSuppressionParameter", "soft_nms")}
 """Those that change nothing while they are false."""
 
@@ -210,6 +228,8 @@ _SWITCHES = {("NonMaximumSuppressionParameter", "soft_nms")}
 def _effective(key: tuple[str, str], item: Field) -> ForkField | None:
     """What is known of a field with the value that it has."""
     known = FIELDS.get(key)
+    if known is None and (fork := engine_of(item)):
+        return ForkField(fork, Effect.NONE)
     if known is not None and key in _SWITCHES and isinstance(item.value, Scalar):
         off = str(item.value.value) in ("false", "False", "f", "0")
         return ForkField(known.fork, Effect.NONE) if off else known
@@ -312,7 +332,7 @@ _WHERE = {Effect.TRAIN: ", for phase TRAIN", Effect.UPDATE: ", for updates"}
 
 _TYPES = {
     "MS-CNN and Cascade R-CNN (zhaoweicai)": "ImageGtData DetectionData EvalData HardMining",
-    "the YOLO forks (choasup, eric612)": "EvalDetection YoloSeg "
+    "the YOLO forks (choasup, eric612)": "YoloSeg "
     "BoxData LaneData SegmentationEvaluate AssistedExcitation RegionOutput",
     "SegNet's and ENet's fork": "DenseImageData",
     "PSPNet's fork (hszhao)": "ImageSegData SegAccuracy BiasChannel AdaptiveBiasChannel DenseCRF "
@@ -327,7 +347,7 @@ _TYPES = {
     "NVCaffe": "DetectNetTransformation TRT",
     "SphereFace's fork (wy1iu)": "MarginInnerProduct",
     "the forks with Warp-CTC": "CTCDecoder CTCBeamSearchDecoder",
-    "yjxiong's fork": "Gather Scatter SegData BatchReduction SeLu SeLuDropout",
+    "yjxiong's fork": "SegData BatchReduction SeLu SeLuDropout",
 }
 TYPES = {name: fork for fork, names in _TYPES.items() for name in names.split()}
 """A type of layer that is not known here, to the fork that it is of."""

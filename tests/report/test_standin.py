@@ -70,6 +70,40 @@ def shapes(text: str, **stated: tuple[int, ...]) -> list[list[int]]:
             [[2, 3, 16, 12, 12], [2]],
         ),
         (
+            'layer { name: "d" type: "VideoData" top: "data" top: "label" video_data_param { '
+            'source: "no" batch_size: 2 new_length: 5 num_segments: 3 modality: FLOW } '
+            "transform_param { crop_size: 12 is_flow: true } }",
+            {},
+            [[2, 30, 12, 12], [2]],
+        ),
+        (
+            'layer { name: "d" type: "VideoData" top: "data" top: "label" video_data_param { '
+            'source: "no" batch_size: 2 new_height: 12 new_width: 10 num_segments: 7 '
+            "modality: RGB } }",
+            {},
+            [[2, 21, 12, 10], [2]],
+        ),
+        (
+            'layer { name: "d" type: "VideoData" top: "data" top: "label" video_data_param { '
+            'source: "no" new_length: 8 use_image: true } transform_param { crop_size: 12 } }',
+            {},
+            [[1, 3, 8, 12, 12], [1]],
+        ),
+        (
+            'layer { name: "d" type: "BoxData" top: "data" top: "label" data_param { side: 3 '
+            'batch_size: 2 } } layer { name: "e" type: "EvalDetection" bottom: "data" bottom: '
+            '"label" top: "e" eval_detection_param { side: 3 } }',
+            {},
+            [[2, 3, 192, 192], [2, 63]],
+        ),
+        (
+            'layer { name: "d" type: "BoxData" top: "data" top: "label" data_param { side: 3 '
+            'batch_size: 2 } } layer { name: "e" type: "RegionLoss" bottom: "data" bottom: '
+            '"label" top: "e" region_loss_param { side: 3 } }',
+            {},
+            [[2, 3, 96, 96], [2, 150]],
+        ),
+        (
             'layer { name: "d" type: "EvalData" top: "data" top: "gt_boxes" top: "image_sizes" }',
             {"data": (1, 3, 60, 80)},
             [[1, 3, 60, 80], [1, 8], [1, 2]],

@@ -78,6 +78,17 @@ def test_a_type_that_is_built_in_is_not_said_to_be_a_forks() -> None:
     assert {name for name in TYPES if registry.get(name)} == set()
 
 
+def test_a_forks_own_engine_is_read_and_not_used(caplog: pytest.LogCaptureFixture) -> None:
+    text = 'layer { name: "a" type: "ReLU" bottom: "x" top: "y" relu_param { engine: %s } }'
+    with caplog.at_level(logging.WARNING):
+        net = parse_net('input: "x" input_dim: [1, 2, 3, 4] ' + text % "MKL2017")
+    assert "are not followed: engine (Intel's Caffe)" in caplog.text
+    assert "engine: MKL2017" in str(net)
+    assert len(plan_net(net, state_for(net, Phase.TEST), Context(Phase.TEST)).layers) == 2
+    with pytest.raises(SchemaError, match="engine cannot be MKL"):
+        parse_net(text % "MKL")
+
+
 def test_of_a_forks_list_the_first_value_counts() -> None:
     param = parse_message(Source("s", "base_lr: 1 device_id: [2, 3]"), SolverParameter)
     assert param.device_id == 2

@@ -28,6 +28,12 @@ def split(layer: Any, at: Place) -> None:
         at.op("Identity", at.bottoms[0], out=top)
 
 
+@says("Gather", "Scatter")
+def passing(layer: Any, at: Place) -> None:
+    for bottom, top in zip(at.bottoms, at.tops):
+        at.op("Identity", bottom, out=top)
+
+
 @says("Silence")
 def silence(layer: Any, at: Place) -> None:
     """Nothing reads what it takes."""
