@@ -108,7 +108,8 @@ def blas_alone() -> Iterator[None]:
 
 def slices(total: int, step: int) -> list[slice]:
     """0 … total cut into slices of `step`, the last one shorter."""
-    return [slice(first, min(first + step, total)) for first in range(0, total, max(1, step))]
+    step = max(1, step)
+    return [slice(first, min(first + step, total)) for first in range(0, total, step)]
 
 
 class _Job:

@@ -67,8 +67,8 @@ class Phases:
 
     def run(self, function: Callable[[Part], Any], x: Array) -> None:
         """Call function(part) for all `steps` of x, in threads where there is enough to do."""
-        work = self._size(x) * len(self.taps)
-        parallel.run(function, list(self.steps(x)), work > PARALLEL_WORK)
+        large = self._size(x) * len(self.taps) > PARALLEL_WORK
+        parallel.run(function, list(self.steps(x)), large)
 
     def steps(self, x: Array) -> Iterator[Part]:
         """Cut (images, channels) into parts whose flat outputs fit in STEP_BYTES."""

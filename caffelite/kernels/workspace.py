@@ -50,17 +50,18 @@ class Workspace:
         if buffer is None or buffer.size < size:
             # The old buffer goes first, so that growing never holds both.
             self._named.pop(name, None)
+            del buffer
             buffer = self._named[name] = self._take(size)
         return buffer[:size].view(kind).reshape(shape)
 
     def _take(self, size: int) -> NDArray[np.uint8]:
         if not self._frames:
             return np.empty(size, np.uint8)
-        start = self._top
-        if not start and size > self._stack.size:
+        start, room = self._top, -(-size // ALIGN) * ALIGN
+        if not start and room > self._stack.size:
             self._stack = _pages(0)
-            self._stack = _pages(max(size, RESERVED))
-        self._top += -(-size // ALIGN) * ALIGN
+            self._stack = _pages(max(room, RESERVED))
+        self._top += room
         self._most = max(self._most, self._top)
         if self._top <= self._stack.size:
             return self._stack[start : start + size]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import time
@@ -86,14 +87,119 @@ def test_work_that_is_not_large_stays_in_its_thread() -> None:
     assert who == {threading.get_ident()}
 
 
-def test_blas_alone_is_nested_and_gives_back() -> None:
-    libraries = parallel._state.libraries()
-    before = [lib.get_num_threads() for lib in libraries]
+class Blas:
+    """A library of matrix products that notes what it is told."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads, self.told = threads, list[int]()
+
+    def get_num_threads(self) -> int:
+        return self.threads
+
+    def set_num_threads(self, threads: int) -> None:
+        self.threads = threads
+        self.told.append(threads)
+
+
+@pytest.fixture
+def blas(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Libraries with several threads and with one."""
+    libraries = [Blas(4), Blas(1), Blas(2)]
+    monkeypatch.setattr(parallel._state, "_libraries", libraries)
+    return libraries
+
+
+def test_blas_alone_is_nested_and_gives_back(blas: list[Any]) -> None:
     with parallel.blas_alone():
         with parallel.blas_alone():
-            assert {lib.get_num_threads() for lib in libraries} <= {1}
-        assert {lib.get_num_threads() for lib in libraries} <= {1}
-    assert [lib.get_num_threads() for lib in libraries] == before
+            assert [lib.threads for lib in blas] == [1, 1, 1]
+        assert [lib.threads for lib in blas] == [1, 1, 1]
+    assert [lib.told for lib in blas] == [[1, 4], [], [1, 2]]
+    with pytest.raises(ValueError), parallel.blas_alone():
+        raise ValueError
+    assert [lib.threads for lib in blas] == [4, 1, 2]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_large_work_has_blas_on_one_thread(threads: int, blas: list[Any]) -> None:
+    parallel.set_threads(threads)
+    seen: list[int] = []
+    parallel.run(lambda _: seen.append(blas[0].threads), range(3), large=False)
+    assert seen == [4, 4, 4]
+    parallel.run(lambda _: seen.append(blas[0].threads), range(3))
+    assert seen[3:] == [1, 1, 1]
+    assert blas[0].threads == 4
+
+
+def test_the_libraries_are_looked_for_once() -> None:
+    assert parallel._state.libraries() is parallel._state.libraries()
+
+
+@pytest.mark.parametrize(
+    ("threads", "parts", "helpers"), [(3, 8, [2]), (3, 2, [1]), (2, 1, []), (1, 8, []), (4, 0, [])]
+)
+def test_so_many_helpers_are_asked(
+    threads: int, parts: int, helpers: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pool:
+        def put(self, _: object, count: int) -> None:
+            asked.append(count)
+
+    asked: list[int] = []
+    monkeypatch.setattr(parallel._state, "_pool", Pool())
+    parallel.set_threads(threads)
+    done: list[int] = []
+    parallel.run(done.append, range(parts))
+    assert asked == helpers
+    assert done == list(range(parts))
+
+
+def test_a_pool_grows_to_the_helpers_that_are_asked() -> None:
+    pool, meet = parallel._Pool(), threading.Barrier(4, timeout=20)
+    before = set(threading.enumerate())
+    for helpers in (1, 3, 2):
+        pool.put(parallel._Job(lambda _: None, ()), helpers)
+    assert pool.size == 3
+    new = set(threading.enumerate()) - before
+    assert len(new) == 3 and all(thread.daemon for thread in new)
+    job = parallel._Job(lambda _: meet.wait(), range(4))
+    pool.put(job, 3)
+    job.work()  # would time out with fewer threads
+    job.wait()
+
+
+def test_no_parts_are_begun_after_an_error() -> None:
+    parallel.set_threads(2)
+    meet, begun = threading.Barrier(2, timeout=20), set[int]()
+
+    def part(number: int) -> None:
+        begun.add(number)
+        meet.wait()
+        raise ValueError(number)
+
+    with pytest.raises(ValueError, match="0"):  # of the first part, whoever fails first
+        parallel.run(part, range(10))
+    assert begun == {0, 1}
+
+
+def test_a_child_forked_from_within_a_run_has_blas_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state, lib = parallel._State(), Blas(4)
+    state._libraries = [lib]
+    monkeypatch.setattr(parallel, "_state", state)
+    monkeypatch.setattr(parallel._here, "inside", False)
+    with parallel.blas_alone():
+        parallel._here.inside = True
+        assert lib.threads == 1
+        parallel._after_fork()  # as the child does
+        assert lib.threads == 4 and not parallel._here.inside
+        assert state.alone == 0 and state._pool is None and state._libraries is None
+        state.alone = 1  # the parent's end of the block, which a child may come to, too
+        state.before = []
+    lib.told.clear()
+    parallel._after_fork()
+    assert not lib.told
 
 
 @pytest.mark.parametrize(
@@ -191,10 +297,39 @@ def test_products_in_blocks(fresh: bool) -> None:
 
 
 def test_the_cores_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
-    assert parallel._cores() == 3
+    for cores in ({0, 3, 5}, {2}):
+        monkeypatch.setattr(os, "sched_getaffinity", {0: cores}.__getitem__, raising=False)
+        assert parallel._cores() == len(cores)
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 7)
     assert parallel._cores() == 7
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert parallel._cores() == 1
+
+
+@pytest.mark.parametrize(
+    ("average", "now", "load"),
+    [(3.5, "0.1 0.2 0.3 3/99 7", 2), (0.5, "0.1 0.2 0.3 9/99 7", 0.5), (1.5, "nothing", 1.5)],
+)
+def test_the_load_is_what_others_keep_at_work(
+    average: float, now: str, load: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (average, 50.0, 60.0), raising=False)
+    monkeypatch.setattr("builtins.open", lambda *_, **__: io.StringIO(now))
+    assert parallel._load() == load
+
+
+def test_a_system_that_does_not_tell_has_no_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> None:
+        raise OSError
+
+    monkeypatch.setattr(os, "getloadavg", unknown, raising=False)
+    assert parallel._load() == 0.0
+    monkeypatch.delattr(os, "getloadavg")
+    assert parallel._load() == 0.0
+
+
+def test_slices_have_no_overlap_and_no_gap() -> None:
+    assert parallel.slices(7, 3) == [slice(0, 3), slice(3, 6), slice(6, 7)]
+    assert parallel.slices(2, 1) == parallel.slices(2, 0) == [slice(0, 1), slice(1, 2)]
+    assert parallel.slices(0, 3) == []

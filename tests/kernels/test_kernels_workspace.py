@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
 
-from caffelite.kernels import Workspace, parallel, shared_workspace
-from caffelite.kernels.workspace import in_frame
+from caffelite.kernels import Workspace, parallel, shared_workspace, workspace
+from caffelite.kernels.workspace import in_frame, rectify
 
 
 def test_arrays_of_a_frame_have_no_memory_in_common() -> None:
@@ -63,7 +66,82 @@ def test_outside_of_frames_a_name_keeps_its_buffer() -> None:
     with ws:
         ws.array("kept", (10,), np.float32).fill(5)
     assert (kept == 4).all()
-    assert ws.array("kept", (5,), np.float32).ctypes.data == kept.ctypes.data
+    for size in (5, 10):
+        assert ws.array("kept", (size,), np.float32).ctypes.data == kept.ctypes.data
+    held = ws.nbytes
+    assert held == kept.nbytes + 64  # of the frame
+    ws.array("other", (7,), np.uint8)
+    assert ws.nbytes == held + 7
+
+
+def test_growing_never_holds_both() -> None:
+    ws = Workspace()
+    tracemalloc.start()
+    try:
+        ws.array("a", (1 << 20,), np.uint8)
+        ws.array("a", (2 << 20,), np.uint8)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.5 * (1 << 20)
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of what is taken from the system."""
+    sizes: list[int] = []
+
+    def pages(size: int) -> Any:
+        sizes.extend([size] if size else [])
+        return np.empty(size, np.uint8)
+
+    monkeypatch.setattr(workspace, "_pages", pages)
+    monkeypatch.setattr(workspace, "RESERVED", 1024)
+    return sizes
+
+
+def test_memory_is_taken_once_for_all_frames(taken: list[int]) -> None:
+    ws = Workspace()
+    for sizes in ((64,), (960,), (512, 512), (1024,), (10, 10, 10)):
+        with ws as frame:
+            for number, size in enumerate(sizes):
+                a = frame.array(str(number), (size,), np.uint8)
+                assert frame.array(str(number), (size,), np.uint8).ctypes.data == a.ctypes.data
+    assert taken == [1024]
+
+
+def test_more_than_is_reserved_is_taken_once_it_is_known(taken: list[int]) -> None:
+    ws = Workspace()
+    for _ in range(2):
+        with ws:
+            first = ws.array("first", (1000,), np.uint8)
+            second = ws.array("second", (1500,), np.uint8)
+            with ws:
+                third = ws.array("third", (64,), np.uint8)
+            for number, array in enumerate((first, second, third)):
+                array.fill(number)
+            assert set(first) == {0} and set(second) == {1} and set(third) == {2}
+    assert taken == [1024, 1500, 64, 1024 + 1536 + 64]
+    with ws:
+        ws.array("huge", (5000,), np.uint8)
+    assert taken[4:] == [5056]  # a multiple of 64
+
+
+def test_systems_without_private_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(mmap, "MAP_PRIVATE", raising=False)
+    pages = workspace._pages(100)
+    pages.fill(7)
+    assert pages.size == 100 and pages.dtype == np.uint8
+
+
+def test_rectifying_needs_one_row() -> None:
+    x, ws = np.arange(-30.0, 30).reshape(5, 4, 3), Workspace()
+    out = np.full_like(x, np.nan)
+    rectify(x, ws, out)
+    assert np.array_equal(out, np.maximum(x, 0)) and x.min() == -30
+    rectify(x, ws)
+    assert np.array_equal(x, out)
+    assert ws.nbytes == 3 * 8
 
 
 def test_parts_have_scratch_of_their_own() -> None:

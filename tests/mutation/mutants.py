@@ -7,6 +7,9 @@ them: which of two ways is taken is then a matter of speed. That the ways give t
 for granted: tests/kernels/test_tuned.py tries each such number as 1 and 16 times as large. What is
 made of the number otherwise (the size of a part, say) is changed like all else, and so are numbers
 that bound memory, which are not declared in that way.
+
+And what cannot be told from the mistake: `reshape(-2)`, which NumPy takes as `reshape(-1)`, and
+`return None` for `return False`.
 """
 
 from __future__ import annotations
@@ -86,7 +89,7 @@ def mutants_of(root: Path, path: str) -> list[Mutant]:
     found: list[Mutant] = []
     turns: Counter[tuple[str, str, str]] = Counter()
     tree = ast.parse(source)
-    for node, text, where in changes(tree, (), tuned(tree)):
+    for node, text, where in changes(tree, (), about_speed(tree) | rests(tree)):
         start = starts[node.lineno - 1] + node.col_offset
         assert node.end_lineno and node.end_col_offset is not None
         end = starts[node.end_lineno - 1] + node.end_col_offset
@@ -102,31 +105,43 @@ Place = ast.expr | ast.stmt
 Change = tuple[Place, str, tuple[str, ...]]
 
 
-def changes(node: ast.AST, where: tuple[str, ...], speeds: set[str]) -> Iterator[Change]:
-    """The nodes below, each with a text to put in its place and the scopes around it. `speeds` are
-    the names of tuned numbers."""
+def changes(node: ast.AST, where: tuple[str, ...], spared: set[ast.AST]) -> Iterator[Change]:
+    """The nodes below but those that are spared, each with a text to put in its place and the
+    scopes around it."""
     if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
         where = (*where, node.name)
-    if not is_about_speed(node, speeds):
+    if node not in spared:
         for place, text in swaps(node):
-            if not is_about_speed(place, speeds):
+            if place not in spared:
                 yield place, text, where
         for child in parts(node):
-            yield from changes(child, where, speeds)
+            yield from changes(child, where, spared)
 
 
-def tuned(module: ast.Module) -> set[str]:
-    """The names that a module declares as `NAME: Tuned = …`."""
-    declared = (node for node in module.body if isinstance(node, ast.AnnAssign))
-    return {ast.unparse(n.target) for n in declared if ast.unparse(n.annotation) == "Tuned"}
+def about_speed(module: ast.Module) -> set[ast.AST]:
+    """The declarations of tuned numbers, and the comparisons with them."""
+    tuned: dict[str, ast.AST] = {
+        ast.unparse(node.target): node
+        for node in module.body
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "Tuned"
+    }
+
+    def names(node: ast.AST) -> set[str]:
+        return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+
+    compared = (node for node in ast.walk(module) if isinstance(node, ast.Compare))
+    return {*tuned.values(), *(node for node in compared if names(node) & tuned.keys())}
 
 
-def is_about_speed(node: ast.AST, speeds: set[str]) -> bool:
-    """The declaration of a tuned number, or a comparison with one."""
-    if isinstance(node, ast.AnnAssign):
-        return ast.unparse(node.target) in speeds
-    names = (part.id for part in ast.walk(node) if isinstance(part, ast.Name))
-    return isinstance(node, ast.Compare) and not speeds.isdisjoint(names)
+def rests(module: ast.Module) -> set[ast.AST]:
+    """The 1 of each -1 in the shapes that `reshape` is given."""
+    calls = (node for node in ast.walk(module) if isinstance(node, ast.Call))
+    sizes = (size for call in calls if called(call) == "reshape" for size in call.args)
+    return {
+        size.operand
+        for size in sizes
+        if isinstance(size, ast.UnaryOp) and ast.unparse(size) == "-1"
+    }
 
 
 def parts(node: ast.AST) -> Iterator[ast.AST]:
@@ -206,7 +221,7 @@ def swaps(node: ast.AST) -> Iterator[tuple[Place, str]]:
         for forced in ("True", "False"):
             yield node.test, forced
     elif isinstance(node, ast.Return):
-        if node.value and ast.unparse(node.value) != "None":
+        if node.value and ast.unparse(node.value) not in ("None", "False"):
             yield node, "return None"
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         yield node, "pass"

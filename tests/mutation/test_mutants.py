@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from caffelite.kernels import parallel
+
 from .__main__ import ROOMS, key, reasons, report, sample
+from .calls import Calls, Recorder
 from .mutants import Mutant, mutants_of
 from .trials import ROOT, Result, Workshop
 
@@ -77,6 +82,15 @@ def test_numbers_that_are_tuned_for_speed_are_left_alone_and_comparisons_with_th
     ]
 
 
+def test_what_cannot_be_told_from_the_mistake_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "same.py").write_text("def f(x):\n    y = x.reshape(-1, 2)\n    return False\n")
+    assert [m.change for m in mutants_of(tmp_path, "same.py")] == [
+        "-1 -> (1)",
+        "2 -> (3)",
+        "False -> True",
+    ]
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_mutant_is_a_program_of_its_own(room: str) -> None:
     for mutant in sample([room], seed=0, count=20, part="base" if room == "layers" else "s.py"):
@@ -113,3 +127,36 @@ def test_less_than_nine_in_ten_are_too_few(capsys: pytest.CaptureFixture[str]) -
     assert report([caught] * 9 + [missed], 0) == 0
     assert report([caught] * 8 + [missed], 0) == 1
     assert "caffelite/plan/graph.py:7: f: a -> b" in capsys.readouterr().out
+
+
+def test_the_tests_that_call_a_function_are_found(tmp_path: Path) -> None:
+    def called(path: str, where: str) -> str:
+        return f"caffelite/{path}.py: {where}"
+
+    file = tmp_path / "calls.json"
+    record = {
+        "tests/test_a.py::slow": (3.0, [called("net", "Net.forward"), called("net", "Net.f.part")]),
+        "tests/test_a.py::quick": (0.5, [called("net", "Net.forward")]),
+        "tests/test_a.py::other": (0.1, [called("blob", "Blob.f")]),
+    }
+    file.write_text(json.dumps(record))
+    calls = Calls(file)
+    found = calls.tests_of("caffelite/net.py", "Net.forward")
+    assert found == ["tests/test_a.py::quick", "tests/test_a.py::slow"]
+    assert calls.within(found, 1) == calls.within(found, 0.1) == ["tests/test_a.py::quick"]
+    assert calls.within(found, 3.5) == found
+    assert not calls.tests_of("caffelite/net.py", "Net.other")
+    assert not Calls(tmp_path / "none").tests
+
+
+def test_functions_are_recorded_by_the_names_of_mutants() -> None:
+    recorder = Recorder()
+    item = SimpleNamespace(nodeid="a test")
+    protocol = recorder.pytest_runtest_protocol(item)  # type: ignore[arg-type]
+    next(protocol)
+    parallel.slices(7, 3)
+    list(protocol)
+    _, names = recorder.found["a test"]
+    assert names == ["caffelite/kernels/parallel.py: slices"]
+    mutants = mutants_of(ROOT, "caffelite/kernels/parallel.py")
+    assert any(f"{m.path}: {m.where}" in names for m in mutants)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from caffelite.layers import registry
 
+from .calls import Calls
 from .mutants import Mutant
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +39,9 @@ WIDER = {  # beside all tests of the room
     "run": [*NET, "tests/plan", "tests/test_weights.py", "tests/engines", *SOLVING],
 }
 SECONDS = 60, 240  # of the processor, for the first and the wider tests; four times it by the clock
+QUICK = 5  # of them, for the first of the tests that are known to call a function
 LIMIT = "the time limit"
+UNKNOWN = "pytest ended with 4"
 
 
 @dataclass(frozen=True)
@@ -61,20 +64,26 @@ class Workshop:
         for name in ("pyproject.toml", "README.md"):
             shutil.copy(ROOT / name, self.root)
         self.users = users_of_modules(self.root / "caffelite" / "layers")
+        self.calls = Calls()
 
     def try_out(self, mutant: Mutant, wide: bool) -> Result:
-        """Change the file, run its own tests or wider ones until one fails, change it back.
+        """Change the file, run its first tests or wider ones until one fails, change it back.
 
-        Tests that come to no end are only a mutant's doing if they do without it, in that time."""
+        Tests that come to no end, or cannot begin, are only a mutant's doing if they do without
+        it."""
         file = self.root / mutant.path
         source = file.read_bytes()
         tests = self.tests_of(mutant)[wide]
+        if not tests:
+            return Result(mutant, False)
         try:
             self._write(file, mutant.applied(source))
             failed = self.run(tests, SECONDS[wide])
         finally:
             self._write(file, source)
-        if failed == LIMIT and self.run(tests, SECONDS[wide]) == LIMIT:
+        if failed and "::" not in failed and self.run(tests, SECONDS[wide]) == failed:
+            if failed == UNKNOWN:
+                raise RuntimeError("tests have other names now: python -m tests.mutation.calls")
             failed = ""
         return Result(mutant, bool(failed), failed)
 
@@ -116,7 +125,18 @@ class Workshop:
         return found[1] if found else f"pytest ended with {process.returncode}"
 
     def tests_of(self, mutant: Mutant) -> list[list[str]]:
-        """Arguments for pytest: the file's own tests, then wider ones."""
+        """Arguments for pytest: a first part, then wider ones. The tests that call the function,
+        if that has been recorded (`calls`), else those that are likely to."""
+        callers = self.calls.tests_of(mutant.path, mutant.where)
+        if not callers:
+            return self.likely(mutant)
+        newer = self.calls.newer(f"tests/{mutant.path.split('/')[1]}")
+        quick = self.calls.within(callers, QUICK)
+        rest = self.calls.within(callers[len(quick) :], SECONDS[1] / 4)
+        return [[*quick, *newer], rest]
+
+    def likely(self, mutant: Mutant) -> list[list[str]]:
+        """The tests of the file, then those of its room and of its users."""
         room, stem = mutant.path.split("/")[1], Path(mutant.path).stem
         named = [
             p.relative_to(ROOT).as_posix() for p in ROOT.glob(f"tests/{room}/test_*{stem}*.py")
