@@ -8,7 +8,7 @@ from abc import abstractmethod
 from caffelite.blob import Array, Shape
 from caffelite.layers.base import ANY, Layer, Shapes, param_of, show
 from caffelite.layers.windows import check_fit, read_window
-from caffelite.schema.common import NO_CHOICE, Engine, FillerParameter
+from caffelite.schema.common import NO_CHOICE, BlobShape, Engine, FillerParameter
 from caffelite.schema.message import field, repeated
 from caffelite.schema.net import LayerMessage
 
@@ -55,6 +55,9 @@ class ConvolutionParameter(LayerMessage, field=PARAM, number=106):
     pad_r: int = field(27, "int32", default=0, doc="Synopsys: columns added right")
     pad_t: int = field(28, "int32", default=0, doc="Synopsys: rows added above")
     pad_b: int = field(29, "int32", default=0, doc="Synopsys: rows added below")
+    pad_shape: BlobShape = field(7777, BlobShape, doc="NdConvolution: the pad of each axis")
+    kernel_shape: BlobShape = field(7778, BlobShape, doc="NdConvolution: a filter's extents")
+    stride_shape: BlobShape = field(7779, BlobShape, doc="NdConvolution: the step along each axis")
     kernel_depth: int = field(1006, "uint32", least=1, doc="C3D (there 6): frames of a filter")
     temporal_stride: int = field(
         1008, "uint32", default=1, least=1, doc="C3D (there 8): step along the frames"

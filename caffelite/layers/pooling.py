@@ -12,7 +12,7 @@ from caffelite.kernels import Window
 from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, registry, show
 from caffelite.layers.cases import Case, random
 from caffelite.layers.windows import check_fit, has_frames, padded, read_window
-from caffelite.schema.common import NO_CHOICE, Engine, Phase
+from caffelite.schema.common import NO_CHOICE, BlobShape, Engine, Phase
 from caffelite.schema.message import field, repeated
 from caffelite.schema.net import LayerMessage, LayerParameter
 
@@ -63,6 +63,9 @@ class PoolingParameter(LayerMessage, field=PARAM, number=121):
     pad_r: int = field(17, "int32", default=0, doc="Synopsys: columns added right")
     pad_t: int = field(18, "int32", default=0, doc="Synopsys: rows added above")
     pad_b: int = field(19, "int32", default=0, doc="Synopsys: rows added below")
+    pad_shape: BlobShape = field(7777, BlobShape, doc="NdPooling: the pad of each axis")
+    kernel_shape: BlobShape = field(7778, BlobShape, doc="NdPooling: the window's extents")
+    stride_shape: BlobShape = field(7779, BlobShape, doc="NdPooling: the step along each axis")
     kernel_depth: int = field(1005, "uint32", least=1, doc="C3D (there 5): frames of a box")
     temporal_stride: int = field(
         1006, "uint32", default=1, least=1, doc="C3D (there 6): step along the frames"

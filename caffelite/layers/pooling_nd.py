@@ -30,6 +30,9 @@ class PoolingND(Layer):
     Heterogeneous Hardware Systems; naibaf7/caffe, where it is of type "Pooling".
     """
 
+    methods: ClassVar[tuple[PoolMethod, ...]] = (PoolMethod.MAX,)
+    takes_whole: ClassVar[bool] = False
+    """Does it take global_pooling?"""
     bottoms = (1, 1)
     backward_reads = ()
     extension = 'naibaf7/caffe; type "Pooling" there'
@@ -69,9 +72,12 @@ class PoolingND(Layer):
 
     def setup(self, bottom: Shapes) -> None:
         p, shape = self.param, bottom[0]
-        if p.pool != PoolMethod.MAX:
-            self.fail("windows of these kinds are for the maximum", PARAM, "pool", expected="MAX")
-        if p.global_pooling:
+        if p.pool not in self.methods:
+            names = " or ".join(method.name for method in self.methods)
+            self.fail(
+                f"{p.pool.name} is not for windows of these kinds", PARAM, "pool", expected=names
+            )
+        if p.global_pooling and not self.takes_whole:
             self.fail("global_pooling has no window", PARAM, "global_pooling")
         ceil = p.round_mode == RoundMode.CEIL
         if p.has("round_mode") and p.has("ceil_mode") and p.ceil_mode != ceil:
@@ -80,7 +86,8 @@ class PoolingND(Layer):
         if len(shape) < 3:
             name = self.spec.bottom[0]
             self.fail(f'bottom "{name}" is {show(shape)}', "bottom", expected="N x C x D1 x …")
-        self.window = window = read_window(self, PARAM, len(shape) - 2)
+        whole = shape[2:] if p.global_pooling else None
+        self.window = window = read_window(self, PARAM, len(shape) - 2, whole)
         for kernel, pad in zip(window.kernel, window.pad):
             if pad >= kernel:
                 message = f"a pad of {pad} is not below the kernel of {kernel}"

@@ -23,6 +23,9 @@ def read_window(layer: Layer, group: str, rank: int, kernel: Shape | None = None
         return _with_frames(layer, group, rank, kernel)
     if frames and not getattr(layer, "planes_alone", False):
         layer.fail(f"{frames[0]} is for Convolution3D and Pooling3D", group, frames[0])
+    shapes = [name for name in SHAPES if _given(layer, group, name)]
+    if shapes and not getattr(layer, "takes_shapes", False):
+        layer.fail(f"{shapes[0]} is for NdConvolution and NdPooling", group, shapes[0])
     pad = _per_axis(layer, group, rank, "pad", 0)
     sides = side_pads(layer, group)
     if sides is not None:
@@ -47,6 +50,10 @@ def read_window(layer: Layer, group: str, rank: int, kernel: Shape | None = None
 
 TEMPORAL = ("kernel_depth", "temporal_stride", "temporal_pad")
 """C3D's fields of the first of three axes."""
+
+
+SHAPES = {"kernel_shape": "kernel_size", "stride_shape": "stride", "pad_shape": "pad"}
+"""video-caffe's fields, which have an extent for each axis, and the usual ones."""
 
 
 def _given(layer: Layer, group: str, name: str) -> bool:

@@ -78,7 +78,12 @@ def test_planes_are_pooled_as_by_pooling() -> None:
 @pytest.mark.parametrize(
     ("shape", "text", "kind", "said"),
     [
-        ((1, 1, 5, 5), "pool: AVE kernel_size: 2 dilation: 2", "Pooling", "are for the maximum"),
+        (
+            (1, 1, 5, 5),
+            "pool: AVE kernel_size: 2 dilation: 2",
+            "Pooling",
+            "AVE is not for windows of these kinds",
+        ),
         ((1, 1, 5, 5), "kernel_size: [2, 2, 2]", "Pooling", "given 3 times, but there are 2"),
         ((1, 1), "kernel_size: 2 dilation: 1", "Pooling", "N x C x D1"),
         ((1, 1, 5, 5), "kernel_size: 3 dilation: 3", "Pooling", "a window of 7 x 7"),

@@ -54,7 +54,9 @@ def _check_rank(layer: Any) -> None:
         raise Unsayable(f"it has {rank} spatial axes; ONNX's runtimes take at most 3")
 
 
-@says("Convolution", "Convolution3D", "DepthwiseConvolution", "ConvolutionDepthwise")
+@says(
+    "Convolution", "Convolution3D", "NdConvolution", "DepthwiseConvolution", "ConvolutionDepthwise"
+)
 def convolution(layer: Any, at: Place) -> None:
     convolve(layer, at, "Conv")
 
@@ -188,9 +190,22 @@ def pooling(layer: Any, at: Place) -> None:
         at.op("Identity", pool(at, method, x, window, spatial, out), out=top)
 
 
-@says("PoolingND")
+@says("PoolingND", "NdPooling")
 def pooling_nd(layer: Any, at: Place) -> None:
     window: Window = layer.window
+    if layer.param.pool == PoolMethod.AVE:
+        pads = [*window.pad, *layer.hang]
+        size, steps = list(window.kernel), list(window.stride)
+        at.op(
+            "AveragePool",
+            at.bottoms[0],
+            out=at.tops[0],
+            kernel_shape=size,
+            strides=steps,
+            pads=pads,
+            count_include_pad=1,
+        )
+        return
     at.op(
         "MaxPool",
         at.bottoms[0],
