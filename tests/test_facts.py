@@ -43,7 +43,9 @@ def test_the_facts_are_where_they_belong() -> None:
     assert having("gives_probability") == {"Sigmoid", "Softmax"}
     assert having("learns_labels") == {
         "EuclideanLoss",
+        "FlowL1Loss",
         "L1Loss",
+        "LpqLoss",
         "SmoothL1Loss",
         "SmoothL1LossOHEM",
     }

@@ -15,7 +15,7 @@ from caffelite.schema.message import field
 from caffelite.schema.net import LayerMessage
 
 PARAM = "bn_param"
-PSPNET = ("slope_filler", "bias_filler", "momentum", "eps", "frozen")
+PSPNET = ("slope_filler", "bias_filler", "momentum", "eps", "frozen", "moving_average")
 SEGNET = ("scale_filler", "shift_filler", "bn_mode", "var_eps")
 
 
@@ -43,6 +43,12 @@ class BNParameter(LayerMessage, field=PARAM, number=152):
     shift_filler: FillerParameter = field(102, FillerParameter, doc="SegNet: first shift")
     bn_mode: BNMode = field(
         103, BNMode, default=BNMode.LEARN, doc="SegNet: INFERENCE scales and shifts only"
+    )
+    moving_average: bool = field(
+        105,
+        "bool",
+        default=True,
+        doc="yjxiong's first BN: true; false, without stored statistics, is refused",
     )
     var_eps: float = field(104, "float", default=1e-9, least=0, doc="SegNet: added to the variance")
 
@@ -124,6 +130,14 @@ class BN(Layer):
                 PARAM,
                 segnet[0],
                 expected="the fields of one of the two",
+            )
+        if not p.moving_average:
+            self.fail(
+                "moving_average is false",
+                PARAM,
+                "moving_average",
+                expected="true: statistics are stored, and used in phase TEST",
+                hint="the batch's statistics in both phases are SegNet's: scale_filler",
             )
         self.keeps = not segnet and (bool(pspnet) or len(self.spec.param) != 2)
         self.stored = self.keeps and (p.frozen or self.phase == Phase.TEST)

@@ -6,9 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from caffelite.layers.base import Arrays, Diffs, register
+from caffelite.layers.base import Arrays, Diffs, Layer, register, registry
 from caffelite.layers.cases import Case, random
 from caffelite.layers.euclidean_loss import EuclideanLoss
+from caffelite.schema.net import LayerParameter
 
 
 @register
@@ -18,7 +19,7 @@ class L1Loss(EuclideanLoss):
     Gradients: ∂L/∂a = sign(a − b)/N, 0 where they are equal;  ∂L/∂b = −∂L/∂a.
     Shapes: a and b (N, …) with equally many values a sample, L ().
     Source: NVCaffe, whose DetectNet learns its boxes by it. FlowNet's layer of this name has a
-    message of its own, l1_loss_param, which is not read here.
+    message of its own, l1_loss_param; with it, or with one bottom, the layer is FlowL1Loss.
     """
 
     extension = "NVCaffe"
@@ -35,6 +36,11 @@ class L1Loss(EuclideanLoss):
             tops=["loss"],
         ),
     )
+
+    @classmethod
+    def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        flow = spec.has("l1_loss_param") or len(spec.bottom) == 1
+        return registry["FlowL1Loss"] if flow else cls
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         a, b = bottom

@@ -17,7 +17,9 @@ from caffelite.layers.cell_loss import ReadsCells
 from caffelite.layers.dummy_data import DummyData
 from caffelite.layers.source import SourceLayer
 from caffelite.plan.graph import included
+from caffelite.report.fitting import fitted
 from caffelite.report.inputs import as_input
+from caffelite.report.sides import sides_of_net
 from caffelite.schema.common import BlobShape, FillerParameter
 from caffelite.schema.net import LayerParameter, NetParameter, NetState
 from caffelite.text import Block, Scalar
@@ -28,10 +30,14 @@ _KNOWN: dict[str, tuple[Shape, tuple[float, ...]]] = {
     "image_sizes": ((1, 2), ()),
 }
 """Tops of Faster R-CNN's and Cascade R-CNN's data, whatever the batch."""
+_FLOWS = ("FloData",)
+"""Types of data layers that give a flow, of two channels, beside another layer's images."""
 _BATCH = ("batch_size", "num", "batch")
 _SIDES = (
+    ("patch_size", "patch_size"),  # of JigsawPuzzleSolver, cut from each crop
     ("crop_size", "crop_size"),
     ("crop_h", "crop_w"),
+    ("crop_size_y", "crop_size_x"),
     ("crop_height", "crop_width"),
     ("new_height", "new_width"),
     ("resize_height", "resize_width"),
@@ -56,6 +62,7 @@ def stand_in(
     problems: list[Problem] = []
     wrong: list[Problem] = []
     said = _Said.of(net, states)
+    standing: list[tuple[LayerParameter, bool]] = []
     for spec in net.layer:
         state = next((state for state in states if included(spec, state)), None)
         cls = layer_class(spec)
@@ -67,7 +74,9 @@ def stand_in(
             made += spec.top
             if _needed(spec, state, shapes, folder):
                 try:
+                    stated = any(_number(spec, name) for name in _BATCH)
                     spec = _stand_in(spec, shapes, said)
+                    standing.append((spec, stated))
                 except CaffeliteError as error:
                     problems += error.problems
         layers.append(spec)
@@ -80,7 +89,34 @@ def stand_in(
         raise NetError(*(wrong or problems))
     result = net.copy()
     result.layer = layers
+    for state in states:
+        _fit(result, state, [made for made in standing if included(made[0], state)], shapes)
     return result
+
+
+def _fit(
+    net: NetParameter,
+    state: NetState,
+    made: list[tuple[LayerParameter, bool]],
+    shapes: Mapping[str, Shape],
+) -> None:
+    """Give guessed tops of stand-in data the shapes that suit their readers; the sides of images
+    stay, and so does a batch that is said, which stands beside the layer."""
+    places: dict[str, BlobShape] = {}
+    held: dict[str, set[int]] = {}
+    for spec, said in made:
+        said = said or any(top in shapes for top in spec.top)
+        for top, place in zip(spec.top, spec.get("dummy_data_param").shape):
+            if top not in shapes and top not in _KNOWN:
+                places[top] = place
+                held[top] = ({0} if said else set()) | ({2, 3} if len(place.dim) > 3 else set())
+
+    def put(name: str, shape: Shape) -> None:
+        places[name].dim = list(shape)
+
+    if places:
+        guesses = {name: tuple(place.dim) for name, place in places.items()}
+        fitted(net, state, guesses, held, put)
 
 
 def _reshaped(spec: LayerParameter, shapes: Mapping[str, Shape]) -> LayerParameter:
@@ -123,6 +159,7 @@ class _Said:
     """How many values a sample of some labels has."""
     side: int | None
     """Of images."""
+    net: NetParameter
 
     @classmethod
     def of(cls, net: NetParameter, states: Sequence[NetState]) -> _Said:
@@ -137,7 +174,7 @@ class _Said:
                 if reader is not None and issubclass(reader, ReadsCells):
                     sizes.setdefault(spec.bottom[1], reader.label_size(spec))
                     side = side or reader.image_side(spec)
-        return cls(frozenset(indices), sizes, side)
+        return cls(frozenset(indices), sizes, side, net)
 
 
 def _stand_in(
@@ -170,8 +207,11 @@ def _stand_in(
             shape, images = (batch, said.sizes[top]), False
         elif shape is None and (not images or seen_images):
             shape, images = ((batch, 5) if top.endswith("rois") else (batch,)), False
+        elif shape is None and spec.type in _FLOWS:
+            beside = next((s for s in shapes.values() if len(s) == 4), None)
+            shape = (batch, 2, *beside[2:]) if beside else (batch,)
         elif shape is None:
-            shape = _images(spec, top, batch, said.side)
+            shape = _images(spec, top, batch, said)
         seen_images |= images
         param.shape.append(BlobShape(dim=list(shape)))
         filler = FillerParameter(value=fill)
@@ -212,13 +252,13 @@ def _is_label(top: str) -> bool:
     return any(word in top.lower() for word in ("label", "target", "weight", "sim", "clip", "cont"))
 
 
-def _images(spec: LayerParameter, top: str, batch: int, side: int | None = None) -> Shape:
-    """N x C x H x W as far as the layer's text says it."""
-    sides = next(
+def _images(spec: LayerParameter, top: str, batch: int, said: _Said | None = None) -> Shape:
+    """N x C x H x W as far as the layer's text, or the net's, says it."""
+    sides: Shape | None = next(
         ((h, w) for a, b in _SIDES if (h := _number(spec, a)) and (w := _number(spec, b))), None
     )
-    if sides is None and side is not None:
-        sides = side, side
+    if sides is None and said is not None:
+        sides = (said.side, said.side) if said.side else sides_of_net(said.net, top)
     if sides is None:
         raise NetError(
             Problem(

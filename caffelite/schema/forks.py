@@ -92,6 +92,9 @@ _NONE: dict[str, dict[str, str]] = {
     "DeepDetect's fork (jolibrain)": {
         "NonMaximumSuppressionParameter": "theta",  # soft_nms alone reads it
     },
+    "FlowNet's forks": {
+        "DataParameter": "verbose disk_reader_threads huge_video_dataset",
+    },
     "converters and compilers": {
         "LayerParameter": "quantization_param quantize_param",
     },
@@ -134,6 +137,10 @@ _TRAIN: dict[str, dict[str, str]] = {
     },
     "PSPNet's fork": {
         "TransformationParameter": "scale_factors",
+    },
+    "the fork of JigsawPuzzleSolver": {
+        "TransformationParameter": "jitter_size",
+        "DataParameter": "rand_jump",
     },
     "the fork of MobileNet-YOLO": {
         "TransformationParameter": "enable_classf_aug min_scaling_factor max_scaling_factor "
@@ -185,6 +192,23 @@ _ALWAYS: dict[str, dict[str, str]] = {
         "VideoDataParameter": "is_color scale mean_file crop_size mirror root_folder use_image "
         "use_temporal_jitter sampling_rate max_sampling_rate use_sampling_rate_jitter "
         "use_multiple_label num_of_labels",
+    },
+    "the fork of JigsawPuzzleSolver": {
+        "TransformationParameter": "hash_file siamese_size patch_size",
+    },
+    "FlowNet's forks": {
+        "DataParameter": "preselection_file preselection_label range_start range_end "
+        "rand_permute rand_permute_order rand_permute_seed permute_every_iter block_size "
+        "slice_point encoding subtract limit_samples",
+    },
+    "HED's forks": {
+        "ImageDataParameter": "normalize",
+    },
+    "the fork of DeBlurNet": {
+        "ImageDataParameter": "label",
+    },
+    "the fork of deepsaldet": {
+        "WindowDataParameter": "shuffle",
     },
     "a fork for channel pruning": {
         "ImageDataParameter": "bicubic new_dim",
@@ -340,8 +364,8 @@ _TYPES = {
     "the fork of C3D (facebook)": "VoxelSoftmax VoxelSoftmaxLoss VoxelCustomLoss "
     "VolumeData VideoSegmentationData VideoWithVoxelTruthData DownSampling Deconvolution3D",
     "FlowNet 2's fork (lmb-freiburg)": "Accum CustomData DataAugmentation FlowAugmentation "
-    "FlowWarp GenerateAugmentationParameters Correlation1D Resample LpqLoss "
-    "ImgReader FLOWriter Mean Downsample BlackAugmentation",
+    "FlowWarp GenerateAugmentationParameters Correlation1D "
+    "ImgReader FLOWriter FloData BlackAugmentation",
     "happynear's fork": "InnerDistance GeneralContrastiveLoss GeneralTripletLoss "
     "LabelSpecificRescale LabelSpecificAdd LabelSpecificMargin",
     "NVCaffe": "DetectNetTransformation TRT",

@@ -121,3 +121,71 @@ def test_refusals(layer: str, shapes: list[tuple[int, ...]], said: str) -> None:
     with pytest.raises(CaffeliteError, match=r"a\.net:\d+:\d+:") as caught:
         net(f'type: "{kind}" {layer}', *shapes)
     assert said in str(caught.value)
+
+
+def test_an_l1_loss_with_flownets_fields_is_flownets() -> None:
+    param = "l1_loss_param { l2_per_location: true epsilon: 0 }"
+    found = net(f'type: "L1Loss" {param}', (2, 2, 3), (2, 2, 3))
+    assert found.layers[-1].type == "FlowL1Loss"
+    found.blobs["a"].data[...] = np.array([3, 4]).reshape(1, 2, 1)
+    assert float(found.forward()["y"]) == pytest.approx(5 * 3)  # each sample's three places
+    assert net('type: "L1Loss"', (2, 3), (2, 3)).layers[-1].type == "L1Loss"
+    assert net('type: "L1Loss"', (2, 3)).layers[-1].type == "FlowL1Loss"
+
+
+@pytest.mark.parametrize(
+    "layer, shapes, said",
+    [
+        ('type: "LpqLoss"', [(1, 2)], "0 values of p"),
+        ('type: "LpqLoss" lpq_loss_param { p: [1, 2] q: [1, 1] }', [(1, 2)], "2 values of p"),
+        (
+            'type: "LpqLoss" lpq_loss_param { p: 1 q: 1 pq_episode_starts_at_iter: 5 }',
+            [(1, 2)],
+            "begin to hold later",
+        ),
+        ('type: "LpqLoss" lpq_loss_param { p: 1 q: 1 }', [(3,)], "N x C"),
+        ('type: "LpqLoss" lpq_loss_param { p: 1 q: 1 }', [(3, 2), (3, 1)], "bottoms of one shape"),
+        ('type: "Downsample"', [(1, 1, 4, 4)], "the size is missing"),
+        (
+            'type: "Downsample" downsample_param { top_height: 1 top_width: 2 }',
+            [(1, 1, 4, 4)],
+            "4 rows or columns would become 1",
+        ),
+        ('type: "Resample" resample_param { height: 3 }', [(1, 1, 4, 4)], "3 x 0 is no size"),
+        ('type: "Resample" resample_param { height: 3 width: 3 }', [(4, 4)], "N x C x H x W"),
+        (
+            'type: "Resample" resample_param { height: 3 width: 3 type: AREA }',
+            [(1, 1, 4, 4)],
+            "type is AREA",
+        ),
+        ('type: "Mean" mean_param { operation: ADD }', [(1, 2)], "the mean is missing"),
+        (
+            'type: "Mean" mean_param { operation: ADD value: [1, 2] }',
+            [(1, 3)],
+            "C a multiple of 2",
+        ),
+        (
+            'type: "Mean" mean_param { operation: ADD file: "a.binaryproto" }',
+            [(1, 3)],
+            "a mean image is not followed",
+        ),
+        ('type: "Mean" mean_param { operation: ADD value: 1 }', [(1, 2), (1, 2)], "1 tops for 2"),
+    ],
+)
+def test_what_flow_layers_refuse(layer: str, shapes: list[tuple[int, ...]], said: str) -> None:
+    with pytest.raises(CaffeliteError, match=said):
+        net(layer, *shapes)
+
+
+def test_values_that_are_no_numbers_leave_a_loss_and_its_slope_alone() -> None:
+    text = """
+      force_backward: true
+      layer { name: "a" type: "Input" top: "a" input_param { shape { dim: [1, 2, 2] } } }
+      layer { name: "l" type: "FlowL1Loss" bottom: "a" top: "y"
+        l1_loss_param { l2_per_location: true epsilon: 0.25 } }"""
+    found = caffelite.Net(parse_net(text, "a.net"), caffelite.TRAIN)
+    found.blobs["a"].data[...] = [[[3, np.nan], [4, 0]]]
+    assert float(found.forward()["y"]) == pytest.approx(25.25**0.5 + 0.5)
+    found.backward()
+    expected = [[[3 / 25.25**0.5, 0], [4 / 25.25**0.5, 0]]]
+    np.testing.assert_allclose(found.blobs["a"].diff, expected, rtol=1e-5)

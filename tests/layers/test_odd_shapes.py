@@ -33,6 +33,7 @@ NEED_SAMPLES = {
     *("DetectionGroupAccuracy", "DetectionGroupLoss", "ImResize", "RegionLoss", "Yolov3"),
     "YoloV1Loss",
     *("TripletLoss", "YoloDetectionOutput", "Yolov3DetectionOutput"),
+    "Resample",
 }
 """Layers that refuse a bottom without values."""
 

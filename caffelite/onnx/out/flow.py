@@ -1,4 +1,4 @@
-"""Correlation and Warp in ONNX's operators."""
+"""Layers of nets that find a flow in ONNX's operators: Correlation, Warp, Resample, Mean."""
 
 from __future__ import annotations
 
@@ -70,3 +70,17 @@ def warp(layer: Any, at: Place) -> None:
         value = at.op("Mul", value, at.op("Mul", share, part))
         total = at.op("Add", total, value) if total else value
     at.reshape(at.op("Where", valid, total, 0.0), (n, channels, height, width), at.tops[0])
+
+
+@says("Resample")
+def resample(layer: Any, at: Place) -> None:
+    """The products with two matrices that it is."""
+    lines = at.op("MatMul", np.asarray(layer._a, np.float32), at.bottoms[0])
+    at.op("MatMul", lines, np.asarray(layer._b.T, np.float32), out=at.tops[0])
+
+
+@says("Mean")
+def mean(layer: Any, at: Place) -> None:
+    for x, top, value in zip(at.bottoms, at.tops, layer._means):
+        scaled = at.op("Mul", x, float(layer._factor))
+        at.op("Add", scaled, np.asarray(value, np.float32), out=top)
