@@ -10,6 +10,7 @@ read as it is; so is one that HDF5's library has changed, since that cuts the se
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -24,9 +25,13 @@ SIZE = len(MARK) + 32
 _CHUNK = 1 << 20
 
 
-def seal(data: bytes) -> bytes:
-    """What to write behind `data`."""
-    return MARK + hashlib.sha256(data).digest()
+def sealed(parts: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """The parts of a file, and its seal behind them."""
+    hashed = hashlib.sha256()
+    for part in parts:
+        hashed.update(part)
+        yield part
+    yield MARK + hashed.digest()
 
 
 def seal_file(path: Path) -> None:

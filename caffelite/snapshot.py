@@ -26,14 +26,14 @@ from caffelite.schema.binary import (
     array_of,
     blob_proto,
     decode,
-    encode,
     open_binary,
     read_bytes,
     replacing,
     write_atomically,
 )
+from caffelite.schema.pieces import pieces
 from caffelite.schema.solver import SnapshotFormat, SolverParameter, SolverState
-from caffelite.seal import changed, content_digest, seal, seal_file, sealed_with, verify_file
+from caffelite.seal import changed, content_digest, seal_file, sealed, sealed_with, verify_file
 from caffelite.weights import import_h5py, read_weights
 
 
@@ -119,8 +119,7 @@ def write_state(path: str, state: RunState) -> None:
         run_state=json.dumps(state.run),
         model_sha256=state.model_sha256,
     )
-    data = encode(message)
-    write_atomically(path, [data, seal(data)])
+    write_atomically(path, sealed(pieces(message)))
 
 
 def read_state(path: str, verify: bool = True) -> RunState:

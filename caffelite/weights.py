@@ -20,7 +20,6 @@ from caffelite.report.copied import Report as Report
 from caffelite.schema.binary import (
     blob_proto,
     decode_file,
-    encode,
     halved,
     open_binary,
     replacing,
@@ -31,9 +30,10 @@ from caffelite.schema.common import BlobProto
 from caffelite.schema.message import Message, repeated
 from caffelite.schema.message import field as declared
 from caffelite.schema.net import NetParameter
+from caffelite.schema.pieces import pieces
 from caffelite.schema.solver import SolverState
 from caffelite.schema.stored import StoredArray
-from caffelite.seal import seal, seal_file, verify_open
+from caffelite.seal import seal_file, sealed, verify_open
 
 Stored = list[Union[Array, None]]
 """A layer's parameters as stored. None: not in the file, because it is another layer's (Caffe's
@@ -222,8 +222,7 @@ def write_weights(
         stored_blobs = [blob_proto(a, d) for a, d in zip(arrays, gradients)]
         layer.blobs = [halved(blob) for blob in stored_blobs] if half else stored_blobs
         stored.layer.append(layer)
-    data = encode(stored)
-    write_atomically(path, [data, seal(data)])
+    write_atomically(path, sealed(pieces(stored)))
 
 
 def _write_hdf5(

@@ -14,9 +14,10 @@ from caffelite.errors import CaffeliteError, Problem
 from caffelite.files import load_net, parse_net
 from caffelite.layers.convolution import Convolution
 from caffelite.layers.inner_product import InnerProduct
-from caffelite.schema.binary import decode, encode, halved, read_bytes, write_atomically
+from caffelite.schema.binary import decode, halved, read_bytes, write_atomically
 from caffelite.schema.legacy import upgrade_net
 from caffelite.schema.net import NetParameter
+from caffelite.schema.pieces import pieces
 from caffelite.weights import open_weights, weights_in
 
 WEIGHTS = (".caffemodel", ".h5", ".hdf5")
@@ -88,7 +89,7 @@ def shrinkCaffeModel(src: Any, dst: Any, layersTypes: Iterable[str] = ()) -> Non
     for layer in net.layer:
         if layer.type in types:
             layer.blobs = [halved(blob) for blob in layer.blobs]
-    write_atomically(dst, encode(net))
+    write_atomically(dst, pieces(net))
 
 
 def _only_caffe(framework: str) -> None:

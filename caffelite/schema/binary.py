@@ -165,7 +165,7 @@ def open_binary(path: PathLike) -> Iterator[BinaryIO]:
         yield file
 
 
-def write_atomically(path: PathLike, data: bytes | Iterable[bytes]) -> None:
+def write_atomically(path: PathLike, data: bytes | Iterable[bytes | memoryview]) -> None:
     """Write a file so that it is either all there or as it was before; see `replacing`."""
     with replacing(path) as part, open(part, "xb") as file:
         for chunk in [data] if isinstance(data, (bytes, bytearray, memoryview)) else data:

@@ -55,7 +55,7 @@ LARGE = 1 << 16
 
 def encode(message: Message) -> bytes:
     """The message in wire format. Raises SnapshotError if it would be over 2 GB."""
-    if _size_of_arrays(message) > MAX_BYTES:
+    if size_of_arrays(message) > MAX_BYTES:
         raise too_large()
     proto = _codec(type(message), True).new(type(message))
     _fill(proto, message)
@@ -179,13 +179,14 @@ def _to_wire(value: Any) -> Any:
     return value
 
 
-def _size_of_arrays(message: Message) -> int:
+def size_of_arrays(message: Message) -> int:
+    """The bytes of all arrays in a message."""
     size = 0
     for spec, value in message.set_fields():
         if is_array(spec):
             size += len(value) * FLOATS[spec.type].itemsize
         elif spec.message_type is not None:
-            size += sum(map(_size_of_arrays, value if spec.repeated else [value]))
+            size += sum(map(size_of_arrays, value if spec.repeated else [value]))
     return size
 
 

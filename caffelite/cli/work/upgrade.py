@@ -11,13 +11,14 @@ from caffelite.errors import Problem, SchemaError, SnapshotError
 from caffelite.files import bind_block, is_solver
 from caffelite.filetypes import EMPTY
 from caffelite.schema import legacy
-from caffelite.schema.binary import decode, encode, halved, read_bytes, write_atomically
+from caffelite.schema.binary import decode, halved, read_bytes, write_atomically
 from caffelite.schema.net import NetParameter
+from caffelite.schema.pieces import pieces
 from caffelite.schema.solver import SolverParameter
 from caffelite.schema.sorts import net_in, solver_in
 from caffelite.schema.unknown import unknown_fields
 from caffelite.schema.wire import foreign
-from caffelite.seal import SIZE, seal, sealed_with, verify_file
+from caffelite.seal import SIZE, sealed, sealed_with, verify_file
 from caffelite.text import parse, read_source
 
 Definition = Union[NetParameter, SolverParameter]
@@ -41,13 +42,13 @@ def run(args: argparse.Namespace) -> int:
     for line in done or ([] if args.half else ["already up to date"]):
         print(f"{source}: {line}")
     if target.endswith(BINARY):
-        data = encode(upgraded)
+        data = pieces(upgraded)
         if source.endswith(BINARY) and sealed_with(source):  # other programs' files have none
-            data += seal(data)
+            data = sealed(data)
     else:
         if source.endswith(BINARY):
             notes += _without_parameters(upgraded)
-        data = str(upgraded).encode("utf-8", "surrogateescape")
+        data = iter([str(upgraded).encode("utf-8", "surrogateescape")])
     for line in notes:
         print(f"{source}: {line}")
     write_atomically(target, data)
