@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from caffelite.errors import DataError, Problem
 from caffelite.layers.base import Arrays, Shapes, param_of, register, show
 from caffelite.layers.box_matching import check_objects, objects_of
 from caffelite.layers.cases import Case
+from caffelite.layers.cell_loss import ReadsCells
 from caffelite.layers.detection_output import overlap
 from caffelite.layers.finding import FindingLayer
 from caffelite.paths import find_path
@@ -42,7 +44,7 @@ class DetectionEvaluateParameter(LayerMessage, field="detection_evaluate_param",
 
 
 @register
-class DetectionEvaluate(FindingLayer):
+class DetectionEvaluate(ReadsCells, FindingLayer):
     """Which detections find an object; what a test makes its mean average precision of.
 
     First a row for each class but the background: −1, class, number of its objects, −1, −1. Then
@@ -66,6 +68,9 @@ class DetectionEvaluate(FindingLayer):
     A test collects these rows over its batches: what it shows is the mean over the classes of
     their average precisions, as the solver's `ap_version` says; see `caffelite.solver.precision`.
 
+    With labels of one image in rows of five (class from 0, centre, size; zeros behind the last) and
+    detections as RegionOutput makes them, as gklz1982's fork has it, there is no background.
+
     Gradient: none.
     Shapes: detections (1, 1, number, 7) as DetectionOutput makes them, objects (1, 1, number, 8) as
     MultiBoxLoss reads them. Top (1, 1, number, 5), known after the pass only. With three bottoms
@@ -84,6 +89,8 @@ class DetectionEvaluate(FindingLayer):
         "(zhaoweicai/cascade-rcnn), there 161"
     )
     _sizes: tuple[Named, ...] = ()
+    _fives = False
+    """Is it gklz1982's, with rows of centre and size?"""
     _seen: Array | None = None
     """The images' heights and widths as the net saw them, with three bottoms."""
     param: DetectionEvaluateParameter = param_of(DetectionEvaluateParameter)
@@ -151,12 +158,33 @@ class DetectionEvaluate(FindingLayer):
             {"y": [[[[-1, 0, 1, -1, -1], [0, 0, 0.9, 1, 0], [0, 0, 0.8, 0, 0]]]]},
             phase=Phase.TEST,
         ),
+        Case(
+            'type: "DetectionEvaluate" detection_evaluate_param { num_classes: 2 }',
+            # rows of centre and size: the second shares 1/4 with the true box
+            {
+                "detections": [[[[0, 0, 0.5, 0.5, 0.5, 1, 1], [0, 0, 0.75, 0.25, 0.25, 0.5, 0.5]]]],
+                "label": [[0, 0.5, 0.5, 1, 1, *[0] * 5]],
+            },
+            {
+                "y": [
+                    [
+                        [
+                            [-1, 0, 1, -1, -1],
+                            [-1, 1, 0, -1, -1],
+                            [0, 0, 0.75, 0, 1],
+                            [0, 0, 0.5, 1, 0],
+                        ]
+                    ]
+                ]
+            },
+            phase=Phase.TEST,
+        ),
     )
 
     def setup(self, bottom: Shapes) -> None:
         p, at = self.param, "detection_evaluate_param"
         self.need(at, "num_classes", expected="the number of classes, the background included")
-        self._sizes = ()
+        self._sizes, self._background = (), p.background_label_id
         resize = p.resize_param
         if p.has("resize_param") and not (resize.height and resize.width):
             given = f"resize_param has height {resize.height} and width {resize.width}"
@@ -205,7 +233,11 @@ class DetectionEvaluate(FindingLayer):
                 "bottom",
                 expected="1 x 1 x detections x 7, as DetectionOutput makes them",
             )
-        check_objects(self, 1, objects)
+        self._fives = objects[-1:] != (8,) and objects[:1] <= (1,) and math.prod(objects) % 5 == 0
+        if self._fives:
+            self._background = -1
+        else:
+            check_objects(self, 1, objects)
         return [(1, 1, 1, 5)]
 
     def find(self, bottom: Arrays) -> list[Array]:
@@ -213,7 +245,8 @@ class DetectionEvaluate(FindingLayer):
             raise DataError(self._absent)
         if len(bottom) == 2:
             self._seen = None
-            return [self._rows(*bottom)[None, None]]
+            detections, objects = _as_corners(*bottom) if self._fives else bottom
+            return [self._rows(detections, objects)[None, None]]
         found, objects, self._seen = (b.reshape(len(b), -1) for b in bottom)
         # the columns of DetectionOutput and AnnotatedData; what is to be ignored counts
         return [
@@ -224,24 +257,23 @@ class DetectionEvaluate(FindingLayer):
 
     def _rows(self, detections: Array, objects: Array) -> Array:
         p = self.param
-        known = objects_of(self, 1, objects, p.num_classes, p.background_label_id, None)
+        known = objects_of(self, 1, objects, p.num_classes, self._background, None)
         counted = known[:, 1] if p.evaluate_difficult_gt else known[known[:, 7] == 0, 1]
         rows: list[list[float]] = [
             [-1, c, int(np.count_nonzero(counted == c)), -1, -1]
             for c in range(p.num_classes)
-            if c != p.background_label_id
+            if c != self._background
         ]
         found = detections.reshape(-1, 7)
         found = found[(found[:, 0] != -1) & (found[:, 1] != -1)]
         label = found[:, 1]
-        wrong = (label < 0) | (label >= p.num_classes) | (label == p.background_label_id)
+        wrong = (label < 0) | (label >= p.num_classes) | (label == self._background)
         if wrong.any():
             bad = int(np.flatnonzero(wrong)[0])
             self.fail(
                 f"detection {bad} of the batch has class {label[bad]:g}",
                 "bottom",
-                expected=f"0 to {p.num_classes - 1}, but not {p.background_label_id}, the "
-                "background",
+                expected=f"0 to {p.num_classes - 1}, but not {self._background}, the background",
             )
         found = found[np.lexsort((-found[:, 2], label, found[:, 0]))]
         groups = np.flatnonzero((np.diff(found[:, :2], axis=0) != 0).any(1)) + 1
@@ -293,3 +325,21 @@ class DetectionEvaluate(FindingLayer):
             )
         height, width = self._seen[image]
         return np.tile([named.width / width, named.height / height], 2)
+
+
+def _as_corners(detections: Array, labels: Array) -> tuple[Array, Array]:
+    """A RegionOutput's rows, and true boxes in rows of five, as SSD has them."""
+    found = detections.reshape(-1, 7).copy()
+    there = found[:, 1] >= 0
+    found[there, 3:] = _corners(found[there, 3:])
+    rows = labels.reshape(-1, 5)
+    rows = rows[np.logical_and.accumulate(rows[:, 3] != 0)]
+    objects = np.zeros((len(rows), 8), labels.dtype)
+    objects[:, 1], objects[:, 3:7] = rows[:, 0], _corners(rows[:, 1:])
+    return found, objects
+
+
+def _corners(boxes: Array) -> Array:
+    """Of centres and sizes."""
+    half = boxes[:, 2:] / 2
+    return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], 1)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import Arrays, Shapes, param_of, register, show
+from caffelite.layers.base import Arrays, Layer, Shapes, param_of, register, show
 from caffelite.layers.cases import Case
 from caffelite.layers.finding import FindingLayer
 from caffelite.layers.prior_box import CodeType
+from caffelite.layers.registry import registry
 from caffelite.schema.augment import ResizeParameter
 from caffelite.schema.common import Phase
-from caffelite.schema.message import Message, field
-from caffelite.schema.net import LayerMessage
+from caffelite.schema.message import Message, field, repeated
+from caffelite.schema.net import LayerMessage, LayerParameter
 
 log = logging.getLogger("caffelite.doubts")  # `check` says it as a warning
 
@@ -73,6 +76,23 @@ class DetectionOutputParameter(LayerMessage, field="detection_output_param", num
     visualize_threshold: float = field(11, "float", idle="no picture is shown")
     save_file: str = field(12, "string", idle="no video is written")
 
+    # YOLO v2's, which have the numbers 1 to 8 in its fork.
+    side: int = field(101, "uint32", default=13, idle="the map says it")
+    num_box: int = field(103, "uint32", default=5, least=1, doc="RegionOutput: anchors B of a cell")
+    coords: int = field(
+        104, "uint32", default=4, least=4, most=4, doc="values of a box: 4", idle="it is always 4"
+    )
+    nms_threshold: float = field(
+        106, "float", default=0.45, least=0, doc="RegionOutput: overlap from which boxes are one"
+    )
+    biases: list[float] = repeated(
+        107, "float", above=0, doc="RegionOutput: width, height of each anchor, in cells"
+    )
+    label_map_file: str = field(108, "string", idle="names of classes are not shown")
+
+
+REGION_FIELDS = [spec.name for spec in DetectionOutputParameter.specs.values() if spec.number > 100]
+
 
 @register
 class DetectionOutput(FindingLayer):
@@ -95,13 +115,17 @@ class DetectionOutput(FindingLayer):
     Gradient: none.
     Shapes: codes (N, priors·4), or (N, priors·C·4) without `share_location`; scores
     (N, priors·C); priors (1, 2, priors·4) as PriorBox makes them; a fourth bottom is not looked
-    at. Top (1, 1, number of detections, 7), known after the pass only.
+    at. Top (1, 1, number of detections, 7), known after the pass only. A layer that gives a field
+    of YOLO v2's, as gklz1982's fork has it, is a RegionOutput.
     Source: Liu et al. 2016, SSD.
     """
 
     bottoms = (3, 4)
     extension = "SSD fork (weiliu89/caffe), detection_output_param = 204"
     param: DetectionOutputParameter = param_of(DetectionOutputParameter)
+    idle: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        (f"detection_output_param.{name}" for name in REGION_FIELDS), "it is for RegionOutput"
+    )
     cases = (
         Case(
             'type: "DetectionOutput" detection_output_param { num_classes: 2 '
@@ -159,6 +183,12 @@ class DetectionOutput(FindingLayer):
             {"y": [[[[0.0] + [-1.0] * 6, [1.0] + [-1.0] * 6]]]},
         ),
     )
+
+    @classmethod
+    def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        """RegionOutput, where a field of YOLO v2's says so."""
+        p = spec.get("detection_output_param")
+        return registry["RegionOutput"] if any(p.has(name) for name in REGION_FIELDS) else cls
 
     def setup(self, bottom: Shapes) -> None:
         p = self.param

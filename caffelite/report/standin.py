@@ -169,11 +169,12 @@ class _Said:
         for spec in net.layer:
             if spec.has("embed_param"):
                 indices.update(spec.bottom)
-            if len(spec.bottom) > 1 and any(included(spec, state) for state in states):
+            if spec.bottom and any(included(spec, state) for state in states):
                 reader = layer_class(spec)
                 if reader is not None and issubclass(reader, ReadsCells):
-                    sizes.setdefault(spec.bottom[1], reader.label_size(spec))
                     side = side or reader.image_side(spec)
+                    for labels in spec.bottom[1:2]:
+                        sizes.setdefault(labels, reader.label_size(spec))
         return cls(frozenset(indices), sizes, side, net)
 
 

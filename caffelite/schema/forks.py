@@ -164,6 +164,13 @@ _ALWAYS: dict[str, dict[str, str]] = {
         "LossParameter": "label_smoothing",
         "ImageDataParameter": "short_side",
     },
+    "the forks that fuse layers (Intel, naibaf7)": {  # what is not taken apart
+        "ConvolutionParameter": "fuse_type relu_param eltwise_param prelu_param relu "
+        "negative_slope",
+        "InnerProductParameter": "relu negative_slope",
+        "BatchNormParameter": "relu fused_relu",
+        "LRNParameter": "fuse_type pooling_param",
+    },
     "Intel's Caffe": {
         "TransformationParameter": "bgr2rgb flow pad",
         "ImageDataParameter": "min_height min_width",
@@ -245,7 +252,15 @@ def engine_of(item: Field) -> str | None:
     return ENGINES.get(str(value.value))
 
 
-_SWITCHES = {("NonMaximumSuppressionParameter", "soft_nms")}
+_SWITCHES = {
+    ("NonMaximumSuppressionParameter", "soft_nms"),
+    ("ConvolutionParameter", "fuse_type"),
+    ("LRNParameter", "fuse_type"),
+    ("ConvolutionParameter", "relu"),
+    ("InnerProductParameter", "relu"),
+    ("BatchNormParameter", "relu"),
+    ("BatchNormParameter", "fused_relu"),
+}
 """Those that change nothing while they are false."""
 
 
@@ -255,7 +270,7 @@ def _effective(key: tuple[str, str], item: Field) -> ForkField | None:
     if known is None and (fork := engine_of(item)):
         return ForkField(fork, Effect.NONE)
     if known is not None and key in _SWITCHES and isinstance(item.value, Scalar):
-        off = str(item.value.value) in ("false", "False", "f", "0")
+        off = str(item.value.value) in ("false", "False", "f", "0", "UNFUSED")
         return ForkField(known.fork, Effect.NONE) if off else known
     return known
 
@@ -357,7 +372,7 @@ _WHERE = {Effect.TRAIN: ", for phase TRAIN", Effect.UPDATE: ", for updates"}
 _TYPES = {
     "MS-CNN and Cascade R-CNN (zhaoweicai)": "ImageGtData DetectionData EvalData HardMining",
     "the YOLO forks (choasup, eric612)": "YoloSeg "
-    "BoxData LaneData SegmentationEvaluate AssistedExcitation RegionOutput",
+    "BoxData LaneData SegmentationEvaluate AssistedExcitation",
     "SegNet's and ENet's fork": "DenseImageData",
     "PSPNet's fork (hszhao)": "ImageSegData SegAccuracy BiasChannel AdaptiveBiasChannel DenseCRF "
     "DomainTransform MatRead MatWrite UniqueLabel",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from caffelite.errors import Problem, SchemaError
 from caffelite.schema.common import BlobShape
 from caffelite.schema.legacy_forks import align, of_a_fork, take_over
+from caffelite.schema.legacy_fused import take_apart
 from caffelite.schema.legacy_messages import (
     V1LayerParameter,
     V1LayerType,
@@ -63,7 +64,7 @@ def upgrade_net(net: NetParameter, copy: bool = True) -> tuple[NetParameter, lis
     fixed = [layer.name for layer in net.layer if _fix_batch_norm(layer)]
     if fixed:
         done.append(f"BatchNorm statistics marked as not learned ({', '.join(fixed)})")
-    return net, done
+    return net, done + take_apart(net)
 
 
 def upgrade_solver(param: SolverParameter) -> tuple[SolverParameter, list[str]]:

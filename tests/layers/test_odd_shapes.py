@@ -31,6 +31,7 @@ NEED_SAMPLES = {
     *("CTCGreedyDecoder", "CTCLoss", "CtcLoss", "LabelsequenceAccuracy", "WarpCTCLoss"),
     *("BboxAccuracy", "DetectionAccuracy", "DetectionLoss", "FrcnnOutput", "ProposalTarget"),
     *("DetectionGroupAccuracy", "DetectionGroupLoss", "ImResize", "RegionLoss", "Yolov3"),
+    "RegionOutput",
     "YoloV1Loss",
     *("TripletLoss", "YoloDetectionOutput", "Yolov3DetectionOutput"),
     "Resample",

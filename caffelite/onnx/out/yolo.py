@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from caffelite.onnx.out.place import Place, says
+from caffelite.onnx.out.place import Place, Unsayable, says
 from caffelite.onnx.out.thinning import MANY, below, columns, or_nothing
 
 
@@ -46,6 +46,8 @@ def _maps(layer: Any, at: Place, number: int, anchors: Any, scale: Any) -> list[
 @says("YoloDetectionOutput")
 def yolo(layer: Any, at: Place) -> None:
     p = layer.param
+    if layer._by_image:
+        raise Unsayable("its boxes are thinned out image by image, as in listenlink's fork")
     parts = []
     for i, (_, _, side, _) in enumerate(layer.bottom_shapes):
         t = _cell_by_cell(at, i, p.num_box, 5 + p.num_classes, side, side)

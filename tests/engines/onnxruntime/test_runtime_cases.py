@@ -20,7 +20,9 @@ SUBJECTS = [
     for i, case in enumerate(cls.cases)
     if deployed(cls) and not cls.hosts and (name, i) != ("DecodeBBox", 1)  # for phase TRAIN
 ]
-ON_NUMPY = {"BatchReindex", "CTCGreedyDecoder", "ForkDropout", "ImResize", "MVN", "Nms"}
+ON_NUMPY = {"BatchReindex", "CTCGreedyDecoder", "ForkDropout", "ImResize", "MVN", "Nms"} | {
+    *("RegionOutput", "YoloDetectionOutput"),
+}
 """Some of their cases ONNX cannot say."""
 
 
