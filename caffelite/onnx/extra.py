@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from caffelite.errors import CaffeliteError, Problem
@@ -12,6 +13,10 @@ OPENCV = "opencv-python-headless>=5"
 
 def require(name: str) -> Any:
     """The module `onnx` or `onnxruntime`. Raises CaffeliteError with what to install."""
+    if name == "onnxruntime":
+        # Since 1.29 ONNX Runtime reports to its makers which models run where, and leaves a number
+        # of the machine in the user's cache. It asks this variable once, when it is imported.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return need(name, name, "this", install="caffelite[onnx]", error=CaffeliteError)
 
 

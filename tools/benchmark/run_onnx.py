@@ -16,6 +16,7 @@ import numpy as np
 
 from .child import apart, peak_mb, serve, skip
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # asked once, at the import
 try:
     import onnxruntime
 except ImportError as missing:
