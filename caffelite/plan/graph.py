@@ -307,7 +307,7 @@ def state_for(
     net: NetParameter, phase: Phase, level: int = 0, stages: list[str] | None = None
 ) -> NetState:
     """The state to build for: the net's own `state`, with phase, level and stages on top."""
-    state = net.state.copy() if net.has("state") else NetState()
+    state = net.state.copy()
     state.phase = phase
     if level:
         state.level = level

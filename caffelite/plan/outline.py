@@ -56,7 +56,7 @@ def outline_net(net: NetParameter, state: NetState, context: Context) -> Plan:
         p for p in _certain(tried, samples) if str(p) in said or not _is_open(p, graph, absent)
     ]
     if not certain:  # every shape fails in its own way: the data decides
-        return build_plan(_sources_only(net, state), context, False, (), partial(assumed, ()))
+        return build_plan(_sources_only(net, state), context, stand_in=partial(assumed, ()))
     raise NetError(*certain)
 
 
@@ -79,10 +79,11 @@ def _objects(node: Node) -> bool:
 
 
 def _said(spec: LayerParameter, sample: Shape) -> Shape:
-    """What crop_size, new_height and new_width, or resize_param say of a sample."""
+    """What crop_size or crop_h and crop_w, new_height and new_width, and resize_param say of a
+    sample."""
     channels = 3 if len(sample) < 3 else sample[0]
     for message in _messages(spec):
-        if isinstance(message, TransformationParameter) and message.has("resize_param"):
+        if isinstance(message, TransformationParameter):
             resize = message.resize_param
             if resize.height and resize.width:
                 sample = (channels, resize.height, resize.width)
@@ -98,13 +99,15 @@ def _said(spec: LayerParameter, sample: Shape) -> Shape:
 
 
 def _batch(spec: LayerParameter) -> int:
-    """The batch_size that a source's message gives, if it has one."""
-    return next((n for m in _messages(spec) if (n := _number(m, "batch_size"))), 0)
+    """The batch_size of a source's message, its default too; 0: it has none."""
+    found = (m.get("batch_size") for m in _messages(spec) if "batch_size" in m.specs)
+    return next(filter(None, found), 0)
 
 
 def _messages(spec: LayerParameter) -> Iterator[Message]:
+    """What is said of a layer in groups; of the transform last, which comes after all else."""
     found = [value for _, value in spec.set_fields() if isinstance(value, Message)]
-    return iter(sorted(found, key=lambda m: "crop_size" in m.specs and "mirror" in m.specs))
+    return iter(sorted(found, key=lambda m: isinstance(m, TransformationParameter)))
 
 
 def _number(message: Message, name: str) -> int:

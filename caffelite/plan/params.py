@@ -84,7 +84,7 @@ class Sharing:
             check_filler(declared.filler)
         for index, declared in enumerate(layer.declared):
             spec = specs[index] if index < len(specs) else ParamSpec()
-            claim = self._named.get(spec.name) if spec.name else None
+            claim = self._named.get(spec.name)
             if claim is not None:
                 _check_sharing(layer, index, declared.shape, spec, claim)
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from caffelite.blob import Shape
 from caffelite.layers.base import MOST, Layer, show
@@ -37,16 +37,6 @@ def infer_node(
             )
         shapes[version] = shape
     _check_rewritten_inputs(node, layer, shapes)
-
-
-def infer_shapes(
-    nodes: Iterable[Node], layers: Sequence[Layer], given: Mapping[Version, Shape]
-) -> Shapes:
-    """All shapes anew, for other shapes of what is filled from outside."""
-    shapes: Shapes = {}
-    for node in nodes:
-        infer_node(node, layers[node.index], shapes, given)
-    return shapes
 
 
 def carry(blobs: Iterable[Version], shapes: Shapes, end: int) -> Iterator[int]:

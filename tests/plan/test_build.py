@@ -134,10 +134,31 @@ class TestLossWeights:
         )
         assert net.forward_loss() == 0 and runs_backward(net) == []
 
+    def test_there_is_one_weight_for_each_top_or_none(self) -> None:
+        two = dense("ip", "x", "y", 2, "loss_weight: 1 loss_weight: 2")
+        assert "2 loss_weight for 1 top" in refusal(DATA + two)
+
     def test_a_loss_without_a_top_counts(self) -> None:
         text = DATA + dense("ip", "x", "y", 2)
         named, unnamed = run(make(text + LOSS)), run(make(text + LOSS.replace('top: "loss"', "")))
         assert named.forward_loss() == unnamed.forward_loss() > 0
+
+
+def test_there_are_no_more_params_than_parameters() -> None:
+    text = dense("ip", "x", "y", 2, "param { } param { } param { }")
+    assert "3 param { } for 2 parameters" in refusal(DATA + text)
+
+
+def test_a_blob_has_32_axes_at_most() -> None:
+    shape = 'layer { name: "in" type: "Input" top: "x" input_param { shape { %s } } }'
+    assert make(shape % ("dim: 1 " * 32)).blobs["x"].data.ndim == 32
+    assert 'top "x" would have 33 axes' in refusal(shape % ("dim: 1 " * 33))
+
+
+def test_the_work_of_a_net_is_that_of_its_layers() -> None:
+    text = DATA + dense("a", "x", "h", 5) + dense("b", "h", "y", 2)
+    assert make(text).plan.work() == 4 * (3 * 5 + 5 * 2)
+    assert make(text.replace("dim: 4 ", "dim: 0 ")).plan.work() == 0
 
 
 SHARED = 'param { name: "w" } param { name: "b" }'

@@ -40,8 +40,14 @@ def test_tops_that_are_right_are_not_doubted(tmp_path: Path) -> None:
     assert Net(str(tmp_path / "f.net"), TEST).blobs["ip"].data.shape == (2, 3)
     wrong = TEXT.replace("num_output: 3", "num_output: 3 axis: 7")
     assert ASKED not in refused(tmp_path, wrong)
-    np.savez(tmp_path / "a.npz", data=np.zeros((4, 6)), label=np.zeros(4))
-    assert ASKED not in refused(tmp_path, wrong)
+    for data, label in (((4, 6), (4,)), ((4, 6), (4, 1, 5, 5)), ((4,), (4, 6))):
+        np.savez(tmp_path / "a.npz", data=np.zeros(data), label=np.zeros(label))
+        assert ASKED not in refused(tmp_path, wrong)
+    np.savez(tmp_path / "a.npz", data=np.zeros((4, 1, 5, 5)), label=np.zeros(4))
+    assert ASKED not in refused(
+        tmp_path,
+        TEXT.replace('} }\nlayer { name: "l', '} }\nlayer { softmax_param { axis: 7 } name: "l'),
+    )
 
 
 @pytest.mark.parametrize("kind", ["SoftmaxWithLoss", "Accuracy", "InfogainLoss"])

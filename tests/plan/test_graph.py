@@ -8,7 +8,7 @@ from caffelite.errors import NetError
 from caffelite.files import parse_net
 from caffelite.plan.graph import Graph, build_graph, included, rule_holds, state_for
 from caffelite.schema.common import Phase
-from caffelite.schema.net import LayerParameter, NetState, NetStateRule
+from caffelite.schema.net import LayerParameter, NetParameter, NetState, NetStateRule
 
 DATA = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 } } }\n'
 
@@ -115,6 +115,13 @@ class TestVersions:
         loss = 'layer { name: "l" type: "EuclideanLoss" bottom: "data" bottom: "data" }'
         assert len(graph(DATA + loss).nodes[1].tops) == 1
 
+    def test_a_graph_is_a_net_of_its_own(self) -> None:
+        text = DATA + relu("data", "a", "include { phase: TRAIN }") + relu("data", "b")
+        for forced in (False, True):
+            net = graph(text).net_parameter(forced)
+            assert [layer.name for layer in net.layer] == ["data", "b"]
+            assert (net.force_backward, net.has("force_backward")) == (forced, forced)
+
 
 class TestMistakes:
     """What is said of each, with its place, is in cli/mistakes.txt."""
@@ -131,7 +138,36 @@ class TestMistakes:
         assert [p.expected for p in caught.value.problems] == ["1 or more bottoms"]
         with pytest.raises(NetError) as caught:
             graph(DATA + relu("data", "a").replace('bottom: "data"', ""))
-        assert [p.expected for p in caught.value.problems] == ["1 bottom"]
+        (problem,) = caught.value.problems
+        assert problem.expected == "1 bottom"
+        assert problem.message == 'layer "a" (ReLU) has no bottoms'
+        with pytest.raises(NetError) as caught:
+            graph(DATA + relu("data", "a").replace('top: "a"', 'top: "a" top: "b"'))
+        (problem,) = caught.value.problems
+        assert problem.expected == "1 top"
+        assert problem.message == 'layer "a" (ReLU) has 2 tops: "a", "b"'
+
+    @pytest.mark.parametrize(
+        ("ends", "expected", "place"),
+        [
+            ('top: "a"', "2 to 3 bottoms", "layer {"),
+            ('bottom: "data" top: "a"', "2 to 3 bottoms", '"data" top'),
+            (
+                'bottom: "data" bottom: "data" bottom: "data" bottom: "data" top: "a"',
+                "2 to 3 bottoms",
+                '"data" top',
+            ),
+        ],
+    )
+    def test_a_wrong_number_of_ends_is_said_where_it_is_seen(
+        self, ends: str, expected: str, place: str
+    ) -> None:
+        line = f'layer {{ name: "a" type: "DecodeBBox" {ends} }}'
+        with pytest.raises(NetError) as caught:
+            graph(DATA + line)
+        (problem,) = caught.value.problems
+        assert problem.expected == expected and problem.span
+        assert (problem.span.line, problem.span.col) == (2, line.index(place) + 1)
 
     def test_all_mistakes_are_told(self) -> None:
         text = DATA + relu("dat", "a") + relu("data", "b") + relu("a", "b")
@@ -139,6 +175,64 @@ class TestMistakes:
             'layer "a" reads "dat", which no layer before it makes',
             'layer "b" makes "b", which layer "b" has made already',
         ]
+
+    @pytest.mark.parametrize(
+        ("text", "hint"),
+        [
+            (
+                relu("a", "b") + relu("data", "a"),
+                'layer "a" on line 3 makes it: layers run in the order of the file',
+            ),
+            (
+                relu("a", "b") + relu("data", "a", "include { phase: TRAIN }"),
+                'layer "a" on line 3 makes it, but is left out in phase TEST',
+            ),
+            (relu("data", "a") * 2, "the first is on line 2"),
+            (relu("a", "a"), None),  # nobody but who reads it
+        ],
+    )
+    def test_who_makes_a_blob_elsewhere_is_said(self, text: str, hint: str | None) -> None:
+        with pytest.raises(NetError) as caught:
+            graph(DATA + text)
+        assert [p.hint for p in caught.value.problems] == [hint]
+
+    def test_a_net_made_in_python_has_no_lines_to_name(self) -> None:
+        first, again = (LayerParameter(name=n, type="ReLU", bottom=["x"], top=["y"]) for n in "ab")
+        data = LayerParameter(name="x", type="Input", top=["x"])
+        for layers, hint in (
+            ([first, data], 'layer "x" makes it: layers run in the order of the file'),
+            ([data, first, again], None),
+        ):
+            net = NetParameter(layer=layers)
+            with pytest.raises(NetError) as caught:
+                build_graph(net, state_for(net, Phase.TEST))
+            assert [p.hint for p in caught.value.problems] == [hint]
+
+    @pytest.mark.parametrize(
+        ("more", "message"),
+        [
+            (
+                relu("data", "a", 'include { phase: TEST } exclude { stage: "x" }'),
+                'layer "a" has both include and exclude rules',
+            ),
+            (
+                relu("data", "a", "propagate_down: true propagate_down: true"),
+                'layer "a" has 1 bottom but 2 propagate_down',
+            ),
+            (
+                'layer { name: "s" type: "Split" bottom: "data" top: "a" top: "a" }',
+                'layer "s" names the top "a" twice',
+            ),
+        ],
+    )
+    def test_what_a_layer_says_against_itself_is_refused(self, more: str, message: str) -> None:
+        assert refusal(DATA + more) == [message]
+
+    def test_the_first_layer_finds_no_blobs_at_all(self) -> None:
+        with pytest.raises(NetError) as caught:
+            graph(relu("data", "a"))
+        (problem,) = caught.value.problems
+        assert problem.expected == "a top of an earlier layer: there is none yet"
 
     def test_a_net_without_layers_in_a_phase_is_refused(self) -> None:
         text = DATA.replace(" top", " include { phase: TRAIN } top")

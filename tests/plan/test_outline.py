@@ -60,6 +60,8 @@ def refused(text: str) -> list[str]:
         ((10,), "crop_size: 20", (3, 20, 20)),
         ((1, 28, 28), "resize_param { height: 30 width: 40 }", (1, 30, 40)),
         ((1, 28, 28), "resize_param { height: 30 width: 40 } crop_h: 9 crop_w: 8", (1, 9, 8)),
+        ((1, 28, 28), "crop_h: 9 crop_w: 8", (1, 9, 8)),
+        ((1, 28, 28), "resize_param { height: 30 }", (1, 28, 28)),
         ((10,), "resize_param { height: 30 width: 40 } crop_size: 20", (3, 20, 20)),
     ],
 )
@@ -102,6 +104,20 @@ def test_new_sides_count_together_and_a_crop_after_them() -> None:
     assert shape(outline(text % "transform_param { crop_size: 9 }"), "data") == (4, 1, 9, 9)
 
 
+def test_texts_and_images_in_batches_that_are_not_said() -> None:
+    text = (
+        'layer { name: "d" type: "TextData" top: "x" top: "c" top: "y" text_data_param '
+        '{ source: "nowhere" batch_size: 4 seq_len: 7 } }'
+    )
+    assert [shape(outline(text), name) for name in "xcy"] == [(7, 4)] * 3
+    text = (
+        'layer { name: "d" type: "ImageData" top: "data" top: "label" image_data_param '
+        '{ source: "nowhere" new_height: 30 new_width: 40 } }'
+    )
+    plan = outline(text)
+    assert (shape(plan, "data"), shape(plan, "label")) == ((1, 1, 30, 40), (1,))
+
+
 @pytest.mark.parametrize(
     ("sample", "count"),
     [
@@ -128,3 +144,29 @@ def test_what_is_wrong_with_all_data_is_refused_once() -> None:
 def test_what_only_the_data_can_say_is_no_mistake() -> None:
     plan = outline(data() + reshape("y", "4 7919"))
     assert [node.spec.name for node in plan.graph.nodes] == ["d"]
+
+
+TWO = reshape("y", "4 -1 1024")
+"""Two of the shapes fit, of other channels."""
+
+
+def test_what_is_wrong_with_all_data_that_comes_so_far_is_refused() -> None:
+    (message,) = refused(data() + TWO + dense("y", "z", "axis: 5"))
+    assert message.startswith('layer "z"')
+    found = refused(data() + TWO + dense("y", "z", "axis: 5") + dense("data", "w", "axis: 9"))
+    assert {message[:9] for message in found} == {'layer "w"', 'layer "z"'}
+
+
+def test_what_is_wrong_with_one_shape_alone_is_open() -> None:
+    plan = outline(data() + reshape("y", "4 784") + dense("y", "z", "axis: 5"))
+    assert [node.spec.name for node in plan.graph.nodes] == ["d"]
+
+
+def test_large_nets_are_tried_with_two_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = data() + reshape("y", "4 6272")
+    assert len(outline(text).graph.nodes) == 2
+    monkeypatch.setattr("caffelite.plan.outline.LARGE", 2)
+    assert len(outline(text).graph.nodes) == 2
+    monkeypatch.setattr("caffelite.plan.outline.LARGE", 1)
+    assert len(outline(text).graph.nodes) == 1
+    assert len(outline(data() + reshape("y", "4 3072")).graph.nodes) == 2
