@@ -68,9 +68,10 @@ def conv_forward(
     f·(W X) + b.
 
     `budget` bounds the bytes of a tile's columns (default: a few MB)."""
-    if factor is not None and weights.size <= out.size:
+    is_depthwise = depthwise.is_depthwise(x, weights, group)
+    if factor is not None and (is_depthwise or weights.size <= out.size):
         weights, factor = _scaled(weights, factor, shared_workspace()), None
-    if depthwise.is_depthwise(x, weights, group):
+    if is_depthwise:
         depthwise.depthwise_forward(x, weights, bias, out, window, relu)
         return
     x, window = _thin(x, window, out.shape[2:])
@@ -267,7 +268,7 @@ def conv_backward_bias(dout: Array, dbias: Array, fresh: bool = False) -> None:
     def part(images: slice) -> None:
         np.add.reduce(planes[images], 2, out=sums[images])
 
-    parts = parallel.slices(len(planes), max(1, SUM_SIZE // max(1, planes[:1].size)))
+    parts = parallel.slices(len(planes), SUM_SIZE // max(1, planes[:1].size))
     parallel.run(part, parts, planes.size > SUM_SIZE * 4)
     (np.copyto if fresh else _add)(dbias, np.add.reduce(sums, 0))
 

@@ -147,7 +147,7 @@ def _part(a: Array | None, at: slice) -> Array | None:
 def _tiles(x: Array) -> list[slice]:
     """The channels of each tile."""
     samples, channels, places = x.shape
-    return parallel.slices(channels, max(1, TILE // max(1, samples * places)))
+    return parallel.slices(channels, TILE // max(1, samples * places))
 
 
 def _count(x: Array) -> int:

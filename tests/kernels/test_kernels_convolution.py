@@ -33,9 +33,13 @@ GEOMETRIES: dict[str, tuple[int, int, tuple[int, ...], int, Window, int]] = {
     "groups": (2, 4, (5, 5), 6, W((3, 3), (1, 1), (1, 1), (1, 1)), 2),
     "depthwise": (2, 4, (6, 6), 4, W((3, 3), (1, 1), (1, 1), (1, 1)), 4),
     "depthwise, stride": (2, 4, (7, 7), 4, W((3, 3), (2, 2), (1, 1), (1, 1)), 4),
+    "depthwise, few outputs": (1, 4, (6, 6), 4, W((5, 5), (1, 1), (0, 0), (1, 1)), 4),
+    "many weights, groups": (1, 6, (4, 4), 8, W((4, 3), (1, 1), (0, 0), (1, 1)), 2),
     "depthwise, two filters": (2, 3, (6, 6), 6, W((3, 3), (2, 1), (1, 1), (1, 1)), 3),
     "1x1": (3, 4, (5, 4), 3, W((1, 1), (1, 1), (0, 0), (1, 1)), 1),
     "1x1, stride": (2, 4, (5, 6), 4, W((1, 1), (2, 3), (0, 0), (1, 1)), 2),
+    "1x1, stride 2": (2, 4, (5, 6), 3, W((1, 1), (2, 2), (0, 0), (1, 1)), 1),
+    "1x1, pad on one axis": (2, 3, (3, 4), 2, W((1, 1), (1, 1), (0, 1), (1, 1)), 1),
     "1x1, pad": (2, 3, (3, 3), 2, W((1, 1), (1, 1), (1, 1), (1, 1)), 1),
     "one of each": (1, 1, (4, 4), 1, W((3, 3), (1, 1), (0, 0), (1, 1)), 1),
     "many filters": (2, 1, (6, 6), 8, W((3, 3), (1, 1), (0, 0), (1, 1)), 1),
@@ -265,6 +269,23 @@ def test_deconvolution_shape_undoes_the_convolution_shape() -> None:
 def test_relu_while_the_tile_is_hot(problem: Problem) -> None:
     expected = np.maximum(problem.expected(), 0)
     np.testing.assert_allclose(problem.forward(relu=True), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_a_factor_for_each_filter(problem: Problem, relu: bool) -> None:
+    """It goes into the weights or into what comes of them, whichever are fewer."""
+    factor = np.random.default_rng(3).standard_normal(len(problem.weights))
+    kept = problem.weights.copy()
+    found = problem.forward(factor=factor, relu=relu)
+    assert np.array_equal(problem.weights, kept)
+    problem.weights = kept * factor.reshape(-1, *[1] * (kept.ndim - 1))
+    expected = problem.expected()
+    np.testing.assert_allclose(found, np.maximum(expected, 0) if relu else expected, atol=1e-12)
+
+
+def test_both_places_of_a_factor_are_tried() -> None:
+    fewer = {(p := Problem(it)).weights.size > p.dout.size for it in GEOMETRIES.values()}
+    assert fewer == {False, True}
 
 
 def test_a_fresh_gradient_is_written(problem: Problem) -> None:

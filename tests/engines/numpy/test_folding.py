@@ -33,6 +33,7 @@ CONVOLUTIONS = {
     "pointwise": "num_output: 6 kernel_size: 1",
     "groups": "num_output: 6 kernel_size: 3 group: 2",
     "depthwise": "num_output: 4 kernel_size: 3 group: 4 stride: 2",
+    "depthwise, more weights than outputs": "num_output: 4 kernel_h: 6 kernel_w: 5 group: 4",
     "more filters than outputs": "num_output: 64 kernel_h: 6 kernel_w: 5",
 }
 END = {"c": layer("Power", "c", "y"), "r": layer("Power", "r", "y")}
