@@ -220,7 +220,11 @@ def _of_a_fork(message: Message, block: Block, item: Field) -> bool:
     """Is a field that is not declared one of a fork's that is known, its engine one of a fork's, or
     is it the parameters of a type of layer that is not known? (Then the type is what is wrong, if
     the layer is there at all.)"""
-    if (type(message).__name__, item.name) in forks.FIELDS or forks.engine_of(item):
+    key = (type(message).__name__, item.name)
+    if key in forks.FIELDS:
+        words = forks.WORDS.get(key)
+        return words is None or (isinstance(item.value, Scalar) and item.value.raw in words)
+    if forks.engine_of(item):
         return True
     if isinstance(message, V1LayerParameter):
         return legacy.of_a_fork(message, block, item)

@@ -20,6 +20,9 @@ class ContrastiveLossParameter(LayerMessage, field="contrastive_loss_param", num
     legacy_version: bool = field(
         2, "bool", default=False, doc="use margin - d² in place of (margin - d)²"
     )
+    output_matches: bool = field(
+        103, "bool", default=False, doc="MyCaffe: a second top says which pairs are told right"
+    )
 
 
 @register
@@ -31,12 +34,15 @@ class ContrastiveLoss(LossLayer):
     Gradients: ∂L/∂a_i = w_i·(a_i − b_i)/N and ∂L/∂b_i = −∂L/∂a_i, where w_i is 1 for a similar
     pair; 0 for a dissimilar one beyond the margin; else −(margin − d_i)/(d_i + 10⁻⁴), or −1 with
     `legacy_version`. The 10⁻⁴ is Caffe's guard against pairs that coincide.
-    Shapes: a and b (N, C), also (N, C, 1, 1); s (N,); L ().
+    Shapes: a and b (N, C), also (N, C, 1, 1); s (N,); L (). With `output_matches`, of MyCaffe, a
+    second top (N, 1, 1, 1): 1 where a similar pair is within the margin (d ≤ margin, or
+    d² ≤ margin), or a dissimilar one beyond it, else 0; no gradient goes back from it.
     Source: Hadsell, Chopra & LeCun 2006; Caffe's contrastive_loss_layer.
     """
 
     compares = False
     bottoms = (3, 3)
+    tops = (0, 2)
     backward_reads = ()
     param: ContrastiveLossParameter = param_of(ContrastiveLossParameter)
     cases = (
@@ -52,6 +58,17 @@ class ContrastiveLoss(LossLayer):
             # the squared distances are 25, 25 and 100
             {"a": [[3.0, 4.0], [3.0, 4.0], [6.0, 8.0]], "b": [[0.0, 0.0]] * 3, "s": [1, 0, 0]},
             {"loss": (25 + 5 + 0) / 6},
+        ),
+        Case(
+            'type: "ContrastiveLoss" contrastive_loss_param { margin: 5 output_matches: true }',
+            # of the distances 5, 5, 10 and 10 only the first two are within the margin
+            {
+                "a": [[3.0, 4.0], [3.0, 4.0], [6.0, 8.0], [6.0, 8.0]],
+                "b": [[0.0, 0.0]] * 4,
+                "s": [1, 0, 0, 1],
+            },
+            {"loss": (25 + 0 + 0 + 100) / 8, "match": [[[[1.0]]], [[[0.0]]], [[[1.0]]], [[[0.0]]]]},
+            gradient=False,  # two pairs lie at the margin
         ),
         Case(
             'type: "ContrastiveLoss" contrastive_loss_param { margin: 0.1 } loss_weight: 2',
@@ -80,7 +97,15 @@ class ContrastiveLoss(LossLayer):
                 expected="one label for each pair: 1 similar, 0 dissimilar",
             )
         self._sizes = (samples, math.prod(a[1:]))
-        return [()]
+        if len(self.spec.top) > 1 and not self.param.output_matches:
+            self.fail(
+                "has 2 tops",
+                "top",
+                index=1,
+                expected="1, or contrastive_loss_param { output_matches: true }",
+            )
+        shapes: list[Shape] = [(), (samples, 1, 1, 1)]
+        return shapes[: max(len(self.spec.top), 1)]
 
     def prepare(self) -> None:
         self._n = max(1, self._sizes[0])
@@ -102,6 +127,8 @@ class ContrastiveLoss(LossLayer):
         top[0][()] = np.add.reduce(loss) / (2 * self._n)
         push = -(gap > 0).astype(self.dtype) if legacy else -apart / (distance + 1e-4)
         self._weight[:, 0] = np.where(similar, 1, push)
+        if len(top) > 1:
+            np.equal(similar, gap >= 0, out=top[1].reshape(-1), casting="unsafe")
 
     def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:
         weight = self._weight * (top_diff[0] / self._n)

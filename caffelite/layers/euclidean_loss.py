@@ -19,11 +19,13 @@ class EuclideanLoss(LossLayer):
     Gradients: ∂L/∂a = (a − b)/N;  ∂L/∂b = −(a − b)/N. Unlike most losses, this one passes a
     gradient to both bottoms.
     Shapes: a and b (N, …) with equally many values a sample, L ().
+    Also `type: "Python"` of the module pyloss, class L2 (PL4NN's): the mean over all values.
     Source: https://caffe.berkeleyvision.org/tutorial/layers/euclideanloss.html
     """
 
     learns_labels = True
     backward_reads = ()
+    python = (("pyloss", "L2"),)
     cases: ClassVar[tuple[Case, ...]] = (
         Case(
             'type: "EuclideanLoss"',
@@ -55,7 +57,8 @@ class EuclideanLoss(LossLayer):
 
     def prepare(self) -> None:
         self._difference = np.empty(self.bottom_shapes[0], self.dtype)
-        self._n = max(1, self.bottom_shapes[0][0])
+        shape = self.bottom_shapes[0]
+        self._n = max(1, math.prod(shape) if self.spec.type == "Python" else shape[0])
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         a, b = bottom

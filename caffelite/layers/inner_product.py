@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caffelite.blob import Array
+from caffelite.blob import Array, Shape
 from caffelite.layers.base import Arrays, Diffs, Shapes, param_of, register
 from caffelite.layers.cases import Case, random
 from caffelite.layers.fully_connected import FullyConnected
@@ -22,6 +22,9 @@ class InnerProductParameter(LayerMessage, field="inner_product_param", number=11
     bias_filler: FillerParameter = field(4, FillerParameter, doc="first values of b")
     axis: int = field(5, "int32", default=1, doc="axes from here on are flattened into K inputs")
     transpose: bool = field(6, "bool", default=False, doc="W is stored as K x N")
+    min_top_axes: int = field(
+        107, "int32", default=-1, doc="MyCaffe: axes of 1 behind N until y has so many"
+    )
 
 
 @register
@@ -29,7 +32,8 @@ class InnerProduct(FullyConnected):
     """y = x·Wᵀ + b, for each of M samples.
 
     Shapes: x is (…, K) with the axes from `axis` on flattened into K and those before into M;
-    W is (N, K), or (K, N) with `transpose`; b is (N,); y is (axes before `axis`, N).
+    W is (N, K), or (K, N) with `transpose`; b is (N,); y is (axes before `axis`, N), and with
+    `min_top_axes` (MyCaffe's) axes of 1 behind them.
 
     Gradients: ∂L/∂x = ∂L/∂y · W;  ∂L/∂W = (∂L/∂y)ᵀ · x;  ∂L/∂b = Σ over samples of ∂L/∂y.
     Source: https://caffe.berkeleyvision.org/tutorial/layers/innerproduct.html
@@ -57,6 +61,13 @@ class InnerProduct(FullyConnected):
             {"x": random(2, 3, 2, 2)},
         ),
         Case(
+            # 1 + 4 + 9, with MyCaffe's two axes more
+            'type: "InnerProduct" inner_product_param { num_output: 1 min_top_axes: 4 }',
+            {"x": [[1.0, 2.0, 3.0]]},
+            {"y": [[[[14.0]]]]},
+            params=[[[1.0, 2.0, 3.0]], [0.0]],
+        ),
+        Case(
             'type: "InnerProduct" inner_product_param { num_output: 3 axis: -1 }',
             {"x": random(2, 3, 5)},
         ),
@@ -65,6 +76,10 @@ class InnerProduct(FullyConnected):
     def setup(self, bottom: Shapes) -> None:
         self.transposed = self.param.transpose
         super().setup(bottom)
+
+    def reshape(self, bottom: Shapes) -> list[Shape]:
+        (top,) = super().reshape(bottom)
+        return [top + (1,) * (self.param.min_top_axes - len(top))]
 
     def prepare(self) -> None:
         self.rows, self.columns = self.matrices

@@ -18,11 +18,13 @@ class L1Loss(EuclideanLoss):
 
     Gradients: ∂L/∂a = sign(a − b)/N, 0 where they are equal;  ∂L/∂b = −∂L/∂a.
     Shapes: a and b (N, …) with equally many values a sample, L ().
+    Also `type: "Python"` of the module pyloss, class L1 (PL4NN's): the mean over all values.
     Source: NVCaffe, whose DetectNet learns its boxes by it. FlowNet's layer of this name has a
     message of its own, l1_loss_param; with it, or with one bottom, the layer is FlowL1Loss.
     """
 
     extension = "NVCaffe"
+    python = (("pyloss", "L1"),)
     cases: ClassVar[tuple[Case, ...]] = (
         Case(
             'type: "L1Loss"',

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, show
+from caffelite.layers.base import Arrays, Diffs, Layer, Shapes, param_of, register, registry, show
 from caffelite.layers.cases import Case, random
 from caffelite.layers.lstm_unit import activate, step, step_back
 from caffelite.schema.common import FillerParameter
 from caffelite.schema.message import field
-from caffelite.schema.net import LayerMessage
+from caffelite.schema.net import LayerMessage, LayerParameter
 
 PARAM = "lstm_param"
 
@@ -40,7 +40,7 @@ class Lstm(Layer):
     Gradients: as LSTM; those of z are kept within ±`clipping_threshold`, if that is above 0.
     Shapes: x (T·N, …), cont of T·N values; h (T·N, H). As in CTPN's fork x may be (T, N, D), where
     `batch_size` is not given, and h is (T, N, H). Parameters: W_x (4H, D), W_h (4H, H), b (4H,);
-    the rows are those of i, f, o, g in this order.
+    the rows are those of i, f, o, g in this order. With recurrent_param it is LSTM, as in MyCaffe.
     Source: Hochreiter & Schmidhuber 1997; junhyukoh/caffe-lstm; Tian et al. 2016, CTPN.
     """
 
@@ -81,6 +81,12 @@ class Lstm(Layer):
 
     def propagates(self, index: int) -> bool:
         return index == 0
+
+    @classmethod
+    def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        """MyCaffe calls Caffe's LSTM so; it has recurrent_param."""
+        own = spec.has(PARAM) or not spec.has("recurrent_param")
+        return cls if own else registry["LSTM"]
 
     def setup(self, bottom: Shapes) -> None:
         p = self.param

@@ -77,7 +77,9 @@ class Graph:
 
 
 def rule_holds(rule: NetStateRule, state: NetState) -> bool:
-    """Does everything the rule says hold of the state?"""
+    """Does everything the rule says hold of the state? A phase of a fork's never does."""
+    if rule.foreign:
+        return False
     if rule.has("phase") and rule.phase != state.phase:
         return False
     if rule.has("min_level") and state.level < rule.min_level:

@@ -20,7 +20,8 @@ from caffelite.plan.graph import included
 from caffelite.report.fitting import fitted
 from caffelite.report.inputs import as_input
 from caffelite.report.sides import sides_of_net
-from caffelite.schema.common import BlobShape, FillerParameter
+from caffelite.schema.common import BlobShape, FillerParameter, Phase
+from caffelite.schema.forks import refusals
 from caffelite.schema.net import LayerParameter, NetParameter, NetState
 from caffelite.text import Block, Scalar
 
@@ -51,8 +52,8 @@ def stand_in(
     net: NetParameter, states: Sequence[NetState], shapes: Mapping[str, Shape], folder: str = ""
 ) -> NetParameter:
     """The net with stand-in data in the place of every data layer of these states that is named
-    in `shapes`, that is of an unknown type, or whose data are not there; and with inputs of the
-    shapes that are named.
+    in `shapes`, that is of an unknown type, whose data are not there, or that is refused for the
+    fields of a fork; and with inputs of the shapes that are named.
 
     Images are normal random numbers; labels, regions and what Embed reads 0. Raises CaffeliteError
     for a name that no data layer makes, and for a shape that is neither stated nor to be inferred.
@@ -139,6 +140,8 @@ def _needed(
     """Is the layer to be replaced: is it named, unknown, or without its data?"""
     cls = layer_class(spec)
     if cls is None or any(top in shapes for top in spec.top):
+        return True
+    if refusals(spec, spec.name, state.phase == Phase.TRAIN):
         return True
     try:
         layer = cls(spec, Context(state.phase, folder=folder))
@@ -272,6 +275,7 @@ def _images(spec: LayerParameter, top: str, batch: int, said: _Said | None = Non
         )
     gray = _word(spec, "force_gray") in ("true", "1") or _word(spec, "is_color") in ("false", "0")
     channels = _number(spec, "channels") or (1 if gray else 3)
+    channels *= _number(spec, "images_per_blob") or 1  # MyCaffe's pairs
     cls, frames = layer_class(spec), _number(spec, "new_length")
     reads = cls is not None and "image_data_param" in cls.messages()
     video = spec.has("video_data_param")

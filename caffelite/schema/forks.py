@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from caffelite.errors import Problem
+from caffelite.schema import mycaffe
 from caffelite.schema.message import Message
 from caffelite.text import Field, Scalar
 
@@ -37,6 +38,7 @@ class ForkField:
 
 
 _NONE: dict[str, dict[str, str]] = {
+    "MyCaffe": mycaffe.NONE,
     "NVCaffe": {
         "NetParameter": "default_forward_type default_backward_type default_forward_math "
         "default_backward_math global_grad_scale global_grad_scale_adaptive "
@@ -115,6 +117,7 @@ _UPDATE: dict[str, dict[str, str]] = {
 }
 
 _TRAIN: dict[str, dict[str, str]] = {
+    "MyCaffe": mycaffe.TRAIN,
     "DeepDetect's fork (jolibrain)": {
         "DistortionParameter": "prob brightness contrast hue saturation random_order all_effects",
         "NoiseParameter": "all_effects",
@@ -153,6 +156,7 @@ _TRAIN: dict[str, dict[str, str]] = {
 }
 
 _ALWAYS: dict[str, dict[str, str]] = {
+    "MyCaffe": mycaffe.ALWAYS,
     "happynear's fork": {
         "MemoryDataParameter": "transpose",
         "InnerProductParameter": "normalize",
@@ -252,16 +256,20 @@ def engine_of(item: Field) -> str | None:
     return ENGINES.get(str(value.value))
 
 
-_SWITCHES = {
-    ("NonMaximumSuppressionParameter", "soft_nms"),
-    ("ConvolutionParameter", "fuse_type"),
-    ("LRNParameter", "fuse_type"),
-    ("ConvolutionParameter", "relu"),
-    ("InnerProductParameter", "relu"),
-    ("BatchNormParameter", "relu"),
-    ("BatchNormParameter", "fused_relu"),
+_SWITCHES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("NonMaximumSuppressionParameter", "soft_nms"): mycaffe.NO,
+    ("ConvolutionParameter", "fuse_type"): ("UNFUSED",),
+    ("LRNParameter", "fuse_type"): ("UNFUSED",),
+    ("ConvolutionParameter", "relu"): mycaffe.NO,
+    ("InnerProductParameter", "relu"): mycaffe.NO,
+    ("BatchNormParameter", "relu"): mycaffe.NO,
+    ("BatchNormParameter", "fused_relu"): mycaffe.NO,
+    **mycaffe.SWITCHES,
 }
-"""Those that change nothing while they are false."""
+"""Those that change nothing with some values."""
+
+WORDS = mycaffe.WORDS
+"""Fields with a word that only a fork has; with others they are Caffe's."""
 
 
 def _effective(key: tuple[str, str], item: Field) -> ForkField | None:
@@ -270,7 +278,7 @@ def _effective(key: tuple[str, str], item: Field) -> ForkField | None:
     if known is None and (fork := engine_of(item)):
         return ForkField(fork, Effect.NONE)
     if known is not None and key in _SWITCHES and isinstance(item.value, Scalar):
-        off = str(item.value.value) in ("false", "False", "f", "0", "UNFUSED")
+        off = str(item.value.value) in _SWITCHES[key]
         return ForkField(known.fork, Effect.NONE) if off else known
     return known
 
