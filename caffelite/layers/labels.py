@@ -63,6 +63,7 @@ class LabelReader:
         self._limit = np.array(self.classes, np.uintp)
         self._bad = np.empty(self._base.size, bool)
         self._shaped = self._label.reshape(labels)
+        self.shape = labels
         self._nan = np.empty(labels, bool)
         self.valid: Array | None = None
         """Where the label counts, when some are ignored; else None."""

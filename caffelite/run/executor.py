@@ -58,8 +58,7 @@ class Executor:
         self._make_session = make_session
         self._gradients = Gradients()
         self.overwriting = Overwriting(self._gradients)
-        """Within it a backward pass writes the parameters' gradients, as the first one after these
-        have been cleared does."""
+        """Within it a backward pass writes gradients, as the first one after a clear does."""
         self.layers = [self._start(node, streams) for node in plan.graph.nodes]
         self._end = len(self.layers) - 1
         self._dynamic = any(layer.dynamic for layer in self.layers)
@@ -67,15 +66,14 @@ class Executor:
         self._stale: set[int] = set()  # layers whose shapes may be about to change
         self._until = self._end  # the last layer of the pass that runs
         self._around: Around | None = None
+        self.looked_into: str | None = None  # what is done with blobs behind each step, if anything
         self.ran = False  # a forward pass, since the arrays were made
         self.placement = place(plan)
         self._keeping = Keeping(plan, self.placement)
         self.memory = Memory(self.placement, self.dtype)
         self.session: Session
         """The net on its engine."""
-        self._allocate(None)
-        self._prepare(plan.graph.nodes)
-        self.session.ready()
+        self.restart()
 
     def _start(self, node: Node, streams: Streams) -> Layer:
         layer = self.plan.layers[node.index]
@@ -101,9 +99,8 @@ class Executor:
     def _forget(self) -> None:
         """Passes are compiled anew when they are next run."""
         self._bound: dict[tuple[Part, bool], list[Bound]] = {}
-        # the whole passes, if they may just be run; the one back writes gradients anew
-        self._steady: list[Bound] | None = None
-        self._steady_back: list[Bound] | None = None
+        self._steady: list[Bound] | None = None  # the whole pass, if it may just be run
+        self._steady_back: list[Bound] | None = None  # the one that writes gradients anew
 
     def _prepare(self, part: Sequence[Node]) -> None:
         shapes = self.plan.shapes
@@ -238,10 +235,9 @@ class Executor:
 
     def program(self, part: Part) -> Program:
         """What a pass does, step by step."""
-        direction, start, end = part
-        if direction == FORWARD:
-            return forward_program(self.placement, start, end)
-        return backward_program(self.plan, start, end)
+        if part[0] == FORWARD:
+            return forward_program(self.placement, *part[1:])
+        return backward_program(self.plan, *part[1:])
 
     def steps(self, direction: str) -> Sequence[tuple[Step, Bound]]:
         """The steps of a whole pass beside what runs them, for those who measure them (a backward
@@ -264,11 +260,15 @@ class Executor:
         gradients are its own alone."""
         self._ready(part)
         program = self.program(part)
-        steps = self._bind(part, program, fresh)
-        if self._around is None and not (self._dynamic and part[0] == FORWARD):
-            steps = flat(steps)  # else they are counted as the program's
+        steps, before = self._bind(part, program, fresh), list[Bound]()
         if fresh and (params := not_overwritten(self.plan, program)):
-            steps = [*flat([self.session.clear(params)]), *steps]
+            before = [self.session.clear(params)]
+        if self._around is not None or (self._dynamic and part[0] == FORWARD):
+            steps = [*before, *steps]  # they are counted as the program's
+        elif {*part[1:]} == {0, self._end}:
+            steps = self.session.together(program, before, steps, self.looked_into)
+        else:
+            steps = flat([*before, *steps])
         self._bound[part, fresh] = steps
         return steps
 
@@ -333,7 +333,7 @@ class Executor:
         """The top shapes that the session found while it ran a pass as a whole."""
         found = self.session.shapes()
         if any(self.plan.shapes[v] != shape for v, shape in found.items()):
-            self.plan = self.plan.with_shapes(dict(self.plan.shapes) | dict(found))
+            self.plan = self.plan.with_shapes({**self.plan.shapes, **found})
             for version in found:
                 layer, node = self.layers[version.maker.index], version.maker
                 layer.top_shapes = [self.plan.shapes[v] for v in node.tops]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 
@@ -66,6 +66,10 @@ class Vectors:
     """How many values to work on at a time; None: as many as fit the cache."""
     to_host: Callable[[Any], Array]
     """A vector as a host array: the same memory where that can be, else a copy."""
+    repeat: Callable[[Bound, str | None], Bound] | None = None
+    """Of vectors on a device: makes a call of one that only works on them, in the same memory each
+    time, that may be recorded and replayed; unless there is a reason why not. None: the vectors are
+    the host's, whose numbers cost nothing to read."""
 
 
 class Session:
@@ -114,6 +118,18 @@ class Session:
     def _arrays(self, values: Sequence[Value]) -> Handed[Array]:
         return Handed(self.memory.array(v) for v in values)
 
+    def together(
+        self,
+        program: Program,
+        before: Sequence[Bound],
+        steps: Sequence[Bound],
+        looked_into: str | None = None,
+    ) -> list[Bound]:
+        """What runs a whole pass again and again: calls that come `before`, then those that `bind`
+        gave for the program's steps. `looked_into`: what somebody does between the steps, or with
+        all blobs behind them, if so."""
+        return flat([*before, *steps])
+
     def runs_on(self, index: int) -> str:
         """The engine that runs this layer: another than the net's own where it has no kernel."""
         return self.engine
@@ -151,6 +167,11 @@ class Session:
         """What an update of the parameters computes with."""
         arena = self.setting.arena
         return Vectors(np, partial(np.array, dtype=arena.dtype), arena, None, np.asarray)
+
+    def pending_loss(self) -> SupportsFloat:
+        """The loss, where it is costly to read: it becomes a number when it is read, also after
+        the next pass. It can be added to others and divided."""
+        return self.loss()
 
     def loss(self) -> float:
         """The weighted sum of the losses, as the last forward pass left them."""

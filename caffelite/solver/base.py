@@ -117,11 +117,15 @@ class Solver:
         """What the policy plateau has observed."""
         self._rate_at = learning_rate(param, self.plateau) if self.plateau else job.rate
         self._callbacks: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
-        self._losses: deque[float] = deque(maxlen=max(1, param.average_loss))
+        self._unread: SupportsFloat = 0.0
+        """The last iteration's loss, whether or not somebody has read it."""
+        self._losses: deque[SupportsFloat] = deque(maxlen=max(1, param.average_loss))
         self._more_batches = range(param.iter_size - 1)
         self._update = make_update(job.rule, self.net, param)
         self._signs = Signs(self.net, param)
         self._debug = param.debug_info or self.net.param.debug_info
+        if self._debug:
+            self.net.executor.looked_into = "debug_info shows all blobs and gradients"
         if self._debug and not param.display:
             self.monitor.on_note("debug_info prints with the displayed losses, and display is 0")
         for weights in job.weights:
@@ -169,16 +173,19 @@ class Solver:
                     break
             self._iterate(timetable)
             if self.snapshot_requested or timetable.saves(self.iter):
+                self._read(self._unread)
                 self.snapshot_requested = False
                 self._snapshot_underway()
+        self._read(self._unread)
 
     def _iterate(self, timetable: Timetable) -> None:
         """One iteration: gradients, what is to be shown of them, the update."""
         self.net.clear_param_diffs()
         for start, _ in self._callbacks:
             start()
-        loss = self._read(self._gradients())
-        if self.plateau is not None and self.plateau.observe(self.iter, loss):
+        found = self._gradients()
+        loss = self._unread = self._read(found) if self._looks(timetable) else found
+        if self.plateau is not None and self.plateau.observe(self.iter, float(loss)):
             self._note([self.plateau.said(self.rate)])
         self._tell(loss, timetable)
         shown = self._debug and timetable.displays(self.iter)
@@ -201,18 +208,33 @@ class Solver:
     def _evidence(self) -> Evidence:
         return Evidence(self.iter, self.rate, self.param, self._update.norms())
 
-    def _gradients(self) -> SupportsFloat:
+    def _gradients(self) -> Any:
         """Sum the gradients of `iter_size` batches; the mean of their losses. An engine's loss may
         still be on its way: it becomes a number when it is read."""
         net = self.net
-        loss = net.forward_loss()
+        loss = self._forward()
         net.backward_all()
         if not self._more_batches:
             return loss
         for _ in self._more_batches:
-            loss += net.forward_loss()
+            loss += self._forward()
             net.backward_all()
         return loss / self.param.iter_size
+
+    def _forward(self) -> Any:
+        executor = self.net.executor
+        if not executor.session.lazy_loss:
+            return self.net.forward_loss()
+        executor.forward()
+        return executor.session.pending_loss()
+
+    def _looks(self, timetable: Timetable) -> bool:
+        """Is this iteration's loss read at once? Where that means to wait for a device only if
+        something depends on it; one that is not finite is then found when the next one is read, or
+        before a snapshot, or at the end."""
+        if not self.net.executor.session.lazy_loss or self.plateau is not None:
+            return True
+        return timetable.displays(self.iter) or timetable.listens(self.iter)
 
     def _read(self, loss: SupportsFloat) -> float:
         """The loss of this iteration as a number. Raises SolverError if it is not finite."""
@@ -221,7 +243,7 @@ class Solver:
             raise SolverError(diagnose(self.net, value, self._evidence()))
         return value
 
-    def _tell(self, loss: float, timetable: Timetable) -> None:
+    def _tell(self, loss: SupportsFloat, timetable: Timetable) -> None:
         """Tell the monitor of this iteration's loss if it is time, averaged over the last ones."""
         at, monitor = self.iter, self.monitor
         self._losses.append(loss)
@@ -232,7 +254,7 @@ class Solver:
             monitor.on_iteration(at, self._mean_loss(), self.rate)
 
     def _mean_loss(self) -> float:
-        return sum(self._losses) / len(self._losses)
+        return sum(map(float, self._losses)) / len(self._losses)
 
     def solve(self, resume: str | None = None) -> None:
         """Train up to `max_iter`, with the tests and snapshots that the solver file asks for.

@@ -12,10 +12,11 @@ import numpy as np
 from caffelite.blob import Array
 from caffelite.net import Net
 from caffelite.plan.params import Param
+from caffelite.run.session import Bound
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver.adaptive import fill_rates, is_adaptive
 from caffelite.solver.blocks import BLOCK, Stretch, blocks, stretches
-from caffelite.solver.rules import Rule, Scalar, Vector, make_rule
+from caffelite.solver.rules import Rule, Scalar, Vector, baked_in, make_rule
 
 REMEMBERED = 8
 """Of how many iterations the norm of the gradient is kept."""
@@ -25,7 +26,11 @@ def make_update(rule: type[Rule], net: Net, param: SolverParameter) -> Update:
     """The update of a net's parameters by this rule, on the vectors of the net's engine."""
     vectors = net.executor.session.vectors()
     rule_on_them = make_rule(rule, vectors, param)
-    return Update(param, rule_on_them, vectors.parameters, vectors.block or BLOCK, vectors.to_host)
+    most = vectors.block or BLOCK
+    update = Update(param, rule_on_them, vectors.parameters, most, vectors.to_host)
+    if vectors.repeat is not None and not is_adaptive(param):
+        update.stay_on_device(vectors.repeat)
+    return update
 
 
 class Parameters(Protocol):
@@ -96,6 +101,26 @@ class Update:
         self._own_rates = self._xp.zeros_like(arena.data) if is_adaptive(param) else None
         self._parts = [(place, owner.lr_mult) for owner, place in zip(arena.params, arena.slices)]
         self._blocks = [self._block(part, arena) for part in cut]
+        self._on_device: Bound | None = None
+
+    def stay_on_device(self, repeat: Callable[[Bound, str | None], Bound]) -> None:
+        """Let an update wait for nothing: all that it computes stays where the vectors are. What
+        differs from one to the next is in Scalars, so that the rest can be replayed."""
+        self._square = self._number(0.0)
+        self._most = self._number(self._limit or 0.0)
+        self._on_device = repeat(self._run_on_device, baked_in(type(self.rule)))
+
+    def _run_on_device(self) -> None:
+        gradient, xp = self._gradient, self._xp
+        xp.dot(gradient, gradient, out=self._square)
+        factors = [] if self._mean is None else [self._mean]
+        if self._limit is not None:
+            # limit / max(norm, limit): 1 where the norm is below it
+            xp.sqrt(self._square, out=self._clip)
+            xp.maximum(self._clip, self._most, out=self._clip)
+            xp.divide(self._most, self._clip, out=self._clip)
+            factors.insert(0, self._clip)
+        self._run(self._blocks, factors)
 
     def host_history(self) -> list[Array]:
         """The rule's vectors as host arrays."""
@@ -161,7 +186,12 @@ class Update:
         """The update of this iteration, with this learning rate. False, and nothing is changed, if
         the gradient is known not to be finite; on a device that is not waited for. To know it takes
         one pass over the gradient, of the six or more of an update."""
-        gradient = self._arena.diff
+        gradient = self._gradient = self._arena.diff
+        if self._on_device is not None:
+            self._begin(rate, iteration)
+            self._on_device()
+            self.squares.append(self._square + 0)  # a copy: the next update writes there
+            return True
         square = self._xp.dot(gradient, gradient)
         known = isinstance(square, np.floating)
         # a square that is not finite may only be too large itself
@@ -169,16 +199,20 @@ class Update:
             return False
         self.squares.append(square)
         factors = self._factors(square)
-        self._rate[()] = rate
-        for mults, rates in self._rates:
-            self._xp.multiply(mults, self._rate, out=rates)
         if self._own_rates is not None:
             factor = math.prod(float(f) for f in factors)
             data = self._arena.data
             fill_rates(self._param, rate, self._parts, data, gradient, factor, self._own_rates)
-        self.rule.begin(iteration)
+        self._begin(rate, iteration)
         self._run(self._blocks, factors)
         return True
+
+    def _begin(self, rate: float, iteration: int) -> None:
+        """The numbers of this iteration."""
+        self._rate[()] = rate
+        for mults, rates in self._rates:
+            self._xp.multiply(mults, self._rate, out=rates)
+        self.rule.begin(iteration)
 
     def _factors(self, square: Scalar) -> list[Scalar]:
         """What the whole gradient, of |gradient|² `square`, is multiplied by, one after the

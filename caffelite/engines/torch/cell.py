@@ -8,6 +8,7 @@ tensor over the host array's own memory is alike on both without a copy.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +27,17 @@ class Clock:
 
     def tick(self) -> None:
         self.now += 1
+
+
+class State(NamedTuple):
+    """Where a cell's value is, for a pass that is replayed without its Python code."""
+
+    tensor: Tensor | None
+    tensor_ok: bool
+    host_ok: bool
+    handed: bool
+    aliased: bool
+    sent: int
 
 
 class Cell:
@@ -144,3 +156,36 @@ class Cell:
         """A layer on the host has written the host array."""
         self.host_ok, self.tensor_ok = True, False
         self._sent = self._clock.now
+
+    # For passes that are replayed.
+
+    def state(self) -> State:
+        """What `put` brings back."""
+        held = self.tensor, self.tensor_ok, self.host_ok, self.handed, self.aliased
+        return State(*held, self._sent)
+
+    def put(self, state: State) -> None:
+        """Let the cell be as it was."""
+        self.tensor, self.tensor_ok, self.host_ok = state.tensor, state.tensor_ok, state.host_ok
+        self.handed, self.aliased, self._sent = state.handed, state.aliased, state.sent
+
+    def apart_from(self, tensor: Tensor) -> bool:
+        """Would `bring` have to write?"""
+        stale = self.handed and self._sent != self._clock.now
+        return stale or not self.tensor_ok or self.tensor is not tensor
+
+    def bring(self, tensor: Tensor) -> None:
+        """Let this very tensor have the value."""
+        if (self.handed and self._sent != self._clock.now) or not self.tensor_ok:
+            tensor.copy_(self.home)
+        elif self.tensor is not tensor:
+            assert self.tensor is not None
+            tensor.copy_(self.tensor)
+        self.tensor, self.tensor_ok, self._sent = tensor, True, self._clock.now
+
+    def replayed(self, state: State, wrote: bool) -> None:
+        """A replay has left the value as the recorded pass did."""
+        self.tensor, self.tensor_ok, self.aliased = state.tensor, state.tensor_ok, state.aliased
+        self._sent = self._clock.now
+        if wrote:
+            self.host_ok = self.handed = False

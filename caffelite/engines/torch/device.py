@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from caffelite.blob import Array
+from caffelite.engines.torch.graphs import Graphs, graphs_of
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class Place:
 
     device: torch.device
     shares: bool
+    graphs: Graphs | None = None
+    """What records passes there, if anything."""
 
     @property
     def name(self) -> str:
@@ -55,4 +58,4 @@ def place_of(name: str) -> Place:
             raise RuntimeError("PyTorch finds no Apple GPU here")
     else:
         raise RuntimeError(f'"{name}" is none of cpu, cuda, cuda:N, mps')
-    return Place(device, shares=False)
+    return Place(device, shares=False, graphs=graphs_of(device))

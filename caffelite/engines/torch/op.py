@@ -39,6 +39,8 @@ class Op:
     """Are 4-D tensors wanted with their channels innermost?"""
     views = False
     """May results be views of what was read?"""
+    on_host = ""
+    """What of it needs the host in the middle of a pass, if anything does."""
 
     def __init__(self, layer: Layer, params: Params) -> None:
         self.layer, self.params = layer, params
@@ -53,6 +55,9 @@ class Op:
 
     def prepare(self) -> None:
         """Look at the layer; raise Unsupported if it is not one for this op."""
+
+    def draw(self) -> None:
+        """Take from chance what the next forward pass needs."""
 
     def forward(self, bottom: Tensors, spare: Spare) -> Tensors:
         """The tops."""

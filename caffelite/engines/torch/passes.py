@@ -50,6 +50,7 @@ class TorchPasses:
         if self.op is None:
             self.layer.forward(bottom, top)
             return
+        self.op.draw()
         found = self.op.forward([self._read(x) for x in bottom], [None] * len(top))
         self.op.check()
         for array, tensor in zip(top, found):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -11,11 +12,14 @@ from torch import Tensor
 
 from caffelite.blob import Array
 from caffelite.engines.torch import ops
+from caffelite.engines.torch.captured import Captured, why_not
 from caffelite.engines.torch.cell import Cell, Clock
 from caffelite.engines.torch.device import CPU, Place
 from caffelite.engines.torch.fusing import fuse
+from caffelite.engines.torch.graphs import say
 from caffelite.engines.torch.op import Op, op_for
 from caffelite.engines.torch.params import Params
+from caffelite.engines.torch.pending import Pending
 from caffelite.engines.torch.updating import vectors_of
 from caffelite.layers.base import Layer
 from caffelite.plan.graph import Version
@@ -51,13 +55,18 @@ class TorchSession(Session):
         self._ops: dict[int, Op] = {}
         self._numpy: set[int] = set()
         self._written: set[Param] = set()
+        self.mark: object = None
+        """The pass that has left the ops as they are: a recorded one, or a new object each time."""
+        self.captures = [0]
+        """How often passes of this net have been recorded, in all of its sessions."""
+        self._begun = False
         if isinstance(previous, TorchSession):
             self._take_over(previous)
         self._lost = [(self.cell(Value(v)), w) for v, w in self.plan.loss_weights.items()]
 
     def _take_over(self, old: TorchSession) -> None:
         """Go on with the values and the ops of the session before, as far as their shapes stand."""
-        self.clock = old.clock
+        self.clock, self.captures = old.clock, old.captures
         owner, slot = self.memory.placement.owner, (self._sharing.slot, old._sharing.slot)
         for (version, of, share), cell in old._cells.items():
             same = self.plan.shapes.get(version) == old.plan.shapes[version]
@@ -79,6 +88,11 @@ class TorchSession(Session):
             found = self._cells[key] = Cell(make, self.place, self.clock)
         return found
 
+    @property
+    def cells(self) -> Iterable[Cell]:
+        """All that there are so far."""
+        return self._cells.values()
+
     def look(self, value: Value) -> Array:
         self.check()
         self.cell(value).hand_out()
@@ -92,11 +106,11 @@ class TorchSession(Session):
         self._cells[owner, value.of, value.share] = cell
 
     def loss(self) -> float:
-        self.check()
-        total = 0.0
-        for cell, weight in self._lost:
-            total += weight * float(cell.read().sum())
-        return total
+        return float(self.pending_loss())
+
+    def pending_loss(self) -> Pending:
+        # sums are copies: a replay writes the losses' own memory
+        return Pending([(weight, cell.read().sum()) for cell, weight in self._lost], self.check)
 
     def vectors(self) -> Vectors:
         # on the CPU the memory is NumPy's too, and its blocks in the cache are faster
@@ -127,9 +141,43 @@ class TorchSession(Session):
                 bound[-1] = partial(_all, [bound[-1], self.params.written])
         return bound
 
+    def together(
+        self,
+        program: Program,
+        before: Sequence[Bound],
+        steps: Sequence[Bound],
+        looked_into: str | None = None,
+    ) -> list[Bound]:
+        graphs = self.place.graphs
+        if graphs is None:
+            return super().together(program, before, steps)
+        why = why_not(self, program, looked_into)
+        if why is not None:
+            say(f"not captured as a CUDA graph: {why}")
+            return super().together(program, before, steps)
+        return [Captured(self, graphs, program, before, steps)]
+
     def _begin(self) -> None:
+        if not self._begun:
+            self.mark = object()
+            self.clock.tick()
+            self.params.send()
+
+    @contextmanager
+    def pass_of(self, feeds: Sequence[Bound], ops: Sequence[Op]) -> Iterator[None]:
+        """A whole pass, in which what the host has to do comes first: its data layers, and what
+        the ops take from chance."""
         self.clock.tick()
         self.params.send()
+        self._begun = True
+        try:
+            for feed in feeds:
+                feed()
+            for op in ops:
+                op.draw()
+            yield
+        finally:
+            self._begun = False
 
     def _ends(self, program: Program) -> dict[int, list[Cell]]:
         """After which step a value that is not kept is of no use any more."""
@@ -215,8 +263,11 @@ class TorchSession(Session):
         bottoms, tops = self._cells_of(step.bottoms), self._cells_of(step.tops)
         packed, views, forward = op.channels_last, op.views, op.forward
         spares = [_spare(cell, bottoms) for cell in tops]
+        draw = op.draw
 
         def bound() -> None:
+            if not self._begun:
+                draw()
             found = forward([c.read(packed) for c in bottoms], [s() for s in spares])
             for cell, tensor in zip(tops, found):
                 cell.write(tensor, views)

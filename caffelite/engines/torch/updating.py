@@ -10,10 +10,11 @@ from torch import Tensor
 
 from caffelite.blob import Array
 from caffelite.engines.torch.device import CPU, Place
+from caffelite.engines.torch.graphs import Recorded, say
 from caffelite.engines.torch.params import twin_of
 from caffelite.plan.params import Param
 from caffelite.run.arena import Arena
-from caffelite.run.session import Vectors
+from caffelite.run.session import Bound, Vectors
 
 
 class TensorParameters:
@@ -47,7 +48,18 @@ def vectors_of(arena: Arena, place: Place) -> Vectors:
     dtype = torch.float32 if arena.dtype.itemsize == 4 else torch.float64
     number = partial(torch.tensor, dtype=dtype, device=place.device)
     whole = max(1, len(arena.data))
-    return Vectors(torch, number, TensorParameters(arena, place), whole, _to_host)
+    repeat = None if place.shares else partial(repeated, place)
+    return Vectors(torch, number, TensorParameters(arena, place), whole, _to_host, repeat)
+
+
+def repeated(place: Place, run: Bound, why_not: str | None) -> Bound:
+    """`run`, recorded where the place records."""
+    if place.graphs is None:
+        return run
+    if why_not is not None:
+        say(f"the update is not captured as a CUDA graph: {why_not}")
+        return run
+    return Recorded(place.graphs, run, "the update")
 
 
 def _to_host(vector: Tensor) -> Array:

@@ -35,9 +35,26 @@ import pkgutil
 
 from caffelite.run.session import Vectors
 from caffelite.schema.solver import SolverParameter
-from caffelite.solver.rules.base import RULES, Rule, Scalar, Vector, find_rule, register_rule
+from caffelite.solver.rules.base import (
+    RULES,
+    Rule,
+    Scalar,
+    Vector,
+    baked_in,
+    find_rule,
+    register_rule,
+)
 
-__all__ = ["RULES", "Rule", "Scalar", "Vector", "find_rule", "make_rule", "register_rule"]
+__all__ = [
+    "RULES",
+    "Rule",
+    "Scalar",
+    "Vector",
+    "baked_in",
+    "find_rule",
+    "make_rule",
+    "register_rule",
+]
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

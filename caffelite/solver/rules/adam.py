@@ -29,6 +29,7 @@ class Adam(Rule):
     histories = 2
     fields = ("momentum", "momentum2", "delta")
     usual_momentum = 0.9
+    replayable = True
 
     def prepare(self) -> None:
         number = self.number

@@ -39,6 +39,11 @@ class Rule:
     """Does the penalty change the weights directly, by rate · λ · decay_mult · W, instead of being
     part of the gradient?"""
 
+    replayable: ClassVar[bool] = False
+    """For a rule with a `begin` of its own: does it change nothing but what is in Scalars, by
+    `x[()] = value`? Then `update` may be recorded on a device and replayed. A class that inherits
+    such a `begin` and has another one says it again."""
+
     def __init__(
         self,
         param: SolverParameter,
@@ -92,6 +97,14 @@ def register_rule(name: str) -> Callable[[R], R]:
         return cls
 
     return add
+
+
+def baked_in(rule: type[Rule]) -> str | None:
+    """Why `update` cannot be recorded and replayed for other iterations, if so."""
+    maker = next(cls for cls in rule.__mro__ if "begin" in vars(cls))
+    if maker is Rule or vars(maker).get("replayable"):
+        return None
+    return f"what the rule {rule.name} computes in `begin` may not be in Scalars (`replayable`)"
 
 
 def find_rule(param: SolverParameter) -> type[Rule]:

@@ -26,15 +26,19 @@ class Dropout(Op):
             self.chance = np.empty(shape, np.float32)
             self.mask = torch.zeros(shape, dtype=self.dtype, device=self.device)
 
-    def forward(self, bottom: Tensors, spare: Spare) -> Tensors:
-        x, out = bottom[0], spare[0]
+    def draw(self) -> None:
         if not self.training:
-            return (x,)
+            return
         self.layer.rng.random(dtype=np.float32, out=self.chance)
         drawn = torch.from_numpy(self.chance)
         if not self.on_cpu:
             drawn = drawn.to(self.device)
         self.mask.copy_(drawn >= self.ratio).mul_(self.factor)
+
+    def forward(self, bottom: Tensors, spare: Spare) -> Tensors:
+        x, out = bottom[0], spare[0]
+        if not self.training:
+            return (x,)
         return (torch.mul(x, self.mask) if out is None else torch.mul(x, self.mask, out=out),)
 
     def backward(

@@ -39,7 +39,7 @@ class Eltwise(Op):
             y = bottom[self.order[0]]
             self.winner = torch.zeros_like(y, dtype=torch.int16)
             for place, i in enumerate(self.order[1:], start=1):
-                self.winner[bottom[i] > y] = place
+                self.winner.masked_fill_(bottom[i] > y, place)
                 y = torch.maximum(bottom[i], y)
         return (y,)
 

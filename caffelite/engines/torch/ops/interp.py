@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from caffelite.engines.torch.op import Given, Op, Spare, Tensors, takes
 
 
@@ -15,8 +13,8 @@ class Interp(Op):
 
     def prepare(self) -> None:
         layer = self.layer
-        self.a = torch.from_numpy(layer._a).to(self.device)  # type: ignore[attr-defined]
-        self.b = torch.from_numpy(layer._b).to(self.device)  # type: ignore[attr-defined]
+        self.a = self.params.place.twin(layer._a)  # type: ignore[attr-defined]
+        self.b = self.params.place.twin(layer._b)  # type: ignore[attr-defined]
         self.part = (..., layer._rows, layer._columns)  # type: ignore[attr-defined]
 
     def forward(self, bottom: Tensors, spare: Spare) -> Tensors:

@@ -23,6 +23,7 @@ class LSTM(Op):
         self.exposed: int = layer.exposed  # type: ignore[attr-defined]
         self.static: bool = layer.static  # type: ignore[attr-defined]
         self.own: int = layer.own  # type: ignore[attr-defined]
+        self.on_host = "" if self.exposed else "carries its state from pass to pass on the host"
         shape = (self.t, self.n, self.h)
         self.gates = self.numbers((self.t, self.n, 4 * self.h))
         self.before, self.tanh = self.numbers(shape), self.numbers(shape)

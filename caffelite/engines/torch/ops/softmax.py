@@ -39,7 +39,9 @@ class Labels:
 
     def __init__(self, reader: LabelReader, op: Op) -> None:
         self.reader, self.op = reader, op
-        self.last: Tensor | None = None
+        self.seen = op.numbers(reader.shape)
+        """On a device: the labels of the last pass, or of the first with one that is no class."""
+        self.wrong = torch.zeros((), dtype=torch.bool, device=op.device)
         base = torch.arange(reader.outer * reader.inner, device=op.device)
         outer = torch.div(base, max(1, reader.inner), rounding_mode="floor")
         self.base = outer * (reader.classes * reader.inner) + base % max(1, reader.inner)
@@ -51,19 +53,28 @@ class Labels:
             index = torch.from_numpy(reader.read(labels.contiguous().numpy()))
             valid = None if reader.valid is None else torch.from_numpy(reader.valid)
             return torch.from_numpy(reader.labels), index, valid
-        self.last = labels.clone()
         classes, valid = labels.reshape(-1).to(torch.int64), None
         if reader.ignore is not None:
             valid = classes != reader.ignore
+        self.note(labels.reshape(reader.shape), valid)
         # a label out of range is refused by `check`; until then it must not read elsewhere
         classes = torch.clamp(classes, 0, reader.classes - 1)
         return classes, self.base + classes * reader.inner, valid
 
+    def note(self, labels: Tensor, valid: Tensor | None) -> None:
+        """Remember labels that are no classes until someone looks: kept where they are, in memory
+        that stays, for passes that are replayed."""
+        outside = (labels > -1).logical_and_(labels < self.reader.classes).logical_not_()
+        if valid is not None:
+            outside.logical_and_(valid.view(outside.shape))
+        self.seen.copy_(torch.where(self.wrong, self.seen, labels))
+        self.wrong.logical_or_(outside.any())
+
     def check(self) -> None:
-        """Refuse what the last pass read, if it is no class."""
-        if self.last is not None:
-            labels, self.last = self.last.cpu(), None
-            self.reader.read(labels.numpy())
+        """Refuse what has been read on a device since the last check, if it is no class."""
+        if not self.op.on_cpu and bool(self.wrong):
+            self.wrong.fill_(False)
+            self.reader.read(self.seen.cpu().numpy().copy())
 
 
 @takes("SoftmaxWithLoss")
