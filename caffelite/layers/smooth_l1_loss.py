@@ -7,10 +7,20 @@ import math
 import numpy as np
 
 from caffelite.blob import Shape
-from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, param_of, register, show
+from caffelite.layers.base import (
+    Arrays,
+    Diffs,
+    Layer,
+    LossLayer,
+    Shapes,
+    param_of,
+    register,
+    registry,
+    show,
+)
 from caffelite.layers.cases import Case, random
 from caffelite.schema.message import field
-from caffelite.schema.net import LayerMessage
+from caffelite.schema.net import LayerMessage, LayerParameter
 
 
 class SmoothL1LossParameter(LayerMessage, field="smooth_l1_loss_param", number=8266712):
@@ -29,7 +39,8 @@ class SmoothL1Loss(LossLayer):
     Gradients: ∂L/∂a = w_out·w_in·f′(d)/N with f′(d) = s·d where |d| < 1/s, sign d elsewhere;
     ∂L/∂b = −∂L/∂a. The weights get none.
     Shapes: a and b (N, …); the weights, if given, likewise: w_in alone as the third bottom, or
-    w_in and w_out as the third and fourth (1 where not given); L ().
+    w_in and w_out as the third and fourth (1 where not given); L (). With a second top, or a
+    `loss_param`, the layer is SmoothL1LossOHEM, as R-FCN's fork once had it.
     Source: Girshick 2015, Fast R-CNN.
     """
 
@@ -68,6 +79,11 @@ class SmoothL1Loss(LossLayer):
             {"a": random(2, 3, 1, 1), "b": random(2, 3), "in": random(2, 3), "out": random(2, 3)},
         ),
     )
+
+    @classmethod
+    def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        each = len(spec.top) > 1 or spec.has("loss_param")
+        return registry["SmoothL1LossOHEM"] if each else cls
 
     def propagates(self, index: int) -> bool:
         return index < 2

@@ -40,7 +40,7 @@ class SoftmaxWithLoss(LossLayer):
     floor under p has no part in the gradient.
 
     Shapes: scores (N, C, …), labels (N, …) with the class axis left out, loss (); a second top,
-    if named, is the softmax.
+    if named, is the softmax. With a third the layer is SoftmaxWithLossOHEM.
     Source: https://caffe.berkeleyvision.org/tutorial/layers/softmaxwithloss.html
     """
 
@@ -76,6 +76,8 @@ class SoftmaxWithLoss(LossLayer):
     @classmethod
     def chosen(cls, spec: LayerParameter) -> type[Layer]:
         weighted = cls is SoftmaxWithLoss and spec.loss_param.weight_by_label_freqs
+        if cls is SoftmaxWithLoss and len(spec.top) > 2:  # R-FCN's first form
+            return registry["SoftmaxWithLossOHEM"]
         return registry["ClassWeightedSoftmaxWithLoss"] if weighted else cls
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
