@@ -55,10 +55,11 @@ def test_the_facts_are_where_they_belong() -> None:
         "DetectionAccuracy",
         "DetectionEvaluate",
         "DetectionGroupAccuracy",
+        "EltwiseAccuracy",
         "LabelsequenceAccuracy",
     }
     assert having("learns_labels") <= having("compares")
-    assert having("compares") - having("loss") == {"Accuracy"}
+    assert having("compares") - having("loss") == {"Accuracy", "EltwiseAccuracy"}
     assert having("loss") - having("compares") == {
         "CTCLoss",
         "ContrastiveLoss",

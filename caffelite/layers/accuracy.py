@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from caffelite.blob import Shape
@@ -46,7 +48,7 @@ class Accuracy(Layer):
     backward_reads = ()
     higher_is_better = True
     param: AccuracyParameter = param_of(AccuracyParameter)
-    cases = (
+    cases: ClassVar[tuple[Case, ...]] = (
         Case(
             'type: "Accuracy"',
             {"x": [[0.1, 0.9], [0.6, 0.4], [0.3, 0.7], [0.8, 0.2]], "label": [1, 0, 0, 0]},

@@ -68,18 +68,20 @@ class BN(Layer):
     in both phases; with `bn_mode: INFERENCE` y = s·x + b, the statistics being in s and b already.
 
     Which one it is is seen from its fields, or else from how many `param` it has: 2 are SegNet's;
-    without either it is PSPNet's.
+    without either it is PSPNet's. SegNet's may have a second and a third top, the batch's mean
+    and variance, which pass no gradient on.
 
     Gradient: with g = s·∂L/∂y, n = (x − μ)/√(v + e) and ⟨·⟩ the mean over a channel,
     ∂L/∂x = (g − ⟨g⟩ − ⟨g·n⟩·n)/√(v + e); with stored statistics g/√(v + e); INFERENCE: g.
     ∂L/∂s = Σ n·∂L/∂y, ∂L/∂b = Σ ∂L/∂y.
-    Shapes: x and y (N, C, …); parameters (1, C, 1, 1).
+    Shapes: x and y (N, C, …); parameters, mean and variance (1, C, 1, 1).
     Source: Zhao et al. 2017 (hszhao/PSPNet, also yjxiong/caffe), Badrinarayanan et al. 2015. The
     numbers of bn_param differ: 152 in PSPNet's, 45 in ENet's, 144 in CTPN's fork, 137 in yjxiong's
     (Caffe's embed_param); scale_filler, shift_filler and bn_mode are 1, 2 and 3 in ENet's.
     """
 
     in_place = True
+    tops = (1, 3)
     backward_reads = ()
     extension = "PSPNet's fork, bn_param = 152, and SegNet's and ENet's, bn_param = 45"
     param: BNParameter = param_of(BNParameter)
@@ -115,6 +117,13 @@ class BN(Layer):
             phase=Phase.TEST,
         ),
         Case('type: "BN" param { } param { }', {"x": random(4, 2, 2)}),
+        Case(
+            'type: "BN" bn_param { scale_filler { value: 1 } var_eps: 0 }',
+            {"x": [[1.0, 4.0], [3.0, -4.0]]},
+            {"y": [[-2.0, 11.0], [2.0, 9.0]], "mean": channels(2, 0), "variance": channels(1, 16)},
+            params=[channels(2, 1), channels(0, 10)],
+            gradient=False,  # the mean and the variance pass none on
+        ),
     )
 
     def setup(self, bottom: Shapes) -> None:
@@ -140,6 +149,13 @@ class BN(Layer):
                 hint="the batch's statistics in both phases are SegNet's: scale_filler",
             )
         self.keeps = not segnet and (bool(pspnet) or len(self.spec.param) != 2)
+        if len(self.spec.top) > 1 and (self.keeps or p.bn_mode == BNMode.INFERENCE):
+            self.fail(
+                "the batch has no mean and variance here",
+                "top",
+                index=1,
+                expected="one top; two more are of SegNet's BN that learns",
+            )
         self.stored = self.keeps and (p.frozen or self.phase == Phase.TEST)
         self.plain = not self.keeps and p.bn_mode == BNMode.INFERENCE
         self.repeatable = not self.keeps or self.stored
@@ -166,7 +182,8 @@ class BN(Layer):
                 f"{self.channels} channels",
                 "bottom",
             )
-        return [bottom[0]]
+        size = (1, self.channels, 1, 1)
+        return [bottom[0], size, size][: len(self.spec.top)]
 
     def prepare(self) -> None:
         shape = self.bottom_shapes[0]
@@ -193,6 +210,8 @@ class BN(Layer):
                 mean = self._mean(x)
                 np.subtract(x, mean, norm)
                 variance = self._mean(np.multiply(norm, norm, self._scratch))
+                for out, value in zip(top[1:], (mean, variance)):
+                    out.reshape(-1, 1)[...] = value
                 for old, new in zip(kept, (mean, variance)):
                     m = self.param.momentum
                     old[...] = m * old + (1 - m) * new

@@ -88,7 +88,7 @@ def _demanded(layer: Layer, index: int, shape: Shape, rng: np.random.Generator) 
         return rois.reshape(shape)
     if layer.type == "Proposal" and index == 2:
         return _image_of(layer, shape)
-    if kind == "Upsample" and index == 1:
+    if kind in ("Upsample", "Unpooling") and index == 1:
         return _places(layer, shape, rng)
     if kind in ("Log", "Power"):
         return rng.uniform(0.5, 2, shape)

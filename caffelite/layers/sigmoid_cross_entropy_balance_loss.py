@@ -14,8 +14,8 @@ from caffelite.layers.cases import Case, random
 @register
 class SigmoidCrossEntropyBalanceLoss(LossLayer):
     """L = −(1/N) Σ_i [ n₀/n · Σ ln σ(x) over the targets 1 + n₁/n · Σ ln(1 − σ(x)) over the targets
-    0 ], for each sample i, where n₁ and n₀ are how many of its targets are 1 and 0, and n = n₁ + n₀.
-    Other targets do not count.
+    0 ], for each sample i, where n₁ and n₀ are how many of its targets are 1 and 0, and n is
+    n₁ + n₀. Other targets do not count.
 
     Gradient: ∂L/∂x = n₀/n·(σ(x) − 1)/N where the target is 1, n₁/n·σ(x)/N where it is 0, else 0
     (in the fork σ(x) − t, unweighted).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class Upsample(Layer):
     backward_reads = ()
     extension = "SegNet fork (there upsample_param is 137) and YOLO forks, upsample_param 149"
     param: UpsampleParameter = param_of(UpsampleParameter)
-    cases = (
+    cases: ClassVar[tuple[Case, ...]] = (
         Case(
             'type: "Upsample" upsample_param { scale: 2 }',
             {"x": [[[[5.0, 6.0]]]], "mask": [[[[4.0, 3.0]]]]},

@@ -15,18 +15,23 @@ from caffelite.text import Block, Field, Scalar
 _TODAY = {
     "BN": "BN",
     "DECONVOLUTION3D": "Deconvolution3D",
+    "ELTWISE_ACCURACY": "EltwiseAccuracy",
     "ELU": "ELU",
+    "IMAGE_SEG_DATA": "ImageSegData",
     "INTERP": "Interp",
     "LSTM": "LSTM",
+    "MCWINDOW_DATA": "McWindowData",
     "NORMALIZE": "Normalize",
     "PRELU": "PReLU",
     "RNN": "RNN",
     "ROIPOOLING": "ROIPooling",
     "ROI_POOLING": "ROIPooling",
     "SPP": "SPP",
+    "UNPOOLING": "Unpooling",
     "VIDEO_DATA": "VideoData",
     "VOXEL_SOFTMAX": "VoxelSoftmax",
     "VOXEL_SOFTMAX_LOSS": "VoxelSoftmaxLoss",
+    "WINDOW_SEG_DATA": "WindowSegData",
 }
 """Words of forks whose new name is not the old one in CamelCase, or that look like a slip."""
 

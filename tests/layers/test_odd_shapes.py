@@ -34,7 +34,7 @@ NEED_SAMPLES = {
     "RegionOutput",
     "YoloV1Loss",
     *("TripletLoss", "YoloDetectionOutput", "Yolov3DetectionOutput"),
-    "Resample",
+    *("MultiStageMeanfield", "Resample"),
 }
 """Layers that refuse a bottom without values."""
 

@@ -135,7 +135,7 @@ def interp(layer: Any, at: Place) -> None:
     )
 
 
-@says("Upsample")
+@says("Upsample", "Unpooling")
 def upsample(layer: Any, at: Place) -> None:
     x, top = at.bottoms[0], at.tops[0]
     *lead, height, width = at.bottom_dims[0]

@@ -56,6 +56,21 @@ def bn(layer: Any, at: Place) -> None:
     else:
         stored = (kept[0], kept[1]) if layer.stored else None
         _normalise(layer, at, stored, layer._eps, (scale, shift))
+    if len(at.tops) > 1:
+        _statistics(at)
+
+
+def _statistics(at: Place) -> None:
+    """The batch's mean and variance as tops of their own."""
+    x, axes, rank = at.bottoms[0], [0, *range(2, len(at.shape))], len(at.shape)
+    mean = at.reduce("ReduceMean", x, axes, keep=True)
+    off = at.op("Sub", x, mean)
+    variance = at.reduce("ReduceMean", at.op("Mul", off, off), axes, keep=True)
+    for value, top in zip((mean, variance), at.tops[1:]):
+        if rank == 4:
+            at.op("Identity", value, out=top)
+        else:
+            at.reshape(value, (1, at.shape[1], 1, 1), top)
 
 
 Pair = tuple[np.ndarray, np.ndarray]
