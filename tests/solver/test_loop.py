@@ -13,7 +13,7 @@ from caffelite.schema.solver import SolverParameter
 from caffelite.solver import Monitor
 from caffelite.solver.timetable import Timetable
 
-from .made import LINE, make, spiral
+from .made import LINE, make, parameters, spiral
 
 FIXED = 'base_lr: 0.1 lr_policy: "fixed" random_seed: 1\n'
 
@@ -122,3 +122,119 @@ def test_an_update_after_a_clear_finds_no_gradient(tmp_path: Path) -> None:
     solver.net.clear_param_diffs()
     solver.apply_update()
     assert np.array_equal(solver.net.arena.data, before)
+
+
+class Told(Shown):
+    """Remembers all that it is told, in order."""
+
+    interval = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[str, int]] = []
+        self.batches: list[tuple[int, int, int]] = []
+        self.losses: list[float | None] = []
+        self.files: list[tuple[str, str]] = []
+
+    def on_display(self, iteration: int, loss: float, rate: float, outputs: Any) -> None:
+        super().on_display(iteration, loss, rate, outputs)
+        self.told.append(("shown", iteration))
+        assert [output.name for output in outputs] == ["loss"]
+
+    def on_test(self, iteration: int, net: int, loss: float | None, outputs: Any) -> None:
+        self.told.append(("tested", iteration))
+        self.losses.append(loss)
+
+    def on_test_batch(self, net: int, done: int, count: int) -> None:
+        self.batches.append((net, done, count))
+
+    def on_snapshot(self, model: str, state: str) -> None:
+        self.told.append(("saved", int(state.split("_")[-1].split(".")[0])))
+        self.files.append((model, state))
+
+
+RUN = FIXED + "max_iter: 6 display: 3 test_interval: 3 test_iter: 2 "
+
+
+def test_the_end_of_a_run_is_saved_shown_and_tested(tmp_path: Path) -> None:
+    told = Told()
+    solver = make(tmp_path, RUN, spiral(), monitor=told)
+    solver.solve()
+    assert told.told == [
+        *(("tested", 0), ("shown", 0), ("tested", 3), ("shown", 3)),
+        *(("saved", 6), ("shown", 6), ("tested", 6)),
+    ]
+    assert told.batches == [(0, 1, 2), (0, 2, 2)] * 3 and told.losses == [None] * 3
+    prefix = str(tmp_path / "run_iter_6.")
+    assert told.files == [(f"{prefix}caffemodel", f"{prefix}solverstate")]
+    assert solver.saved() == f"{prefix}solverstate"
+    assert told.displayed[6] == solver.net.blobs["loss"].data  # of a pass of its own
+    solver.step(1)
+    assert solver.saved() == ""
+
+
+def test_an_end_at_no_time_for_it_is_not_shown_nor_tested(tmp_path: Path) -> None:
+    told = Told()
+    text = RUN.replace("max_iter: 6", "max_iter: 7") + "snapshot_after_train: false "
+    make(tmp_path, text + "test_compute_loss: true", spiral(), monitor=told).solve()
+    expected = [(what, i) for i in (0, 3, 6) for what in ("tested", "shown")]
+    assert told.told == expected and all(loss is not None for loss in told.losses)
+
+
+def test_the_end_is_saved_once_and_an_end_that_was_asked_for_is_left_to_the_caller(
+    tmp_path: Path,
+) -> None:
+    told = Told()
+    make(tmp_path, RUN + "snapshot: 3", spiral(), monitor=told).solve()
+    assert [i for what, i in told.told if what == "saved"] == [3, 6]
+    told = Told()
+    solver = make(tmp_path, RUN, spiral(), monitor=told)
+
+    def stop() -> None:
+        solver.stop_requested = solver.iter == 3
+
+    solver.add_callback(stop, lambda: None)
+    solver.solve()
+    assert solver.iter == 4 and told.told[-1] == ("shown", 3)
+
+
+def test_a_loss_is_shown_by_itself_where_no_mean_is_asked_for(tmp_path: Path) -> None:
+    told = Told()
+    solver = make(tmp_path, FIXED + "display: 1", spiral(), monitor=told)
+    solver.step(3)
+    assert told.displayed[2] == solver.net.blobs["loss"].data
+
+
+def test_the_last_losses_are_of_one_call(tmp_path: Path) -> None:
+    """`step` begins its means anew, as in Caffe."""
+    told = Told()
+    solver = make(tmp_path, FIXED + "display: 1 average_loss: 9", spiral(), monitor=told)
+    solver.step(2)
+    solver.step(1)
+    assert told.displayed[2] == solver.net.blobs["loss"].data
+
+
+def test_a_snapshot_that_is_asked_for_underway_is_taken_once(tmp_path: Path) -> None:
+    told = Told()
+    solver = make(tmp_path, FIXED, spiral(), monitor=told)
+    solver.snapshot_requested = True
+    solver.step(3)
+    assert told.told == [("saved", 1)] and not solver.snapshot_requested
+
+
+def test_a_run_starts_from_the_weights_of_its_solver_file(tmp_path: Path) -> None:
+    first = make(tmp_path, FIXED, spiral())
+    first.step(2)
+    first.net.save(str(tmp_path / "a.caffemodel"))
+    text = FIXED.replace("seed: 1", "seed: 2")
+    again = make(tmp_path, text + 'weights: "a.caffemodel"', spiral())
+    assert np.array_equal(parameters(again), parameters(first))
+    assert again.iter == 0
+
+
+def test_all_test_nets_are_tested(tmp_path: Path) -> None:
+    text = 'test_interval: 3 test_iter: 1 test_iter: 3 test_net: "n.net"'
+    told = Told()
+    solver = make(tmp_path, FIXED + text, spiral(), monitor=told)
+    assert [sorted(found) for found in solver.test_all()] == [["accuracy", "loss"]] * 2
+    assert told.batches == [(0, 1, 1), (1, 1, 3), (1, 2, 3), (1, 3, 3)]

@@ -75,3 +75,18 @@ def test_a_least_rate_may_be_the_base_rate() -> None:
         check_numbers(
             parse_message(Source("s.solver", "base_lr: 0.1 min_lr: 0.2"), SolverParameter)
         )
+
+
+def test_a_net_without_data_uses_one_sample_an_iteration(tmp_path: Path) -> None:
+    net = (
+        'layer { name: "one" type: "Parameter" top: "w" parameter_param { shape { dim: 1 } } }'
+        'layer { name: "loss" type: "Reduction" bottom: "w" top: "loss" loss_weight: 1 }'
+    )
+    solver = make(tmp_path, HEAD + "iter_size: 3", net, monitor=Notes())
+    assert Pace.of(solver) == Pace(1, None)
+
+
+def test_a_number_by_itself_is_a_sample(tmp_path: Path) -> None:
+    number = 'layer { name: "n" type: "Input" top: "n" input_param { shape { } } }\n'
+    solver = make(tmp_path, HEAD, number + INPUTS + REST, monitor=Notes())
+    assert data_of(solver.net)[0].batch == 1 and Pace.of(solver) == Pace(1, None)

@@ -146,3 +146,27 @@ def test_a_damaged_state_is_refused(tmp_path: Path, damage: dict[str, object]) -
     with pytest.raises(CaffeliteError, match=r"run_iter_3\.solverstate"):
         solver.restore(path)
     assert solver.plateau is not None and solver.plateau.state() == before
+
+
+def test_another_run_goes_on_from_what_was_observed() -> None:
+    first, second = Plateau(param(FIELDS)), Plateau(param(FIELDS.replace("0.8", "0.4")))
+    for i, loss in enumerate([5, 4, 4, 4]):
+        first.observe(i, loss)
+    second.go_on(first)
+    assert second.state() == first.state() and second(4) == pytest.approx(0.2)
+    fewer = Plateau(param(FIELDS.replace("plateau_winsize: 3", "")))
+    first.step = 2
+    fewer.go_on(first)  # no further than its windows go
+    assert fewer.step == 1 and not fewer.observe(99, 9.0)
+
+
+def test_a_state_from_the_beginning_is_one() -> None:
+    new = Plateau(param(FIELDS))
+    assert new.state() == {"step": 0, "last_event": 0, "lowest": None, "losses": []}
+    new.observe(0, 5.0)
+    new.restore(Plateau(param(FIELDS)).state())
+    assert new.state()["lowest"] is None and new.state()["losses"] == []
+    new.restore_caffe(0, 0, 1e38)
+    assert new.state()["lowest"] is None
+    with pytest.raises(ValueError, match="its last event at -1"):
+        new.restore_caffe(0, -1, 1e38)

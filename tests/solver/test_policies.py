@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from caffelite.errors import Source
+from caffelite.errors import SolverError, Source
 from caffelite.files import parse_message
 from caffelite.schema.solver import SolverParameter
 from caffelite.solver.policies import POLICIES, Rate, learning_rate
@@ -21,6 +21,9 @@ VALUES: list[tuple[str, dict[int, float]]] = [
     (f'"sigmoid" gamma: {LN3} stepsize: 10', {9: 0.025, 10: 0.05, 11: 0.075, 10**5: 0.1}),
     ('"cosine" max_iter: 12', {0: 0.1, 4: 0.075, 6: 0.05, 8: 0.025, 12: 0.0, 99: 0.0}),
     ('"cosine" max_iter: 12 min_lr: 0.02', {0: 0.1, 4: 0.08, 6: 0.06, 12: 0.02, 99: 0.02}),
+    ('"cosine" max_iter: 1', {0: 0.1, 1: 0.0}),
+    ('"cosine" max_iter: 0', {0: 0.1}),
+    ('"poly" power: 1 max_iter: 1', {0: 0.1, 1: 0.0}),
     ('"poly" max_iter: 10', {0: 0.1, 9: 0.1}),  # no power: 0
     ('"poly" power: 1 max_iter: 10 min_lr: 0.02', {0: 0.1, 5: 0.06, 10: 0.02, 12: 0.02}),
     ('"poly" power: 2 max_iter: 0', {0: 0.1}),  # a run that only tests
@@ -54,6 +57,44 @@ def test_values(text: str, values: dict[int, float]) -> None:
 
 def test_every_policy_has_values() -> None:
     assert {text.split('"')[1] for text, _ in VALUES} == set(POLICIES)
+
+
+def test_a_negative_rate_stays_one() -> None:
+    text = 'base_lr: -0.5 lr_policy: "fixed"'
+    assert learning_rate(parse_message(Source("some.solver", text), SolverParameter))(3) == -0.5
+
+
+@pytest.mark.parametrize(
+    "text, message, expected",
+    [
+        ('"multifixed" stagelr: 0.3 stageiter: 5 stageiter: 9', "1 stagelr for 2 stageiter", "as"),
+        ('"step" gamma: -1 stepsize: 0', "gamma cannot be -1", "0 or more"),
+        ('"step" gamma: -1 stepsize: 0', "stepsize cannot be 0", "1 or more"),
+        ('"poly" max_iter: 5 power: -1', "power cannot be -1", "0 or more"),
+        ('"poly" power: -1', "needs max_iter", "max_iter, "),
+    ],
+)
+def test_what_no_rate_can_be_made_of(text: str, message: str, expected: str) -> None:
+    with pytest.raises(SolverError) as caught:
+        policy(text)
+    (problem,) = (p for p in caught.value.problems if message in p.message)
+    assert problem.expected and problem.expected.startswith(expected)
+
+
+def test_without_a_policy_or_with_an_unknown_one() -> None:
+    for param, message, hint in (
+        (SolverParameter(), "the solver has no lr_policy", 'a constant learning rate lr_policy: "'),
+        (SolverParameter(lr_policy="zzz"), 'unknown lr_policy "zzz"', "for a constant"),
+        (SolverParameter(lr_policy="cosin"), 'unknown lr_policy "cosin"', 'mean "cosine"'),
+    ):
+        with pytest.raises(SolverError) as caught:
+            learning_rate(param)
+        (problem,) = caught.value.problems
+        assert problem.message == message and hint in str(problem.hint)
+
+
+def test_a_policy_that_ends_with_the_run_may_be_asked_before_its_epochs_are_counted() -> None:
+    assert policy('"cosine" max_epoch: 3')(0) == pytest.approx(0.1)
 
 
 def test_a_gamma_of_0_is_taken() -> None:

@@ -74,6 +74,10 @@ def test_several_mistakes_are_said_at_once(tmp_path: Path) -> None:
         (f'{LR} type: "SGD" momentum2: 0.9', 'momentum2 has no effect with type: "SGD"'),
         (f'{LR} type: "AdaGrad" rms_decay: 0.9', 'rms_decay has no effect with type: "AdaGrad"'),
         (f"{LR} gamma: 0.5", 'gamma has no effect with lr_policy: "fixed"'),
+        (f"{LR} power: 0.5", 'power has no effect with lr_policy: "fixed"'),
+        (f"{LR} min_delta: 0.5", "min_delta has no effect without patience"),
+        (f"{LR} watch_net: 1", "watch_net has no effect without patience or keep_best"),
+        (f'{LR} larc_policy: "clip"', "larc_policy has no effect without larc"),
         (f"{LR} rampup_lr: 0.01", "rampup_lr has no effect without rampup_interval"),
         (f"{LR} larc_eta: 0.01", "larc_eta has no effect without larc"),
         (f"{LR} local_gw_ratio: 0.01", "local_gw_ratio has no effect without local_lr_auto"),
@@ -91,7 +95,24 @@ def test_a_field_without_effect_is_said(tmp_path: Path, text: str, note: str) ->
 
 
 @pytest.mark.parametrize(
-    "text", [f"{LR} momentum: 0", f'{LR} type: "AdaGrad" momentum: 0', f"{LR} clip_gradients: -1"]
+    "text",
+    [
+        f"{LR} momentum: 0",
+        f'{LR} type: "AdaGrad" momentum: 0',
+        f"{LR} clip_gradients: -1",
+        f"{LR} clip_gradients: 1",
+        f"{LR} rampup_interval: 5 rampup_lr: 0.01",
+        f"{LR} warmup_iter: 5 warmup_start_lr: 0.01",
+        f'{LR} larc: true larc_eta: 0.01 larc_policy: "clip"',
+        f"{LR} local_lr_auto: true local_gw_ratio: 0.01",
+        f"{LR} max_iter: 10",
+        'base_lr: 0.1 lr_policy: "poly" power: 2 max_iter: 10',
+        'base_lr: 0.1 lr_policy: "inv" power: 2 gamma: 1',
+        f'{LR} regularization_type: "L1"',
+        f'{LR} type: "Adam" momentum: 0 momentum2: 0.9 delta: 1e-8',
+        f'{LR} type: "RMSProp" rms_decay: 0 delta: 1e-8',
+        f"{LR} min_lr: 0.1",
+    ],
 )
 def test_what_does_no_harm_is_passed_over(tmp_path: Path, text: str) -> None:
     monitor = Notes()

@@ -196,3 +196,56 @@ def test_the_objective_says_which_way_is_better(tmp_path: Path, weight: str, hig
     net = spiral() + 'layer { name: "m" type: "Reduction" bottom: "score" top: "mean" %s }'
     solver = make(tmp_path, f'{BASE} watch: "mean" patience: 1', net % f"loss_weight: {weight}")
     assert solver.watch.higher is higher
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "verdict"),
+    [
+        ("patience: 2", [0.5, 0.75, 0.75, 0.5], "higher in 2 tests; the best, 0.75, was at "),
+        (
+            "patience: 1 min_delta: 0.25",
+            [0.5, 0.625],
+            "higher by more than 0.25 in 1 tests; the best, 0.625, was at ",
+        ),
+        (
+            "patience: 1 watch_mode: LOWER",
+            [0.5, 0.25, 0.25],
+            "lower in 1 tests; the best, 0.25, was at ",
+        ),
+        ("patience: 1", [float("nan")], "higher in 1 tests; the best, nan, was at "),
+    ],
+)
+def test_why_a_run_stops_is_said(
+    tmp_path: Path, text: str, values: list[float], verdict: str
+) -> None:
+    solver = run(tmp_path, text, values)
+    (said,) = (note for note in solver.monitor.notes if "stopping" in note)
+    assert said.startswith(f"stopping early: accuracy has not become {verdict}iteration ")
+    assert said.endswith(f" {10 * int(np.argmax(values)) if 'LOWER' not in text else 10}")
+
+
+def test_a_run_that_has_stopped_is_not_tested_again(tmp_path: Path) -> None:
+    solver = make(tmp_path, f'{BASE} watch: "accuracy" patience: 1', spiral(), monitor=Notes())
+    tests: list[int] = []
+
+    def test_all() -> list[dict[str, np.ndarray]]:
+        tests.append(solver.iter)
+        return [{"accuracy": np.array(0.5)}]
+
+    solver.test_all = test_all  # type: ignore[method-assign]
+    solver.solve()
+    assert tests == [0, 10]
+
+
+def test_a_net_that_is_not_there_cannot_be_watched(tmp_path: Path) -> None:
+    text = BASE.replace("test_interval: 10", "") + 'watch: "loss" patience: 1'
+    with pytest.raises(SolverError) as caught:
+        make(tmp_path, text, spiral())
+    (problem,) = caught.value.problems
+    assert problem.message == "there is no test net #0 to watch"
+    assert problem.expected == "a test net, and how often to test, test_interval: 500"
+    with pytest.raises(SolverError) as caught:
+        make(tmp_path, BASE + 'watch: "loss" patience: 1\nwatch_net: 1', spiral())
+    (problem,) = caught.value.problems
+    assert problem.expected == "one of 1 test nets, counted from 0"
+    assert problem.span and problem.span.line == 7  # where watch_net stands
