@@ -221,11 +221,11 @@ class _Wiring:
             wanted = plural(low, end)
         else:
             wanted = f"{low} or more {end}s" if high is None else f"{low} to {high} {end}s"
-        span = spec.span(end, high or 0) if high is not None and len(names) > high else None
+        at = high if high is not None and len(names) > high else 0  # the first too many
         have = ": " + ", ".join(f'"{n}"' for n in names) if names else ""
         self._say(
             f'layer "{spec.name}" ({spec.type}) has {plural(len(names), end)}{have}',
-            span or spec.span(end) or spec.span(),
+            spec.span(end, at),
             expected=wanted,
         )
 

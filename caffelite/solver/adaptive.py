@@ -41,9 +41,11 @@ def is_adaptive(param: SolverParameter) -> bool:
     return bool(param.larc or param.local_lr_auto)
 
 
-def own_rate(param: SolverParameter, rate: float, weights: Any, gradient: Any) -> float:
-    """The rate of a parameter with these values and this gradient."""
-    w, g = _norm(weights), _norm(gradient)
+def own_rate(
+    param: SolverParameter, rate: float, weights: Any, gradient: Any, factor: float = 1
+) -> float:
+    """The rate of a parameter with these values and `factor` times this gradient."""
+    w, g = _norm(weights), factor * _norm(gradient)
     moves = w > 0 and g > 0
     if param.larc:
         local = param.larc_eta * (1 - param.momentum) * w / g if moves else 1.0
@@ -68,5 +70,5 @@ def fill_rates(
     """Write each parameter's rate into its part of the vector `rates`. A part is (its place,
     lr_mult); the gradient counts `factor` times."""
     for place, lr_mult in parts:
-        g = gradient[place] * factor if factor != 1 else gradient[place]
-        rates[place] = own_rate(param, rate, weights[place], g) if lr_mult else 0.0
+        own = own_rate(param, rate, weights[place], gradient[place], factor) if lr_mult else 0.0
+        rates[place] = own

@@ -66,7 +66,7 @@ def _check_counts(param: SolverParameter, nets: int) -> None:
         raise SolverError(
             Problem(
                 "there are test nets, but no test_interval",
-                param.span("test_iter") or param.span("test_net"),
+                param.span("test_iter" if param.test_iter else "test_net"),
                 "how many iterations to train between tests, test_interval: 500",
             )
         )

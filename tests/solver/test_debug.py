@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from caffelite.solver import Monitor, Solver, get_solver
 
-from .made import Notes, spiral
+from .made import LINE, Notes, spiral
 
 TEXT = 'net: "n.net" base_lr: 0.1 lr_policy: "fixed" max_iter: 3 snapshot_after_train: false '
 
@@ -56,3 +58,47 @@ def test_debug_info_without_display_says_so(tmp_path: Path) -> None:
     monitor = Notes()
     make(tmp_path, "debug_info: true", monitor)
     assert monitor.notes == ["debug_info prints with the displayed losses, and display is 0"]
+
+
+def test_what_has_no_gradient_has_no_line(tmp_path: Path) -> None:
+    monitor = Notes()
+    solver = make(tmp_path, "debug_info: true random_seed: 1 display: 1", monitor)
+    text = (tmp_path / "n.net").read_text()
+    frozen = text.replace('name: "ip2"', 'param { lr_mult: 0 name: "shared" } name: "ip2"')
+    (tmp_path / "n.net").write_text(frozen)
+    monitor = Notes()
+    solver = get_solver(str(tmp_path / "s.solver"), monitor)
+    solver.step(1)
+    lines = debug_lines(monitor.notes)
+    back = [line.split(" diff")[0] for line in lines if "[Backward] Layer" in line]
+    assert back == [
+        "    [Backward] Layer loss, bottom blob score",
+        "    [Backward] Layer ip2, bottom blob h",
+        "    [Backward] Layer ip2, param blob 1",
+        "    [Backward] Layer drop, bottom blob h",
+        "    [Backward] Layer act, bottom blob h",
+        "    [Backward] Layer ip1, param blob 0",
+        "    [Backward] Layer ip1, param blob 1",
+    ]
+    assert any("Layer ip2, param blob shared data: " in line for line in lines)
+    assert any("[Update] Layer ip2, param shared data: " in line for line in lines)
+    data = solver.net.arena.data
+    (total,) = (line for line in lines if "All net params" in line)
+    found = [float(n) for n in re.findall(r"[-+.e\d]+(?=[,)])", total.split("L1 norm = ")[1])]
+    diff = solver.net.arena.diff
+    assert found[1::2] == pytest.approx([np.abs(diff).sum(), np.linalg.norm(diff)], rel=1e-4)
+    assert found[0] > found[2] > 0 and np.isfinite(data).all()
+
+
+def test_inputs_are_shown_first(tmp_path: Path) -> None:
+    monitor = Notes()
+    (tmp_path / "n.net").write_text(LINE)
+    (tmp_path / "s.solver").write_text(TEXT + "debug_info: true display: 1")
+    solver = get_solver(str(tmp_path / "s.solver"), monitor)
+    solver.net.blobs["x"].data[...] = -3
+    solver.step(1)
+    lines = debug_lines(monitor.notes)
+    assert lines[:2] == [
+        "    [Forward] Input x data: 3",
+        "    [Forward] Input t data: 0",
+    ]

@@ -11,6 +11,7 @@ import pytest
 
 from caffelite.errors import SolverError
 from caffelite.solver import Solver
+from caffelite.solver.diagnosis import Evidence, diagnose, diagnose_gradient
 
 from .made import LINE, Notes, make, spiral
 
@@ -142,3 +143,61 @@ def test_a_run_that_learns_is_left_in_peace(tmp_path: Path) -> None:
     solver, notes = spiral_solver(tmp_path, "base_lr: 0.1")
     solver.step(150)
     assert not notes
+
+
+def test_a_gradient_of_a_parameter_is_named(tmp_path: Path) -> None:
+    solver = fed(tmp_path, "base_lr: 0.01")
+    solver.step(1)
+    solver.add_callback(lambda: None, lambda: solver.net.params["ip"][1].diff.fill(np.inf))
+    text = said(solver)
+    assert 'the gradient of parameter 1 of layer "ip" (InnerProduct), in the backward pass' in text
+    assert "its backward pass is given finite values, from " in text and "a division by 0" in text
+
+
+def test_parameters_that_are_not_learned_are_not_to_blame(tmp_path: Path) -> None:
+    net = LINE.replace("lr_mult: 2", "lr_mult: 0")
+    solver = fed(tmp_path, "base_lr: 0.01", net)
+    evidence = Evidence(3, 0.01, solver.param)
+    solver.net.forward_backward()
+    solver.net.params["ip"][1].diff[...] = np.nan
+    problem = diagnose_gradient(solver.net, evidence)
+    assert problem.message == "iteration 3: the loss is finite, the gradient is not"
+    assert problem.hint == evidence.of_update()
+
+
+def test_a_loss_that_is_bad_by_itself_is_the_updates_fault(tmp_path: Path) -> None:
+    solver = fed(tmp_path, "base_lr: 0.01")
+    evidence = Evidence(3, 0.01, solver.param, [1.5, 2000])
+    problem = diagnose(solver.net, float("nan"), evidence)
+    assert problem.message == "iteration 3: the loss is nan"
+    assert "is too high; the norm of the gradient before: 1.5, 2e+03" in str(problem.hint)
+
+
+def made_bad(solver: Solver, x: float, weight: float) -> str:
+    """What is said of "y" where the layer before it made a value that is not finite."""
+    net = solver.net
+    net.blobs["x"].data[...] = x
+    net.params["ip"][0].data[...] = weight
+    net.forward()
+    net.blobs["y"].data[0] = np.nan
+    return str(diagnose(net, 1.0, Evidence(3, 0.01, solver.param)).hint)
+
+
+def test_what_a_layer_was_given_is_said(tmp_path: Path) -> None:
+    solver = fed(tmp_path, "base_lr: 0.01")
+    text = made_bad(solver, -7, 3)
+    assert text.startswith("it is given finite values, from -7 to 7: a log of 0, a root of less")
+    assert made_bad(solver, 5, 3).startswith("it is given finite values, from 0 to 5:")
+    assert made_bad(solver, 1e15, 3).startswith("it is given finite values, from 0 to 1e+15")
+    text = made_bad(solver, 1e16, 3)
+    assert text.startswith("it is given values as large as 1e+16; no update has been made")
+    assert made_bad(solver, 1, -2e15).startswith("it is given values as large as 2e+15; ")
+
+
+def test_data_of_a_single_number_has_no_samples(tmp_path: Path) -> None:
+    solver = fed(tmp_path, "base_lr: 0.01", LINE)
+    net = solver.net
+    net.blobs["x"].reshape()
+    net.blobs["x"].data[...] = np.nan
+    hint = str(diagnose(net, float("nan"), Evidence(0, 0.01, solver.param)).hint)
+    assert hint == "the data holds values that are not finite: look into its source"

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from caffelite import NesterovSolver, SGDSolver, get_solver
-from caffelite.errors import CaffeliteError, SolverError
+from caffelite.errors import CaffeliteError, NetError, SolverError
+from caffelite.files import load_net, load_solver
 from caffelite.judge.check import check_file
 from caffelite.schema.common import Phase
 from caffelite.schema.solver import SolverParameter, SolverType
@@ -199,3 +200,160 @@ def test_another_loop_around_a_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     solver.step(1)
     # the gradient is -1: steps of 0.1, then of 0.1 + 0.05
     np.testing.assert_allclose(weight, 0.25, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "device"),
+    [
+        ("", None),
+        ("solver_mode: CPU device_id: 3", "cpu"),
+        ("solver_mode: GPU", "cuda:0"),
+        ("solver_mode: GPU device_id: 3", "cuda:3"),
+        ("device_id: 3", None),
+    ],
+)
+def test_where_a_file_asks_to_run(tmp_path: Path, text: str, device: str | None) -> None:
+    assert load_job(write(tmp_path, GOOD + text, LINE)).device == device
+
+
+def test_a_folder_that_is_still_to_be_made_is_noted_by_who_only_looks(tmp_path: Path) -> None:
+    text = GOOD + 'snapshot_prefix: "no_such_folder/run" snapshot: 5'
+    param = load_solver(write(tmp_path, text, LINE))
+    job = plan_job(param, str(tmp_path / "s.solver"), looks=True)
+    assert job.notes == (
+        "snapshot_prefix: no_such_folder is still to be made: mkdir -p no_such_folder",
+    )
+    with pytest.raises(CaffeliteError, match="no_such_folder"):
+        plan_job(param, str(tmp_path / "s.solver"))
+
+
+def test_fields_of_forks_that_change_updates_are_refused_where_a_run_is_meant(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path, GOOD + "prune_threshold: 0.1", LINE)
+    with pytest.raises(SolverError, match="prune_threshold is a field of SkimCaffe"):
+        load_job(path)
+    assert plan_job(load_solver(path), path, data=False)
+    penalty = LINE.replace("lr_mult: 1 ", 'lr_mult: 1 regularization_type: "L1" ')
+    path = write(tmp_path, GOOD, penalty)
+    with pytest.raises(NetError, match="regularization_type is a field of SkimCaffe"):
+        load_job(path)
+    assert plan_job(load_solver(path), path, data=False)
+
+
+def test_the_size_of_data_that_is_not_here_is_assumed(tmp_path: Path) -> None:
+    data = (
+        'layer { name: "d" type: "Data" top: "x" top: "t" %s '
+        'data_param { source: "nowhere" batch_size: 4 } }\n'
+    )
+    ip = 'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" %s }\n'
+    ip %= "inner_product_param { num_output: 1 }"
+    loss = 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "t" top: "loss" }\n'
+    spiral_data = (
+        'layer { name: "s" type: "SpiralData" top: "x" top: "t" '
+        "spiral_data_param { batch_size: 20 } %s }\n"
+    )
+    text = GOOD.replace("max_iter: 10", "max_epoch: 2") + "test_interval: 5"
+    train, test = "include { phase: TRAIN }", "include { phase: TEST }"
+    path = write(tmp_path, text, data % train + spiral_data % test + ip + loss)
+    job = plan_job(load_solver(path), path, looks=True)
+    assert job.param.max_iter == 2 * 10_000 / 100 and job.test_iter == (15,)
+    assert job.notes == ()  # nothing is said of sizes where one is assumed
+    path = write(tmp_path, text, data % test + spiral_data % train + ip + loss)
+    job = plan_job(load_solver(path), path, looks=True)
+    assert job.param.max_iter == 30 and job.test_iter == (100,) and job.notes == ()
+    with pytest.raises(CaffeliteError, match='"nowhere"'):
+        plan_job(load_solver(path), path)
+
+
+def test_tests_that_are_counted_by_the_file_are_not_counted_aloud(tmp_path: Path) -> None:
+    for net in (spiral(), LINE):  # of known size, and of none
+        assert load_job(write(tmp_path, GOOD + TESTS, net)).notes == ()
+
+
+def test_an_error_of_one_kind_is_raised_as_that(tmp_path: Path) -> None:
+    wrong = LINE.replace('bottom: "x"', 'bottom: "z"')
+    with pytest.raises(NetError):
+        load_job(write(tmp_path, GOOD, wrong))
+    with pytest.raises(SolverError):
+        load_job(write(tmp_path, GOOD + "momentum: 2", LINE))
+    with pytest.raises(SolverError) as caught:
+        load_job(write(tmp_path, GOOD + "momentum: 2", wrong))
+    assert len(caught.value.problems) == 2
+    assert (
+        caught.value.problems[0].message == 'layer "ip" reads "z", which no layer before it makes'
+    )
+
+
+def test_a_mistake_in_a_net_that_two_phases_read_is_said_once(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD + TESTS, spiral().replace('"ReLU"', '"Relu"'))
+    with pytest.raises(NetError) as caught:
+        load_job(path)
+    assert len(caught.value.problems) == 1
+
+
+def test_stand_in_data_are_of_the_nets_that_have_them(tmp_path: Path) -> None:
+    net = (
+        LINE.replace('top: "x" top: "t"', 'top: "x" top: "t" include { phase: TRAIN }')
+        + 'layer { name: "other" type: "Input" top: "o" include { phase: TEST } '
+        "input_param { shape { dim: 1 } } }\n"
+    )
+    net = net.replace('name: "ip"', 'include { phase: TRAIN } name: "ip"')
+    net = net.replace('name: "loss"', 'include { phase: TRAIN } name: "loss"')
+    path = write(tmp_path, GOOD + TESTS, net)
+    job = load_job(path, data_shapes={"x": (6, 3), "t": (6, 1), "o": (5,)})
+    shapes = [
+        {name: net.plan.shapes[v] for name, v in net.plan.graph.blobs.items()}
+        for net in (job.train, job.tests[0])
+    ]
+    assert (shapes[0]["x"], shapes[0]["t"], shapes[1]["o"]) == ((6, 3), (6, 1), (5,))
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "expected"),
+    [
+        (
+            "test_interval: 5 test_iter: 1 test_iter: 2 test_net: %s test_net: %s test_net: %s",
+            "2 test_iter for 3 test nets",
+            "one test_iter for each test net",
+        ),
+        (
+            "test_interval: 5 test_iter: 1 test_state { } test_state { }",
+            "2 test_state for 1 test nets",
+            "one test_state for each test net, or none",
+        ),
+        ("test_net: %s", "no test_interval", "how many iterations to train between tests"),
+        ("train_net: %s", "two nets: net and train_net", "one net to train"),
+    ],
+)
+def test_the_nets_of_a_solver_must_fit_together(
+    tmp_path: Path, text: str, message: str, expected: str
+) -> None:
+    path = write(tmp_path, GOOD + text.replace("%s", '"n.net"'), LINE)
+    with pytest.raises(SolverError) as caught:
+        load_job(path)
+    (problem,) = caught.value.problems
+    assert message in problem.message and expected in str(problem.expected)
+    assert problem.span and problem.span.line == 3
+
+
+def test_a_solver_without_a_net_is_told_how_to_name_one() -> None:
+    param = SolverParameter(base_lr=0.1, lr_policy="fixed", snapshot_after_train=False)
+    with pytest.raises(SolverError) as caught:
+        plan_job(param)
+    (problem,) = caught.value.problems
+    assert problem.message == "the solver names no net"
+    assert problem.hint == "it may be named by net, net_param, train_net, train_net_param"
+
+
+def test_the_net_itself_is_tested_for_each_test_iter_that_is_left(tmp_path: Path) -> None:
+    more = 'test_iter: 1 test_iter: 2 test_iter: 3 test_interval: 5 test_net: "m.net"'
+    path = write(tmp_path, GOOD + more, LINE)
+    (tmp_path / "m.net").write_text('name: "other" ' + LINE)
+    job = load_job(path)
+    assert [test.param.name for test in job.tests] == ["other", "", ""]
+    assert job.tests[1].param is job.train.param  # read once
+    param = load_solver(path)
+    param.net, param.test_net = None, []  # type: ignore[assignment]
+    param.net_param = load_net(str(tmp_path / "n.net"))
+    assert len(plan_job(param, path).tests) == 3
