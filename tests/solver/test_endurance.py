@@ -221,3 +221,65 @@ class TestClaim:
             (folder / name).touch()
         with claimed(load_solver(solver_file), str(solver_file)):
             assert sorted(p.name for p in folder.glob("*.part")) == sorted(others)
+
+    def test_where_files_cannot_be_locked_nothing_is_removed(
+        self, solver_file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fails(*arguments: object) -> bool:
+            raise OSError("no locks here")
+
+        part = solver_file.with_name(".run_iter_5.caffemodel.0123abcd.part")
+        part.touch()
+        before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+        with monkeypatch.context() as patch:
+            patch.setattr(claim, "_lock", fails)
+            with claimed(load_solver(solver_file), str(solver_file)):
+                assert part.exists()
+        with monkeypatch.context() as patch:
+            patch.setattr(claim.os, "open", fails)
+            param = load_solver(solver_file)
+            with patch.context() as inner:
+                inner.setattr(claim, "_lock", lambda _: pytest.fail("nothing to lock"))
+                with claimed(param, str(solver_file)):
+                    assert part.exists()
+        if before is not None:
+            assert len(os.listdir("/proc/self/fd")) == before  # no file is left open
+
+    def test_who_holds_a_prefix_is_said_by_what_it_wrote(self, solver_file: Path) -> None:
+        pytest.importorskip("fcntl")
+        lock = solver_file.with_name(".run.lock")
+        lock.write_text("left by a process with a much longer line than the new one " * 9)
+        with claimed(load_solver(solver_file), str(solver_file)):
+            words = lock.read_text()
+            assert words.startswith(f" (process {os.getpid()} on ") and words.endswith(")")
+            lock.write_bytes(b"\x1b[2J")  # not fit for a terminal
+            with (
+                pytest.raises(SolverError, match="another run writes its snapshots"),
+                claimed(load_solver(solver_file), str(solver_file)),
+            ):
+                pass
+        assert not lock.exists()
+
+    def test_a_lock_that_was_removed_underway_is_taken_anew(
+        self, solver_file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("fcntl")
+        lock, times = solver_file.with_name(".run.lock"), []
+        real = claim._lock
+
+        def slow(number: int) -> bool:
+            times.append(number)
+            if len(times) == 1:
+                lock.unlink()  # the run before ends between open and lock
+            if len(times) == 2:
+                lock.unlink()
+                lock.touch()
+            return real(number)
+
+        monkeypatch.setattr(claim, "_lock", slow)
+        before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+        with claimed(load_solver(solver_file), str(solver_file)):
+            assert len(times) == 3 and lock.read_text()
+        assert not lock.exists()
+        if before is not None:
+            assert len(os.listdir("/proc/self/fd")) == before
