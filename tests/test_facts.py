@@ -57,9 +57,10 @@ def test_the_facts_are_where_they_belong() -> None:
         "DetectionGroupAccuracy",
         "EltwiseAccuracy",
         "LabelsequenceAccuracy",
+        "SegAccuracy",
     }
     assert having("learns_labels") <= having("compares")
-    assert having("compares") - having("loss") == {"Accuracy", "EltwiseAccuracy"}
+    assert having("compares") - having("loss") == {"Accuracy", "EltwiseAccuracy", "SegAccuracy"}
     assert having("loss") - having("compares") == {
         "CTCLoss",
         "ContrastiveLoss",

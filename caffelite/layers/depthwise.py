@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 from caffelite.layers.base import register
 from caffelite.layers.cases import Case, random
 from caffelite.layers.convolution import Convolution
-from caffelite.layers.convolving import PARAM
+
+log = logging.getLogger("caffelite.doubts")  # `check` says it as a warning
 
 
 @register
@@ -39,8 +42,8 @@ class ConvolutionDepthwise(Convolution):
     """Convolution with one filter for each channel: y[c, o] = b[c] + Σ over t of W[c, t] · x[c, …].
 
     `group` is the number of channels whatever the text says, and so is `num_output`, which may be
-    left out. Shapes: W is (C, 1, kernel…), b is (C,), tops have C channels. The rest is
-    Convolution's.
+    left out; as in the fork another number in it counts for nothing, and a warning says so.
+    Shapes: W is (C, 1, kernel…), b is (C,), tops have C channels. The rest is Convolution's.
     Source: https://github.com/farmingyard/caffe-mobilenet
     """
 
@@ -62,10 +65,10 @@ class ConvolutionDepthwise(Convolution):
     def sizes(self) -> tuple[int, int]:
         p = self.param
         if p.has("num_output") and p.num_output != self.channels:
-            self.fail(
-                f"num_output is {p.num_output}, but the bottom has {self.channels} channels",
-                PARAM,
-                "num_output",
-                expected=f"one output for each channel, num_output: {self.channels}",
+            log.warning(
+                'layer "%s": num_output is %d, but the bottom has %d channels, and so has the top',
+                self.name,
+                p.num_output,
+                self.channels,
             )
         return self.channels, self.channels

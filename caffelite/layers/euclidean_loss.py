@@ -18,12 +18,14 @@ class EuclideanLoss(LossLayer):
 
     Gradients: ∂L/∂a = (a − b)/N;  ∂L/∂b = −(a − b)/N. Unlike most losses, this one passes a
     gradient to both bottoms.
+    The class EuclideanLossLayer of Caffe's example of a Python layer is this one.
     Shapes: a and b (N, …) with equally many values a sample, L ().
     Also `type: "Python"` of the module pyloss, class L2 (PL4NN's): the mean over all values.
     Source: https://caffe.berkeleyvision.org/tutorial/layers/euclideanloss.html
     """
 
     learns_labels = True
+    python = (("pyloss", "EuclideanLossLayer"),)
     backward_reads = ()
     python = (("pyloss", "L2"),)
     cases: ClassVar[tuple[Case, ...]] = (

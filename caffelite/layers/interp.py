@@ -25,6 +25,9 @@ class InterpParameter(LayerMessage, field="interp_param", number=163):
     )
     pad_end: int = field(6, "int32", default=0, most=0, doc="0, or minus those cut off at the end")
     interp_type: str = field(7, "string", default="bilinear", doc="bilinear is the only one")
+    use_blob_size: bool = field(
+        108, "bool", default=False, idle="a second bottom says it by itself"
+    )
 
 
 @register

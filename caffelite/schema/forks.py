@@ -382,7 +382,7 @@ _TYPES = {
     "the YOLO forks (choasup, eric612)": "YoloSeg "
     "BoxData LaneData SegmentationEvaluate AssistedExcitation",
     "SegNet's and ENet's fork": "DenseImageData",
-    "PSPNet's fork (hszhao)": "ImageSegData SegAccuracy BiasChannel AdaptiveBiasChannel DenseCRF "
+    "PSPNet's fork (hszhao)": "ImageSegData BiasChannel AdaptiveBiasChannel DenseCRF "
     "DomainTransform MatRead MatWrite UniqueLabel",
     "the fork of C3D (facebook)": "VoxelSoftmax VoxelSoftmaxLoss VoxelCustomLoss "
     "VolumeData VideoSegmentationData VideoWithVoxelTruthData DownSampling Deconvolution3D",
@@ -394,7 +394,7 @@ _TYPES = {
     "NVCaffe": "DetectNetTransformation TRT",
     "SphereFace's fork (wy1iu)": "MarginInnerProduct",
     "the forks with Warp-CTC": "CTCDecoder CTCBeamSearchDecoder",
-    "yjxiong's fork": "SegData BatchReduction SeLu SeLuDropout",
+    "yjxiong's fork": "SegData BatchReduction",
 }
 TYPES = {name: fork for fork, names in _TYPES.items() for name in names.split()}
 """A type of layer that is not known here, to the fork that it is of."""

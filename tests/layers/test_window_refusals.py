@@ -87,14 +87,6 @@ def test_other_channels_after_the_filters_were_made() -> None:
         bench.reshape([np.zeros((2, 3, 6, 5))])
 
 
-def test_depthwise_outputs_are_the_channels() -> None:
-    found, at = refusal(
-        'type: "ConvolutionDepthwise" convolution_param { num_output: 8 kernel_size: 3 }'
-    )
-    assert "4 channels" in found
-    assert at.endswith(" num_output: ")
-
-
 POOLINGS = {
     "stride: 2": ("kernel_size is missing", ""),
     "kernel_size: 0": ("kernel_size cannot be 0", "kernel_size"),

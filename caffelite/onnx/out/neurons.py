@@ -26,6 +26,7 @@ for _type, _kind in {
     "Sigmoid": "Sigmoid",
     "TanH": "Tanh",
     "Dropout": "Identity",  # phase TEST
+    "SeLuDropout": "Identity",
 }.items():
     says(_type)(_simple(_kind))
 
@@ -67,6 +68,12 @@ def clip(layer: Any, at: Place) -> None:
 @says("ELU")
 def elu(layer: Any, at: Place) -> None:
     at.op("Elu", at.bottoms[0], out=at.tops[0], alpha=layer.param.alpha)
+
+
+@says("SeLu")
+def selu(layer: Any, at: Place) -> None:
+    p = layer.param
+    at.op("Selu", at.bottoms[0], out=at.tops[0], alpha=p.alpha, gamma=p.get("lambda"))
 
 
 @says("PReLU")
