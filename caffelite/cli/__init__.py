@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from warnings import filterwarnings
 
 from caffelite import __version__
 from caffelite.cli.help import CommandParser, UsageError, overview, unknown_command
@@ -102,6 +103,9 @@ def _dispatch(words: list[str]) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     args.command = command.name
+    if not parser.passes_on:  # commands say themselves what is not finite
+        encountered = "(overflow|invalid value|divide by zero) encountered"
+        filterwarnings("ignore", encountered, RuntimeWarning)
     import logging
 
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)

@@ -26,15 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show; 0."""
-    import json
-
     from caffelite import layers  # their messages are parts of nets
     from caffelite.report import contents
+    from caffelite.report.strict import to_json
 
     assert layers.registry
     found = contents.read_contents(args.file)
     if args.json:
-        print(json.dumps(contents.plain(found, args.values), indent=2))
+        print(to_json(contents.plain(found, args.values), indent=2))
     else:
         print(contents.text(found, args.values))
     return 0

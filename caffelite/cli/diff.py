@@ -37,13 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare and print; 0 if both are the same, else 1."""
-    import json
     from dataclasses import asdict
 
     from caffelite.cli.console import load_plugins
     from caffelite.cli.help import columns
     from caffelite.errors import CaffeliteError, Problem
     from caffelite.filetypes import TEXT, type_of
+    from caffelite.report.strict import to_json
     from caffelite.schema.binary import open_binary
     from caffelite.use import differences
 
@@ -63,13 +63,13 @@ def run(args: argparse.Namespace) -> int:
     if all(texts):
         found = differences.text_difference(args.old, args.new)
         if args.json:
-            print(json.dumps(found.plain(), indent=2))
+            print(to_json(found.plain(), indent=2))
         elif found:
             print(found)
         return 1 if found else 0
     parameters = differences.weight_difference(args.old, args.new)
     if args.json:
-        print(json.dumps([asdict(p) for p in parameters], indent=2))
+        print(to_json([asdict(p) for p in parameters], indent=2))
     else:
         width = columns() if sys.stdout.isatty() else None
         print(differences.weights_text(parameters, args.tolerance, width))

@@ -56,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
     """Predict and print; 0, or 1 if a sample could not be read."""
     load_plugins(args)
     use_device(args)
+    import numpy as np
+
     from caffelite.errors import CaffeliteError, Problem
     from caffelite.report.inputs import read_size
     from caffelite.use.predict import Options, Predictor
@@ -82,8 +84,18 @@ def run(args: argparse.Namespace) -> int:
     shown = Shown(predictor.output, names, (args.top or 5) if ranked else None, form)
     print(shown.head(), end="")
     problems: list[Problem] = []
+    count = broken = 0
     for found in predictor.predict(predictor.samples(files, problems)):
+        count, broken = count + 1, broken + (not np.isfinite(found.values).all())
         print(shown(found))
+    if broken:
+        sys.stdout.flush()
+        print(
+            f"warning: {broken} of {count} outputs are not finite (nan or inf): inputs or "
+            "parameters are too large\n"
+            "  `caffelite cat` shows the parameters, `caffelite features` any blob",
+            file=sys.stderr,
+        )
     if problems:
         sys.stdout.flush()
         complain(CaffeliteError(*problems))

@@ -216,8 +216,7 @@ def _print_text(loss: float | None, outputs: list[Output], found: Classes | None
 def _print_json(
     batches: int, loss: float | None, outputs: list[Output], found: Classes | None
 ) -> None:
-    import json
-
+    from caffelite.report.strict import to_json
     from caffelite.use import classtext
 
     said = {
@@ -226,7 +225,7 @@ def _print_json(
         "outputs": {o.name: o.values.tolist() for o in outputs},
         "classes": classtext.plain(found) if found is not None else None,
     }
-    print(json.dumps(said, indent=2))
+    print(to_json(said, indent=2))
 
 
 def iterations(net: Net, asked: int | None) -> int:

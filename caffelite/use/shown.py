@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from caffelite.errors import DataError, Problem
 from caffelite.reading import read_text
+from caffelite.report.strict import to_json
 from caffelite.use.predict import Prediction
 
 
@@ -56,7 +56,7 @@ class Shown:
                 {"class": i, **({"name": self._name(i)} if self.names else {}), "score": score}
                 for i, score in best
             ]
-            return json.dumps({"sample": found.source, "output": self.output, "classes": classes})
+            return to_json({"sample": found.source, "output": self.output, "classes": classes})
         if self.form == "csv":
             rows = [
                 [found.source, rank, i, self._name(i), f"{score:.6g}"]
@@ -70,7 +70,7 @@ class Shown:
         values = np.ravel(found.values)
         if self.form == "json":
             shown = {"sample": found.source, "output": self.output}
-            return json.dumps({**shown, "values": np.asarray(found.values, float).tolist()})
+            return to_json({**shown, "values": np.asarray(found.values, float).tolist()})
         if self.form == "csv":
             return self._csv([[found.source, i, f"{v:.6g}"] for i, v in enumerate(values)])
         first = " ".join(f"{v:.5g}" for v in values[:8])

@@ -177,3 +177,28 @@ def test_without_the_data_the_stage_deploy_says_the_shape() -> None:
     assert predictor.net.blobs[predictor.input].shape == (1, 1, 28, 28)
     (found,) = predictor(["photo.png"])
     assert found.values.shape == (10,)
+
+
+def test_outputs_that_are_not_finite_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("big.net").write_text(
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 } } } '
+        'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param { '
+        'num_output: 1 weight_filler { type: "constant" value: 1 } } } '
+        'layer { name: "e" type: "Exp" bottom: "ip" top: "y" }'
+    )
+    caffelite.Net("big.net", caffelite.TEST).save("big.caffemodel")
+    Path("x.csv").write_text("1,1\n500,0\n")
+    assert main(["predict", "big.net", "big.caffemodel", "x.csv"]) == 0
+    said = capsys.readouterr()
+    assert "inf" in said.out
+    assert said.err.startswith("warning: 1 of 2 outputs are not finite (nan or inf)")
+    assert "RuntimeWarning" not in said.err
+    assert main(["predict", "big.net", "big.caffemodel", "x.csv", "--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line, parse_constant=pytest.fail)["values"] for line in lines] == [
+        [pytest.approx(np.exp(2), rel=1e-5)],
+        [None],
+    ]
