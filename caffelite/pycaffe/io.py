@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -231,10 +231,12 @@ class Transformer:
 # Images.
 
 
-def load_image(filename: str | os.PathLike[str], color: bool = True) -> Array:
-    """An image file as (H, W, 3), or without `color` as (H, W, 1): float32 from 0 to 1. An alpha
-    channel is left out; colours become grey as 0.2125 R + 0.7154 G + 0.0721 B."""
-    planes = read_image(filename, None)  # B G R, with A if there is one
+def load_image(filename: str | os.PathLike[str] | BinaryIO, color: bool = True) -> Array:
+    """An image file, by its name or opened, as (H, W, 3), or without `color` as (H, W, 1): float32
+    from 0 to 1. An alpha channel is left out; colours become grey as
+    0.2125 R + 0.7154 G + 0.0721 B."""
+    source = filename if isinstance(filename, (str, os.PathLike)) else filename.read()
+    planes = read_image(source, None)  # B G R, with A if there is one
     if len(planes) == 1 and color:
         planes = np.repeat(planes, 3, 0)
     image = planes[2::-1] if len(planes) > 1 else planes

@@ -49,3 +49,14 @@ def test_another_caffe_that_is_there_already_is_named(tmp_path: Path) -> None:
         tmp_path,
     )
     assert "another caffe" in done.stdout and "caffe.py" in done.stdout
+
+
+def test_caffe_pb2_is_there_without_an_import_of_its_own(tmp_path: Path) -> None:
+    done = python(
+        "from caffelite.pycaffe import hook; hook.install()\n"
+        "import caffe\n"
+        "print(caffe.proto.caffe_pb2.Datum(label=3).label)\n"
+        "try:\n    caffe.proto.other\nexcept AttributeError as e: print(e)\n",
+        tmp_path,
+    )
+    assert done.stdout.splitlines() == ["3", "module 'caffe.proto' has no attribute 'other'"]

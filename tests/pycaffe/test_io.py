@@ -41,6 +41,8 @@ def test_load_image(tmp_path: Path) -> None:
         colour, grey = io.load_image(str(path)), io.load_image(path, color=False)
         rgb = np.float32(pixels[:, :, [0, 1, 2]] if channels > 1 else pixels[:, :, [0] * 3]) / 255
         assert colour.dtype == grey.dtype == np.float32
+        with path.open("rb") as file:
+            assert np.array_equal(io.load_image(file), colour)
         assert np.abs(colour - rgb).max() < 1e-6
         expected = rgb @ np.float32([0.2125, 0.7154, 0.0721])
         assert grey.shape == (4, 6, 1) and np.abs(grey[:, :, 0] - expected).max() < 1e-6
