@@ -113,6 +113,8 @@ MESSAGES = [
     ),
     (r"a bytes-like object is required, not 'str'", "text and bytes were one", "x.encode()"),
     (r"'str' object has no attribute 'decode'", "text and bytes were one", "x, as it is text"),
+    (r"'utf-8' codec can't decode byte", "text and bytes were one", 'open(path, "rb") for bytes'),
+    (r"StringIO cannot be used to open an image", "text and bytes were one", "io.BytesIO"),
 ]
 """What Python says, what was so in Python 2, what to write."""
 
@@ -137,8 +139,10 @@ def reason(error: BaseException, files: list[str]) -> Reason | None:
     found = _member(error, name)
     if found is not None:
         return found
+    if isinstance(error, ValueError) and "binary mode of fromstring is removed" in str(error):
+        return Reason("NumPy has dropped np.fromstring of bytes", "np.frombuffer", "fromstring")
     for pattern, then, instead in MESSAGES:
-        if isinstance(error, (TypeError, IndexError, AttributeError)) and re.search(
+        if isinstance(error, (TypeError, IndexError, AttributeError, ValueError)) and re.search(
             pattern, str(error)
         ):
             return Reason(f"in Python 2 {then}: {error}", instead)

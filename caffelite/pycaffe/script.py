@@ -43,7 +43,7 @@ def run_script(path: str, args: Sequence[str]) -> None:
 
 def explained(error: Exception, path: str) -> Problem | None:
     """A known cause, with its place in the user's code."""
-    frames = [f for f in user_frames(error.__traceback__) if not f.filename.startswith(LIBRARIES)]
+    frames = [f for f in user_frames(error.__traceback__) if not _of_library(f.filename)]
     file, number = (frames[-1].filename, frames[-1].lineno or 1) if frames else (path, 1)
     col = 0
     if isinstance(error, SyntaxError) and error.filename:
@@ -62,6 +62,13 @@ def user_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
     """Where the error went through, without caffelite's own code and what runs the script."""
     frames = traceback.extract_tb(trace)
     return [f for f in frames if not f.filename.startswith((OURS, "<frozen", runpy.__file__))]
+
+
+def _of_library(file: str) -> bool:
+    """Is it one of this Python's, or installed for the user alone, or elsewhere?"""
+    return file.startswith(LIBRARIES) or not {"site-packages", "dist-packages"}.isdisjoint(
+        file.split(os.sep)
+    )
 
 
 def _text(path: str) -> str:
