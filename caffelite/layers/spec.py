@@ -114,13 +114,11 @@ class NetSpec:
         object.__setattr__(self, "tops", {})
 
     def __setattr__(self, name: str, top: Item) -> None:
-        if not isinstance(top, (Top, Function)):
-            raise TypeError(f"{name} is not a Top (type is {type(top)})")
-        self.tops[name] = top
+        self.tops[name] = top  # looked at by `to_proto`: until then it may be replaced
 
     def __getattr__(self, name: str) -> Any:
         if name == "tops" or name not in self.tops:  # "tops": a copy that is still empty
-            hint = did_you_mean(name, self.__dict__.get("tops", {}))
+            hint = did_you_mean(str(name), self.__dict__.get("tops", {}))
             raise AttributeError(f"the net has no {name!r}" + (f"; {hint}" if hint else ""))
         return self.tops[name]
 
@@ -149,7 +147,11 @@ class NetSpec:
         self.__getattr__(name)._update(params)
 
     def to_proto(self, name: str = "") -> Any:
-        """The net's message, its layers in the order in which they can run."""
+        """The net's message, its layers in the order in which they can run. Raises TypeError for a
+        name that is not a Top's or a layer's."""
+        for key, top in self.tops.items():
+            if not isinstance(top, (Top, Function)):
+                raise TypeError(f"{key} is not a Top (type is {type(top)})")
         net = type(self)._write(entries(self.tops.values(), self.tops))
         if name:
             net.name = name

@@ -166,8 +166,11 @@ def test_what_is_no_top_is_refused() -> None:
         L.Silence(data, ntop=0)
     L.Silence(*data, ntop=0)
     n = NetSpec()
+    n.data = data
     with pytest.raises(TypeError, match=r"data is not a Top \(type is <class 'tuple'>\)"):
-        n.data = data
+        n.to_proto()
+    n.data, n.label = data
+    assert list(n.to_proto().layer[0].top) == ["data", "label"]
     with pytest.raises(TypeError, match="in_place needs an input"):
         L.ReLU(in_place=True)
     with pytest.raises(AttributeError, match=r"the net has no 'dat'; did you mean .data"):
