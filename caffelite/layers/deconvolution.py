@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from caffelite.blob import Shape
 from caffelite.layers.base import Arrays, Diffs, Shapes, register
@@ -27,7 +28,7 @@ class Deconvolution(ConvolvingLayer):
     Darrell, Fully Convolutional Networks for Semantic Segmentation, 2015
     """
 
-    cases = (
+    cases: ClassVar[tuple[Case, ...]] = (
         Case(
             'type: "Deconvolution" convolution_param { num_output: 1 kernel_size: 2 stride: 2 }',
             {"x": [[[[1.0, 2.0]]]]},

@@ -47,6 +47,16 @@ class PriorBoxParameter(LayerMessage, field="prior_box_param", number=203):
     step_h: float = field(11, "float", above=0, doc="pixels from row to row")
     step_w: float = field(12, "float", above=0, doc="pixels from column to column")
     offset: float = field(13, "float", default=0.5, doc="where in its cell a box is centred")
+    denser_prior_boxes: bool = field(
+        114,
+        "bool",
+        default=False,
+        doc="TextBoxes++ (there 14): each box a second time, lower?",
+    )
+    offset_h: list[float] = repeated(
+        115, "float", doc="OpenCV: rows of the centres in a cell, each with an offset_w"
+    )
+    offset_w: list[float] = repeated(116, "float", doc="OpenCV: their columns")
     width: list[float] = repeated(1014, "float", above=0, doc="PriorBoxClustered: boxes' widths")
     height: list[float] = repeated(1015, "float", above=0, doc="PriorBoxClustered: their heights")
 
@@ -60,10 +70,13 @@ class PriorBox(Layer):
     each other aspect ratio r, and 1/r with `flip`, m·√r wide and m/√r high. As in the original,
     m and M count in whole pixels (the fraction is dropped), and ratios given twice count once.
 
+    With several `offset_h` and `offset_w` each box is there once for each pair of them, one after
+    the other; `denser_prior_boxes` is a second one at the same column, with an `offset_h` of 1.
+
     Gradient: none.
     Shapes: feature map (N, C, H, W), image (N, C, H, W); top (1, 2, H·W·boxes·4): the corners, then
     the variances that the boxes' coding is scaled by.
-    Source: Liu et al. 2016, SSD.
+    Source: Liu et al. 2016, SSD; Liao et al. 2018, TextBoxes++; OpenCV's dnn.
     """
 
     bottoms = (2, 2)
@@ -99,6 +112,29 @@ class PriorBox(Layer):
                 ]
             },
         ),
+        *(
+            Case(
+                'type: "PriorBox" prior_box_param { min_size: 2 aspect_ratio: 4 flip: false '
+                f"img_size: 10 step: 8 {fields} }}",
+                # 2 x 2 and 4 x 1 about (4, 4) and (4, 8)
+                {"x": random(1, 1, 1, 1), "image": random(1, 1, 3, 3)},
+                {
+                    "priors": [
+                        [
+                            [
+                                *(0.3, 0.3, 0.5, 0.5, 0.3, 0.7, 0.5, 0.9),
+                                *(0.2, 0.35, 0.6, 0.45, 0.2, 0.75, 0.6, 0.85),
+                            ],
+                            [0.1] * 16,
+                        ],
+                    ]
+                },
+            )
+            for fields in (
+                "denser_prior_boxes: true",
+                "offset_h: 0.5 offset_w: 0.5 offset_h: 1 offset_w: 0.5",
+            )
+        ),
     )
 
     def propagates(self, index: int) -> bool:
@@ -124,6 +160,21 @@ class PriorBox(Layer):
         self._image = self._pair("img_size", "img_h", "img_w")
         self._step = self._pair("step", "step_h", "step_w")
         self._shapes = self._sides()
+        self._offsets = self._centres()
+
+    def _centres(self) -> list[tuple[float, float]]:
+        """Rows and columns of the centres in a cell."""
+        p = self.param
+        if len(p.offset_h) != len(p.offset_w):
+            said = f"{len(p.offset_h)} offset_h and {len(p.offset_w)} offset_w"
+            self._refuse(said, "offset_h" if p.offset_h else "offset_w", "as many of both")
+        if p.offset_h and (p.has("offset") or p.denser_prior_boxes):
+            other = "offset" if p.has("offset") else "denser_prior_boxes"
+            self._refuse(f"both offset_h and {other} are given", other, "one of the two")
+        if p.offset_h:
+            return list(zip(p.offset_h, p.offset_w))
+        second = [(1.0, p.offset)] if p.denser_prior_boxes else []
+        return [(p.offset, p.offset), *second]
 
     def _refuse(self, message: str, name: str, expected: str) -> None:
         self.fail(message, "prior_box_param", name, expected=expected)
@@ -161,17 +212,18 @@ class PriorBox(Layer):
             if len(shape) != 4:
                 self.fail(f'bottom "{name}" is {show(shape)}', "bottom", expected="N x C x H x W")
         _, _, rows, columns = bottom[0]
-        return [(1, 2, rows * columns * len(self._shapes) * 4)]
+        return [(1, 2, rows * columns * len(self._shapes) * len(self._offsets) * 4)]
 
     def prepare(self) -> None:
         _, _, rows, columns = self.bottom_shapes[0]
         height, width = self._image or self.bottom_shapes[1][2:]
         step_h, step_w = self._step or (height / rows, width / columns)
-        x = ((np.arange(columns) + self.param.offset) * step_w)[None, :, None]
-        y = ((np.arange(rows) + self.param.offset) * step_h)[:, None, None]
-        wide, high = np.array(self._shapes).T / 2
+        down, right = np.array(self._offsets).T
+        x = ((np.arange(columns)[:, None] + right) * step_w)[None, :, None]
+        y = ((np.arange(rows)[:, None] + down) * step_h)[:, None, None]
+        wide, high = np.array(self._shapes).T[:, :, None] / 2
         edges = ((x - wide) / width, (y - high) / height, (x + wide) / width, (y + high) / height)
-        # cell by cell, box by box, the four corners together
+        # cell by cell, box by box, offset by offset, the four corners together
         boxes = np.stack(np.broadcast_arrays(*edges), axis=-1).reshape(-1, 4)
         if self.param.clip:
             boxes = np.clip(boxes, 0, 1)

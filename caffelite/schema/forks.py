@@ -384,8 +384,8 @@ _TYPES = {
     "SegNet's and ENet's fork": "DenseImageData",
     "PSPNet's fork (hszhao)": "ImageSegData BiasChannel AdaptiveBiasChannel DenseCRF "
     "DomainTransform MatRead MatWrite UniqueLabel",
-    "the fork of C3D (facebook)": "VoxelSoftmax VoxelSoftmaxLoss VoxelCustomLoss "
-    "VolumeData VideoSegmentationData VideoWithVoxelTruthData DownSampling Deconvolution3D",
+    "the fork of C3D (facebook)": "VoxelCustomLoss "
+    "VolumeData VideoSegmentationData VideoWithVoxelTruthData DownSampling",
     "FlowNet 2's fork (lmb-freiburg)": "Accum CustomData DataAugmentation FlowAugmentation "
     "FlowWarp GenerateAugmentationParameters Correlation1D "
     "ImgReader FLOWriter FloData BlackAugmentation",

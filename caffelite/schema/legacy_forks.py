@@ -29,8 +29,8 @@ _TODAY = {
     "SPP": "SPP",
     "UNPOOLING": "Unpooling",
     "VIDEO_DATA": "VideoData",
-    "VOXEL_SOFTMAX": "VoxelSoftmax",
-    "VOXEL_SOFTMAX_LOSS": "VoxelSoftmaxLoss",
+    "VOXEL_SOFTMAX": "Softmax",
+    "VOXEL_SOFTMAX_LOSS": "SoftmaxWithLoss",
     "WINDOW_SEG_DATA": "WindowSegData",
 }
 """Words of forks whose new name is not the old one in CamelCase, or that look like a slip."""

@@ -131,18 +131,37 @@ def test_an_unknown_type_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[
     path.write_text(
         INPUT
         + conv("c", "data", "kernel_size: 3")
-        + 'layers { name: "d" type: DECONVOLUTION3D bottom: "c" top: "d" deconvolution3d_param '
+        + 'layers { name: "d" type: VOXEL_CUSTOM_LOSS bottom: "c" top: "d" voxel_param '
         '{ x: 1 } }\nlayers { name: "o" type: MY_OWN bottom: "c" top: "o" }'
     )
     assert main(["summary", str(path)]) == 0
     out = capsys.readouterr().out
-    assert "Deconvolution3D, of the fork of C3D (facebook)" in out and "MyOwn" in out
+    assert "VoxelCustomLoss, of the fork of C3D (facebook)" in out and "MyOwn" in out
     assert "1x2x30x30" in out
     assert main(["check", str(path)]) == 1
     out = "".join(capsys.readouterr())
-    assert ':3:26: unknown layer type "Deconvolution3D"' in out
+    assert ':3:26: unknown layer type "VoxelCustomLoss"' in out
     assert ':4:26: unknown layer type "MyOwn"' in out
     assert "2 mistakes" in out
+
+
+def test_voxels_of_c3d() -> None:
+    param = parse_net(
+        'input: "x" input_shape { dim: 1 dim: 2 dim: 3 dim: 4 dim: 4 } input: "t" '
+        "input_shape { dim: 1 dim: 1 dim: 6 dim: 8 dim: 8 } "
+        'layers { name: "d" type: DECONVOLUTION3D bottom: "x" top: "d" convolution_param { '
+        "num_output: 5 kernel_size: 4 kernel_depth: 4 pad: 1 temporal_pad: 1 stride: 2 "
+        "temporal_stride: 2 } } "
+        'layers { name: "p" type: VOXEL_SOFTMAX bottom: "d" top: "p" } '
+        'layers { name: "l" type: VOXEL_SOFTMAX_LOSS bottom: "d" bottom: "t" top: "l" }'
+    )
+    net = caffelite.Net(param, caffelite.TEST)
+    assert [layer.type for layer in net.layers[1:]] == [
+        "Deconvolution3D",
+        "Softmax",
+        "SoftmaxWithLoss",
+    ]
+    assert net.blobs["p"].shape == (1, 5, 6, 8, 8) and net.blobs["l"].shape == ()
 
 
 @pytest.mark.parametrize("word, meant", [("CONVOLUTON", "CONVOLUTION"), ("SOFTMAXLOSS", "SOFT")])

@@ -61,7 +61,7 @@ def convolution(layer: Any, at: Place) -> None:
     convolve(layer, at, "Conv")
 
 
-@says("Deconvolution")
+@says("Deconvolution", "Deconvolution3D")
 def deconvolution(layer: Any, at: Place) -> None:
     convolve(layer, at, "ConvTranspose")
 
