@@ -18,9 +18,11 @@ from caffelite.schema.common import FillerParameter, VarianceNorm
 
 Draw = Callable[[int], Array]
 """Gives the next so many values, each independent of the others."""
-Filler = Callable[[Shape, FillerParameter, np.random.Generator], Union[Array, Draw]]
-BLOCK = 1 << 16
-"""Values drawn at a time: in float64 they are twice or once the parameter's size."""
+Draws = tuple[Draw, ...]
+"""The values are the products of what these give: all of the first, then all of the next."""
+Filler = Callable[[Shape, FillerParameter, np.random.Generator], Union[Array, Draw, Draws]]
+BLOCK = 1 << 13
+"""Values drawn at a time: 64 KB, which fit the cache and leave no hole in the heap."""
 
 
 class _Refused(Exception):
@@ -58,14 +60,18 @@ def fill(
         raise NetError(Problem(error.message, place, error.expected)) from None
 
 
-def _write(array: Array, values: Array | Draw) -> None:
-    if not callable(values):
+def _write(array: Array, values: Array | Draw | Draws) -> None:
+    if isinstance(values, np.ndarray):
         array[...] = values
         return
     flat = array.flat
-    for start in range(0, array.size, BLOCK):
-        stop = min(start + BLOCK, array.size)
-        flat[start:stop] = values(stop - start)
+    first, *factors = values if isinstance(values, tuple) else (values,)
+    blocks = [slice(at, min(at + BLOCK, array.size)) for at in range(0, array.size, BLOCK)]
+    for block in blocks:
+        flat[block] = first(block.stop - block.start)
+    for factor in factors:
+        for block in blocks:
+            flat[block] *= factor(block.stop - block.start)
 
 
 def check_filler(filler: FillerParameter, fail: Callable[..., NoReturn] | None = None) -> None:
@@ -110,21 +116,23 @@ def _uniform(shape: Shape, filler: FillerParameter, rng: np.random.Generator) ->
     return lambda n: rng.uniform(low, high, n)
 
 
-def _gaussian(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -> Array | Draw:
+def _gaussian(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -> Draw | Draws:
     """x ~ N(mean, std²); with `sparse`, each x is kept with probability sparse / outputs, else 0.
 
     The outputs are shape[0], as in Caffe: the expected number of non-zero inputs of one output is
     therefore sparse · inputs / outputs."""
+
+    def normal(n: int) -> Array:
+        return rng.normal(filler.mean, filler.std, n)
+
     if filler.sparse == -1:
-        return lambda n: rng.normal(filler.mean, filler.std, n)
+        return normal
     outputs = shape[0] if shape else 1
     if filler.sparse > outputs:
         raise _Refused(
             f"sparse is {filler.sparse}", f"-1, or 0 to {outputs}, the outputs", "sparse"
         )
-    x: Array = rng.normal(filler.mean, filler.std, shape)
-    x *= rng.random(shape) < filler.sparse / outputs
-    return x
+    return normal, lambda n: rng.random(n) < filler.sparse / outputs
 
 
 def _xavier(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -> Draw:

@@ -221,3 +221,16 @@ def test_values_drawn_in_blocks_are_those_drawn_at_once(name: str, draw: Any) ->
     tracemalloc.stop()
     assert np.array_equal(array, draw(np.random.default_rng(1), array.shape).astype(np.float32))
     assert peak < 3 * 8 * BLOCK
+
+
+def test_a_sparse_filler_draws_in_blocks_too() -> None:
+    array = np.empty((300, 500), np.float32)
+    tracemalloc.start()
+    fill(array, FillerParameter(type="gaussian", sparse=15), np.random.default_rng(1))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    rng = np.random.default_rng(1)
+    values = rng.normal(0, 1, array.shape)
+    values *= rng.random(array.shape) < 15 / 300
+    assert np.array_equal(array, values.astype(np.float32))
+    assert peak < 3 * 8 * BLOCK

@@ -1,8 +1,9 @@
 """What inference takes in memory, beside what it should.
 
 What it may take: the parameters, and 1.5 times the two largest neighbouring blobs, those that one
-layer reads and writes. All others can share that memory. The interpreter with all that it has
-imported is left out on both sides.
+layer reads and writes. All others can share that memory. The interpreter is left out on both
+sides: what it has imported, its threads, what BLAS keeps for each since its first product, and the
+pages of libraries that the system has read in. The net's own plan counts, and all scratch memory.
 """
 
 from __future__ import annotations
