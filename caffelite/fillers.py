@@ -65,13 +65,11 @@ def _write(array: Array, values: Array | Draw | Draws) -> None:
         array[...] = values
         return
     flat = array.flat
-    first, *factors = values if isinstance(values, tuple) else (values,)
-    blocks = [slice(at, min(at + BLOCK, array.size)) for at in range(0, array.size, BLOCK)]
-    for block in blocks:
-        flat[block] = first(block.stop - block.start)
-    for factor in factors:
-        for block in blocks:
-            flat[block] *= factor(block.stop - block.start)
+    for number, draw in enumerate(values if isinstance(values, tuple) else (values,)):
+        for start in range(0, array.size, BLOCK):
+            block = slice(start, min(start + BLOCK, array.size))
+            drawn = draw(block.stop - block.start)
+            flat[block] = flat[block] * drawn if number else drawn
 
 
 def check_filler(filler: FillerParameter, fail: Callable[..., NoReturn] | None = None) -> None:

@@ -44,6 +44,10 @@ PARALLEL_WORK: Tuned = 1 << 23
 """Fewer multiplications than this are done before another thread has woken."""
 SUM_SIZE: Tuned = 1 << 17
 """So many values are summed by one thread before another is asked for help."""
+SCALED: Tuned = 16
+"""Filters are multiplied by factors if the output is so many times as large, else the output is."""
+FEW: Tuned = 80
+"""Products of fewer columns are slow."""
 MANY: Tuned = 8
 """From so many channels on, the gradient towards the weights is faster by rows than by columns."""
 LANES: Tuned = 8
@@ -67,12 +71,13 @@ def conv_forward(
     """Write out = W X + b, and 0 for what is below 0 where `relu`; with `factor` (M,) it is
     f·(W X) + b.
 
-    `budget` bounds the bytes of a tile's columns (default: a few MB)."""
+    `budget` bounds the bytes of a tile's columns (default: a few MB), or of what a depthwise
+    convolution takes beside its arrays."""
     is_depthwise = depthwise.is_depthwise(x, weights, group)
-    if factor is not None and (is_depthwise or weights.size <= out.size):
+    if factor is not None and (is_depthwise or weights.size * SCALED <= out.size):
         weights, factor = _scaled(weights, factor, shared_workspace()), None
     if is_depthwise:
-        depthwise.depthwise_forward(x, weights, bias, out, window, relu)
+        depthwise.depthwise_forward(x, weights, bias, out, window, relu, budget)
         return
     x, window = _thin(x, window, out.shape[2:])
     rows = row_tiles(x[:, : weights.shape[1]], window, out.shape[2:], budget)
@@ -89,20 +94,27 @@ def conv_forward(
         _finish(product, f, b, relu)
         _put(product, outputs, tile)
 
-    def in_columns(tile: Tile) -> None:
-        workspace = shared_workspace()
-        columns = _by_group(tile_columns(x, tile, window, workspace), group)
-        product, owned = _product_place(out, tile, workspace)
-        np.matmul(filters, columns, out=_by_group(product, group))
-        _finish(product, factor, bias, relu)
+    def in_columns(part: tuple[int, Tile]) -> None:
+        at, tile = part
+        workspace, outputs = shared_workspace(), _share(out, apart, at)
+        columns = _by_group(tile_columns(_share(x, apart, at), tile, window, workspace), together)
+        product, owned = _product_place(outputs, tile, workspace)
+        np.matmul(_share(filters, apart, at, 0), columns, out=_by_group(product, together))
+        f, b = (None if a is None else _share(a, apart, at, 0) for a in (factor, bias))
+        _finish(product, f, b, relu)
         if not owned:
-            _write_tile(product, out, tile)
+            _write_tile(product, outputs, tile)
 
     large = out.size * filters.shape[2] > PARALLEL_WORK
     if rows:
         parallel.run(in_rows, [(at, tile) for at in range(group) for tile in rows], large)
-    else:
-        parallel.run(in_columns, conv_tiles(x, window, out.shape[2:], budget), large)
+        return
+    # where columns of all groups would be too few, each group has its own
+    few = budget is not None and budget < FEW * x.shape[1] * window.taps * x.itemsize
+    apart = group if few else 1
+    together = group // apart
+    tiles = conv_tiles(x[:, : x.shape[1] // apart], window, out.shape[2:], budget)
+    parallel.run(in_columns, [(at, tile) for at in range(apart) for tile in tiles], large)
 
 
 @in_frame

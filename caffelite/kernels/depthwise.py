@@ -23,9 +23,16 @@ def is_depthwise(x: Array, weights: Array, group: int) -> bool:
 
 
 def depthwise_forward(
-    x: Array, weights: Array, bias: Array | None, out: Array, window: Window, relu: bool
+    x: Array,
+    weights: Array,
+    bias: Array | None,
+    out: Array,
+    window: Window,
+    relu: bool,
+    scratch: int | None = None,
 ) -> None:
-    """Write out = W X + b, and what is below 0 as 0 where `relu`."""
+    """Write out = W X + b, and what is below 0 as 0 where `relu`. `scratch` bounds the bytes that
+    each thread takes for it."""
     phases = phases_of(window, x.shape[2:], out.shape[2:])
     factors = weights.reshape(len(weights), -1)
 
@@ -49,7 +56,7 @@ def depthwise_forward(
             rectify(total, workspace)
         np.copyto(out[place], phases.wanted(total, out[place]))
 
-    phases.run(part, x)
+    phases.run(part, x, scratch, arrays=2)
 
 
 def depthwise_backward_data(dout: Array, weights: Array, dx: Array, window: Window) -> None:

@@ -27,10 +27,17 @@ TILE = 1 << 16
 
 
 def lrn_forward(
-    x: Array, out: Array, scale: Array | None, size: int, alpha: float, beta: float, k: float
+    x: Array,
+    out: Array,
+    scale: Array | None,
+    size: int,
+    alpha: float,
+    beta: float,
+    k: float,
+    scratch: int | None = None,
 ) -> None:
     """Write `scale` (shape of x, kept for the backward pass, if there is one) and
-    out = x * scale^-beta."""
+    out = x * scale^-beta. `scratch` bounds the bytes that each thread takes for it."""
 
     def part(x: Array, y: Array, s: Array | None = None) -> None:
         workspace = shared_workspace()
@@ -44,7 +51,8 @@ def lrn_forward(
         _power(s, -beta, y, square)
         y *= x
 
-    _over_tiles(part, *(a for a in (x, out, scale) if a is not None))
+    tile = TILE if scratch is None else min(TILE, scratch // (2 * x.itemsize))
+    _over_tiles(part, *(a for a in (x, out, scale) if a is not None), tile=tile)
 
 
 def lrn_backward(
@@ -76,17 +84,17 @@ def lrn_backward(
     _over_tiles(part, x, out, scale, dout, dx)
 
 
-def _over_tiles(part: Callable[..., Any], *arrays: Array) -> None:
+def _over_tiles(part: Callable[..., Any], *arrays: Array, tile: int | None = None) -> None:
     """Call part(arrays of one tile) for all channels of some rows of an image at a time."""
     images, channels, rows, *rest = (*arrays[0].shape, 1)[: max(3, arrays[0].ndim)]
     row = max(1, channels * math.prod(rest))
-    stretches = parallel.slices(rows, even(rows, TILE // row))
+    stretches = parallel.slices(rows, even(rows, (tile or TILE) // row))
     parts = [(image, slice(None), stretch) for image in range(images) for stretch in stretches]
 
-    def tile(at: tuple[Any, ...]) -> None:
+    def run(at: tuple[Any, ...]) -> None:
         part(*(a[at[: a.ndim]] for a in arrays))
 
-    parallel.run(tile, parts, arrays[0].size > TILE)
+    parallel.run(run, parts, arrays[0].size > TILE)
 
 
 def _channel_sums(values: Array, size: int, out: Array) -> None:

@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 from threadpoolctl import ThreadpoolController
 
 from caffelite.errors import CaffeliteError, Problem
-from caffelite.kernels.workspace import shared_workspace
+from caffelite.kernels.workspace import Array, Borrowed, shared_workspace
 
 P = TypeVar("P")
 
@@ -71,11 +71,30 @@ def run(function: Callable[[P], Any], parts: Sequence[P], large: bool = True) ->
         with blas_alone():
             _serially(function, parts)
         return
-    job = _Job(function, parts)
+    job = _Job(function, parts, _here.lent[1:])
     with blas_alone():
         _state.pool(helpers).put(job, helpers)
         job.work()
         job.wait()
+
+
+class Lent:
+    """Scratch lies in these arrays of bytes meanwhile, as far as there is room: the first is for
+    this thread, each other one for a thread that helps it."""
+
+    __slots__ = ("before", "frame", "pieces")
+
+    def __init__(self, pieces: Sequence[Array]) -> None:
+        self.pieces, self.before = pieces, _here.lent
+        self.frame = Borrowed(shared_workspace(), pieces[0])
+
+    def __enter__(self) -> None:
+        self.before, _here.lent = _here.lent, self.pieces
+        self.frame.__enter__()
+
+    def __exit__(self, *failure: object) -> None:
+        self.frame.__exit__()
+        _here.lent = self.before
 
 
 def _serially(function: Callable[[P], Any], parts: Sequence[P]) -> None:
@@ -115,8 +134,11 @@ def slices(total: int, step: int) -> list[slice]:
 class _Job:
     """One `run`: whoever has time takes the next part."""
 
-    def __init__(self, function: Callable[[Any], Any], parts: Sequence[Any]) -> None:
+    def __init__(
+        self, function: Callable[[Any], Any], parts: Sequence[Any], scratch: Sequence[Array] = ()
+    ) -> None:
         self.function, self.parts = function, parts
+        self.scratch = list(scratch)  # one for each helper
         self.numbers = itertools.count()  # drawing a number cannot be interrupted
         self.left = len(parts)
         self.lock = threading.Lock()
@@ -139,6 +161,16 @@ class _Job:
                         self.done.set()
         finally:
             _here.inside = False
+
+    def help(self) -> None:
+        """`work` of another thread than the one that waits."""
+        try:
+            piece = self.scratch.pop()  # cannot be interrupted either
+        except IndexError:
+            self.work()
+            return
+        with Borrowed(shared_workspace(), piece):
+            self.work()
 
     def wait(self) -> None:
         self.done.wait()
@@ -163,12 +195,14 @@ class _Pool:
 
     def _serve(self) -> None:
         while True:
-            self.jobs.get().work()
+            self.jobs.get().help()
 
 
 class _Here(threading.local):
     inside = False
     """Is this thread at work on a part?"""
+    lent: Sequence[Array] = ()
+    """Scratch for this thread and for those that help it."""
 
 
 class _State:

@@ -65,15 +65,26 @@ class Phases:
         self.slack = self.taps[-1].shift
         self._opened = {tap.phase for tap in self.taps if tap.shift == 0}
 
-    def run(self, function: Callable[[Part], Any], x: Array) -> None:
-        """Call function(part) for all `steps` of x, in threads where there is enough to do."""
+    def run(
+        self,
+        function: Callable[[Part], Any],
+        x: Array,
+        scratch: int | None = None,
+        arrays: int = 1,
+    ) -> None:
+        """Call function(part) for all `steps` of x, in threads where there is enough to do. With
+        `scratch` a part's phases and so many `arrays` of flat outputs fit in so many bytes."""
         large = self._size(x) * len(self.taps) > PARALLEL_WORK
-        parallel.run(function, list(self.steps(x)), large)
+        step = STEP_BYTES
+        if scratch is not None:
+            step = min(step, scratch // (len(self.rows) * len(self.columns) + arrays))
+        parallel.run(function, list(self.steps(x, step)), large)
 
-    def steps(self, x: Array) -> Iterator[Part]:
-        """Cut (images, channels) into parts whose flat outputs fit in STEP_BYTES."""
+    def steps(self, x: Array, step: int | None = None) -> Iterator[Part]:
+        """Cut (images, channels) into parts whose flat outputs fit in `step` bytes, STEP_BYTES if
+        it is not given."""
         images, channels = x.shape[:2]
-        planes = max(1, STEP_BYTES // (self.height * self.width * x.itemsize))
+        planes = max(1, (step or STEP_BYTES) // (self.height * self.width * x.itemsize))
         together, part = max(1, planes // max(1, channels)), min(planes, channels)
         for first in range(0, images, together):
             for channel in range(0, channels, max(1, part)):

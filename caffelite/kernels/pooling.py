@@ -5,12 +5,23 @@ x is (N, C, H, W), out is (N, C, *outputs); see `planes` for how the memory is g
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import DTypeLike
 
+from caffelite.kernels.axis_pooling import max_pool_by_axes
 from caffelite.kernels.planes import Part, is_whole_plane, phases_of
+from caffelite.kernels.tuned import Tuned
 from caffelite.kernels.window import Shape, Window
 from caffelite.kernels.workspace import Array, shared_workspace
+
+WIDE: Tuned = 48
+"""From such a width on pooling by axes is faster than by phases, where it will do."""
+SHORT: Tuned = 1 << 17
+"""With fewer bytes of scratch than this for each array of phases pooling by axes is faster."""
+ROWS: Tuned = 1 << 17
+"""Bytes of the rows' maxima of a part, when pooling by axes."""
 
 
 def pool_output_shape(spatial: Shape, window: Window, ceil: bool = True) -> Shape:
@@ -41,17 +52,23 @@ def max_pool_forward(
     out: Array,
     taps: Array | None,
     window: Window,
+    scratch: int | None = None,
 ) -> None:
     """Write out = the maximum of each window, and in `taps` (of `tap_type`) which tap it was.
 
     Taps are numbered row by row; of equal values the first counts. A NaN in a window is its
-    maximum. Without a backward pass to come, `taps` may be None.
+    maximum. Without a backward pass to come, `taps` may be None, and `scratch` then bounds the
+    bytes that each thread takes for it.
     """
     if is_whole_plane(window, x.shape[2:]):
         flat = x.reshape(*x.shape[:2], window.taps)
         np.max(flat, axis=2, out=out[:, :, 0, 0])
         if taps is not None:
             taps[:, :, 0, 0] = flat.argmax(axis=2)
+        return
+    short = scratch is not None and scratch < SHORT * (math.prod(window.stride) + 1)
+    if taps is None and max(window.stride) > 1 and (short or x.shape[3] >= WIDE):
+        max_pool_by_axes(x, out, window, ROWS if scratch is None else min(ROWS, scratch))
         return
     phases = phases_of(window, x.shape[2:], out.shape[2:])
 
@@ -80,7 +97,7 @@ def max_pool_forward(
             taps[part] = phases.wanted(winner, taps[part])
         out[part] = phases.wanted(best, out[part])
 
-    phases.run(reduce, x)
+    phases.run(reduce, x, scratch)
 
 
 def max_pool_backward(

@@ -18,6 +18,7 @@ Array = NDArray[Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+Lent = tuple[NDArray[np.uint8], int]
 ALIGN = 64
 """Arrays start at multiples of so many bytes, as vector units like it."""
 
@@ -33,14 +34,16 @@ class Workspace:
     frame's end; so the buffer is as large as what the most demanding kernel needs, not as all of
     them together. Outside of frames each name has a buffer of its own, that grows to the largest
     request. Either way an array's content lives until the next request for its name in the same
-    frame."""
+    frame. Memory may be lent to it: frames lie there first, as far as there is room."""
 
     def __init__(self) -> None:
         self._buffers: dict[str, NDArray[np.uint8]] = {}  # outside of frames
-        self._stack = _pages(0)
+        self._stack = _NOTHING
         self._top = self._most = 0
         self._named = self._buffers  # of the innermost frame
-        self._frames: list[tuple[int, dict[str, NDArray[np.uint8]]]] = []
+        self._frames: list[tuple[int, Lent, dict[str, NDArray[np.uint8]]]] = []
+        self.lent = _NOTHING, 0
+        """Memory that is lent to it, and how much of it is in use."""
 
     def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """An uninitialised C-contiguous array of this shape, called `name`."""
@@ -57,9 +60,13 @@ class Workspace:
     def _take(self, size: int) -> NDArray[np.uint8]:
         if not self._frames:
             return np.empty(size, np.uint8)
-        start, room = self._top, -(-size // ALIGN) * ALIGN
+        room, (memory, start) = -(-size // ALIGN) * ALIGN, self.lent
+        if start + room <= memory.size:
+            self.lent = memory, start + room
+            return memory[start : start + size]
+        start = self._top
         if not start and room > self._stack.size:
-            self._stack = _pages(0)
+            self._stack = _NOTHING
             self._stack = _pages(max(room, RESERVED))
         self._top += room
         self._most = max(self._most, self._top)
@@ -69,20 +76,36 @@ class Workspace:
 
     def __enter__(self) -> Workspace:
         """A frame begins."""
-        self._frames.append((self._top, self._named))
+        self._frames.append((self._top, self.lent, self._named))
         self._named = {}
         return self
 
     def __exit__(self, *failure: object) -> None:
-        self._top, self._named = self._frames.pop()
+        self._top, self.lent, self._named = self._frames.pop()
         if not self._frames and self._most > self._stack.size:
-            self._stack = _pages(0)  # the old buffer goes first
+            self._stack = _NOTHING  # the old buffer goes first
             self._stack = _pages(max(self._most, RESERVED))
 
     @property
     def nbytes(self) -> int:
         """Bytes held by all buffers together."""
         return self._most + sum(buffer.size for buffer in self._buffers.values())
+
+
+class Borrowed:
+    """A frame of a workspace, with this memory lent to it meanwhile."""
+
+    __slots__ = ("memory", "workspace")
+
+    def __init__(self, workspace: Workspace, memory: NDArray[np.uint8]) -> None:
+        self.workspace, self.memory = workspace, memory
+
+    def __enter__(self) -> None:
+        self.workspace.__enter__()
+        self.workspace.lent = self.memory, 0
+
+    def __exit__(self, *failure: object) -> None:
+        self.workspace.__exit__()
 
 
 def _pages(size: int) -> NDArray[np.uint8]:
@@ -94,6 +117,9 @@ def _pages(size: int) -> NDArray[np.uint8]:
     if private is None:
         return np.frombuffer(mmap.mmap(-1, size), np.uint8)
     return np.frombuffer(mmap.mmap(-1, size, private | mmap.MAP_ANONYMOUS), np.uint8)
+
+
+_NOTHING = _pages(0)
 
 
 class _PerThread(threading.local):

@@ -98,19 +98,25 @@ class LRN(Layer):
         return list(bottom)
 
     def prepare(self) -> None:
-        self._scale = np.empty(self.bottom_shapes[0], self.dtype)
+        self._kept: list[Array] = []
         if self.within:
             n = self.param.local_size
             self._window = Window.of((n, n), pad=n // 2)
-            self._power = np.empty_like(self._scale)
-            self._scratch = np.empty_like(self._scale)
+
+    def _keep(self) -> None:
+        """Take memory for what the backward pass needs: a pass that none follows needs none."""
+        if not self._kept:
+            count = 3 if self.within else 1
+            self._kept = [np.empty(self.bottom_shapes[0], self.dtype) for _ in range(count)]
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
-        p, x, y, scale = self.param, bottom[0], top[0], self._scale
+        self._keep()
+        p, x, y, (scale, *others) = self.param, bottom[0], top[0], self._kept
         if not self.within:
             self.kernels.lrn_forward(x, y, scale, p.local_size, p.alpha, p.beta, p.k)
             return
-        self.normalise(x, y, self._scratch, scale, self._power)
+        power, square = others
+        self.normalise(x, y, square, scale, power)
 
     def normalise(self, x: Array, y: Array, square: Array, scale: Array, power: Array) -> None:
         """Within channels: write y, and on the way the other arrays."""
@@ -122,18 +128,18 @@ class LRN(Layer):
         np.multiply(x, power, y)
 
     def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:
-        p, x, dy, dx, scale = self.param, bottom[0], top_diff[0], bottom_diff[0], self._scale
+        p, x, dy, dx, scale = self.param, bottom[0], top_diff[0], bottom_diff[0], self._kept[0]
         if dx is None:
             return
         if not self.within:
             self.kernels.lrn_backward(x, top[0], scale, dy, dx, p.local_size, p.alpha, p.beta)
             return
-        inner = self._scratch
+        power, inner = self._kept[1:]
         np.multiply(dy, x, inner)
-        inner *= self._power
+        inner *= power
         inner /= scale
         self.kernels.ave_pool_backward(inner, dx, self._window)
         dx *= x
         dx *= -2 * p.alpha * p.beta
-        np.multiply(dy, self._power, inner)
+        np.multiply(dy, power, inner)
         dx += inner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -113,11 +113,18 @@ class PlanePool:
     ) -> None:
         self.layer, self.method, self.window, self.spatial = layer, method, window, spatial
         self.draws = method == PoolMethod.STOCHASTIC and layer.phase == Phase.TRAIN
-        self.taps: Any = None
-        if self.draws or method == PoolMethod.MAX:
-            self.taps = np.zeros(out, layer.kernels.tap_type(window))
+        self.picks = self.draws or method == PoolMethod.MAX
+        self._out, self._taps = out, cast(Any, None)
         if self.draws:
             self.uniform = np.empty(out, layer.dtype)
+
+    @property
+    def taps(self) -> Any:
+        """Which tap of its window each output was. Memory is taken when it is first asked for: a
+        pass that no backward pass follows needs none."""
+        if self._taps is None:
+            self._taps = np.zeros(self._out, self.layer.kernels.tap_type(self.window))
+        return self._taps
 
     def forward(self, x: Array, y: Array) -> None:
         kernels = self.layer.kernels
@@ -132,7 +139,7 @@ class PlanePool:
             kernels.stochastic_pool_test(x, y, self.window)
 
     def backward(self, x: Array, dy: Array, dx: Array) -> None:
-        if self.taps is not None:
+        if self.picks:
             self.layer.kernels.max_pool_backward(dy, self.taps, dx, self.window)
         elif self.method == PoolMethod.AVE:
             self.layer.kernels.ave_pool_backward(dy, dx, self.window)

@@ -73,13 +73,27 @@ class ReLU(Layer):
             self.in_place, self.backward_reads = False, ("bottom",)
 
     def prepare(self) -> None:
-        shape = self.bottom_shapes[0]
-        self.positive = np.empty(shape, bool)
-        # NumPy compares with an array much faster than with a number; one plane's worth of
-        # zeros, or one sample's, will do where the batch is large.
-        few = shape if math.prod(shape) <= 16384 else shape[min(2, len(shape) - 1) :]
-        self.zero = zeros(few, np.dtype(self.dtype))
         self._slope = np.array(self.slope, self.dtype)
+        self._positive: Array | None = None
+        self._zero: Array | None = None
+
+    @property
+    def positive(self) -> Array:
+        """For which values of x? Memory is taken when it is first asked for: a pass that is fused
+        with others, or that no backward pass follows, needs none."""
+        if self._positive is None:
+            self._positive = np.empty(self.bottom_shapes[0], bool)
+        return self._positive
+
+    @property
+    def zero(self) -> Array:
+        """Zeros to compare x with. NumPy is much faster at that than with a number; one plane's
+        worth, or one sample's, will do where the batch is large."""
+        if self._zero is None:
+            shape = self.bottom_shapes[0]
+            few = shape if math.prod(shape) <= 16384 else shape[min(2, len(shape) - 1) :]
+            self._zero = zeros(few, np.dtype(self.dtype))
+        return self._zero
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         (x,), (y,) = bottom, top

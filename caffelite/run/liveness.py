@@ -6,11 +6,14 @@ run. Blobs whose lives do not overlap then lie in the same bytes of one buffer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from caffelite.plan.graph import Version
-from caffelite.run.program import DATA, Program
+from caffelite.run.program import DATA, Forward, Program
+
+Stretch = tuple[int, int]
+"""The first byte and the one behind the last."""
 
 ALIGN = 64
 """Blobs start at multiples of so many bytes, as vector units like it."""
@@ -23,6 +26,16 @@ class Slots:
 
     slot: Mapping[Version, int]
     size: int
+    taken: Mapping[int, Sequence[Stretch]] = field(default_factory=dict)
+    """What of the buffer is in use while a layer runs, by the layer's index."""
+
+    def room(self, layers: Iterable[int]) -> Stretch:
+        """The largest stretch of the buffer that is free while these layers run."""
+        end, best = 0, (0, 0)
+        for low, high in [*sorted(s for i in layers for s in self.taken[i]), (self.size, 0)]:
+            best = max(best, (end, low), key=lambda s: s[1] - s[0])
+            end = max(end, high)
+        return best
 
 
 @dataclass
@@ -48,7 +61,7 @@ def share_memory(
                 life = lives.setdefault(owner[value.version], _Life(at, at))
                 life.end = at
     slot: dict[Version, int] = {}
-    there: list[list[tuple[int, int]]] = [[] for _ in program]  # at each step: first byte, last + 1
+    there: list[list[Stretch]] = [[] for _ in program]  # at each step
     need = {version: _aligned(size(version)) for version in lives if version not in keep}
     for version in sorted(need, key=lambda v: -need[v]):
         life, start = lives[version], 0
@@ -60,7 +73,8 @@ def share_memory(
         slot[version] = start
         for at in steps:
             there[at].append((start, start + need[version]))
-    return Slots(slot, max((slot[v] + need[v] for v in slot), default=0))
+    taken = {s.node.index: places for s, places in zip(program, there) if isinstance(s, Forward)}
+    return Slots(slot, max((slot[v] + need[v] for v in slot), default=0), taken)
 
 
 def _aligned(size: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -34,6 +35,7 @@ class Memory:
         """Where in the buffer the data lies that shares memory, by owner."""
         self.shared = slots.size
         """The buffer's bytes."""
+        self._slots = slots
         self._plan: Plan = placement.plan
         self._arrays: dict[tuple[Version, str], Array] = {}
         self._scratch: dict[tuple[Shape, int], Array] = {}
@@ -60,6 +62,22 @@ class Memory:
             found = self._arrays[owner, of] = self._make(owner, of)
         return found
 
+    @property
+    def apart(self) -> int:
+        """Bytes of the data that does not share memory."""
+        own = {v for v in self.placement.owner.values() if v not in self.slot}
+        return sum(math.prod(self._plan.shapes[v]) for v in own) * self.dtype.itemsize
+
+    def room(self, layers: Iterable[int]) -> Array:
+        """Bytes of the buffer that are free while these layers of a forward pass run."""
+        low, high = self._slots.room(layers)
+        return self._bytes()[low:high]
+
+    def _bytes(self) -> Array:
+        if self._buffer is None:
+            self._buffer = np.zeros(self.shared, np.uint8)
+        return self._buffer
+
     def take_out(self, owner: Version) -> None:
         """Let this data lie in memory of its own; a pass that was bound before must not run."""
         if self.slot.pop(owner, None) is not None:
@@ -72,10 +90,8 @@ class Memory:
     def _make(self, owner: Version, of: str) -> Array:
         shape = self._plan.shapes[owner]
         if of == DATA and (slot := self.slot.get(owner)) is not None:
-            if self._buffer is None:
-                self._buffer = np.zeros(self.shared, np.uint8)
             end = slot + math.prod(shape) * self.dtype.itemsize
-            return self._buffer[slot:end].view(self.dtype).reshape(shape)
+            return self._bytes()[slot:end].view(self.dtype).reshape(shape)
         array = np.zeros(shape, self.dtype)
         if of == DIFF and (weight := self._plan.loss_weights.get(owner)):
             array.fill(weight)

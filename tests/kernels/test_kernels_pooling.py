@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from caffelite import kernels
 from caffelite.kernels import Window
+from caffelite.kernels.axis_pooling import max_pool_by_axes
 
 from . import naive
 
@@ -238,3 +239,25 @@ def test_any_geometry(data: Any) -> None:
     np.testing.assert_allclose(
         problem.ave(), naive.ave_pool(problem.x, window, problem.outputs), atol=1e-14
     )
+
+
+@pytest.mark.parametrize("scratch", [1, 100, 1 << 20])
+@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_one_axis_after_the_other_finds_the_same_maxima(geometry: Any, scratch: int) -> None:
+    problem = Problem(geometry)
+    problem.x[0, 0, 2, 3] = np.nan
+    by_phases = np.empty((*problem.x.shape[:2], *problem.outputs))
+    by_axes = by_phases.copy()
+    kernels.max_pool_forward(problem.x, by_phases, None, problem.window)
+    max_pool_by_axes(problem.x, by_axes, problem.window, scratch)
+    np.testing.assert_array_equal(by_axes, by_phases)
+
+
+def test_wide_planes_and_little_scratch_give_the_same_maxima() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3, 9, 70))
+    window = W((3, 3), (2, 2), (0, 0), ONE)
+    shape = (2, 3, *kernels.pool_output_shape((9, 70), window))
+    plain, taps, short = np.empty(shape), np.empty(shape, np.uint8), np.empty(shape)
+    kernels.max_pool_forward(x, plain, taps, window)  # by phases: the taps are asked for
+    kernels.max_pool_forward(x, short, None, window, scratch=1000)
+    np.testing.assert_array_equal(short, plain)

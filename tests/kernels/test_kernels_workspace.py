@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import threading
 import tracemalloc
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from caffelite.kernels import Workspace, parallel, shared_workspace, workspace
-from caffelite.kernels.workspace import in_frame, rectify
+from caffelite.kernels.workspace import Borrowed, in_frame, rectify
 
 
 def test_arrays_of_a_frame_have_no_memory_in_common() -> None:
@@ -182,3 +183,39 @@ def test_a_child_does_not_write_into_its_parents_scratch() -> None:
             os._exit(0)
         os.waitpid(child, 0)
         assert (mine == 1).all()
+
+
+def test_frames_lie_in_lent_memory_as_far_as_there_is_room() -> None:
+    ws, memory = Workspace(), np.zeros(256, np.uint8)
+    with Borrowed(ws, memory):
+        for _ in range(2):  # a frame gives its room back
+            with ws:
+                inside = ws.array("a", (100,), np.uint8)
+                beyond = ws.array("b", (200,), np.uint8)
+                last = ws.array("c", (128,), np.uint8)
+                assert np.may_share_memory(inside, memory) and np.may_share_memory(last, memory)
+                assert not np.may_share_memory(inside, last)
+                assert not np.may_share_memory(beyond, memory)
+    assert ws.nbytes == 256  # of its own: what had no room
+    with ws:
+        assert not np.may_share_memory(ws.array("a", (10,), np.uint8), memory)
+
+
+def test_each_thread_has_its_piece_of_what_is_lent() -> None:
+    parallel.set_threads(2)
+    try:
+        pieces = [np.zeros(1024, np.uint8) for _ in range(2)]
+        meet = threading.Barrier(2, timeout=20)
+
+        def part(number: int) -> None:
+            shared_workspace().array("x", (64,), np.uint8).fill(1 + number)
+            meet.wait()
+
+        with parallel.Lent(pieces):
+            parallel.run(part, range(2))
+        assert sorted(int(piece[0]) for piece in pieces) == [1, 2]
+        parallel.run(part, range(2))  # nothing is lent any more
+        assert sorted(int(piece[0]) for piece in pieces) == [1, 2]
+        assert not any(piece[64:].any() for piece in pieces)
+    finally:
+        parallel.set_threads(None)

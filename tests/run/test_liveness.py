@@ -69,3 +69,13 @@ def test_what_steps_read_and_write() -> None:
     copy, fill = Copy(add.to, add.share), Fill(add.to, 0.0)
     assert copy.reads == (add.share,) and copy.writes == (add.to,)
     assert fill.reads == () and fill.writes == (add.to,)
+
+
+def test_room_is_the_largest_stretch_that_no_blob_needs_meanwhile() -> None:
+    """Layer i reads blob i - 1 and writes blob i; the first and the last blob are kept."""
+    found, _ = slots([64 * n for n in (5, 6, 9, 4, 3, 1)])
+    assert found.size == 64 * 15
+    room = [tuple(at // 64 for at in found.room([layer])) for layer in range(1, 7)]
+    # l1 writes b1 at 0 … 5; l3 reads b2 at 9 … 15 and writes b3 at 0 … 9; b4 is at 9 … 13
+    assert room == [(5, 15), (5, 9), (0, 0), (13, 15), (3, 9), (3, 15)]
+    assert found.room([1, 2]) == found.room([2])

@@ -2,7 +2,7 @@
 
     python -m benchmark.run_memory FOLDER describe|ENGINE     (started by bench.py --memory)
 
-`describe` runs first, in a process of its own: it leaves random inputs in FOLDER/inputs.npz and
+`describe` runs first, in a process of its own: it leaves random inputs in files of FOLDER and
 says what the net's parameters and blobs weigh, so that the process that is measured does nothing
 but what a user's would.
 """
@@ -54,8 +54,8 @@ def largest_pair(net: caffelite.Net) -> tuple[int, list[str]]:
 def describe(folder: str, job: dict[str, Any]) -> None:
     net = nets.tester(nets.measurable(job, "forward", own=True), own=True)
     nets.fill(net)
-    inputs: Any = {name: net.blobs[name].data for name in net.inputs}
-    np.savez(os.path.join(folder, "inputs.npz"), **inputs)
+    for number, name in enumerate(net.inputs):
+        net.blobs[name].data.tofile(input_file(folder, number))
     size, names = largest_pair(net)
     first = net.top_names[net.layers[0].name][0]
     say(
@@ -66,6 +66,11 @@ def describe(folder: str, job: dict[str, Any]) -> None:
     )
 
 
+def input_file(folder: str, number: int) -> str:
+    """Where the values of an input are, as they lie in memory."""
+    return os.path.join(folder, f"input{number}")
+
+
 def shared_once(net: caffelite.Net) -> list[Any]:
     """The parameters, each shared one once."""
     found = {blob.data.ctypes.data: blob for blobs in net.params.values() for blob in blobs}
@@ -73,9 +78,10 @@ def shared_once(net: caffelite.Net) -> list[Any]:
 
 
 def warm_up() -> None:
-    """Run the smallest net, and a first product on each thread: what is imported on the way, the
-    threads, and what BLAS keeps for each of them belong to the interpreter. (A product that needs
-    more of BLAS's memory than SIDE² values do adds to the net's.)"""
+    """Run the smallest net, and a first product on each thread of ours and on BLAS's own: what is
+    imported on the way, the threads, and what BLAS keeps for each of them belong to the
+    interpreter. (A product that needs more of BLAS's memory than SIDE² values do adds to the
+    net's.)"""
     net = caffelite.Net(parse_net(SMALLEST), caffelite.TEST, seed=1)
     net.forward()
     parts = range(parallel.threads())
@@ -83,10 +89,12 @@ def warm_up() -> None:
 
     def product(_: int) -> None:
         matrix = np.ones((SIDE, SIDE), np.float32)
-        np.matmul(matrix, matrix)
-        together.wait()  # so that no thread does it twice
+        together.wait()
+        for _ in range(8):  # at the same time, so that BLAS needs memory for each
+            np.matmul(matrix, matrix)
 
     parallel.run(product, parts)
+    np.matmul(*[np.ones((SIDE, SIDE), np.float32)] * 2)
 
 
 def code_mb() -> float:
@@ -120,9 +128,9 @@ def main(folder: str, engine: str) -> None:
         base -= code_mb()
         net = nets.tester(param, own=True)
         runs_on = nets.check_engine(net, engine)
-        with np.load(os.path.join(folder, "inputs.npz")) as arrays:
-            for name in net.inputs:
-                net.blobs[name].data[...] = arrays[name]
+        for number, name in enumerate(net.inputs):
+            with open(input_file(folder, number), "rb", buffering=0) as file:
+                file.readinto(net.blobs[name].data.data)  # no copy on the way
         built = above(base)
         forget_peak()
         out = net.forward()

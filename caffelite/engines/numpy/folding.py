@@ -8,6 +8,7 @@ share and only the next layer reads it. So it is in inference.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -15,6 +16,9 @@ import numpy as np
 from caffelite.blob import Array
 from caffelite.engines.numpy.chains import hidden, links_at
 from caffelite.engines.numpy.inference import lean
+from caffelite.engines.numpy.scratch import budget
+from caffelite.kernels import depthwise
+from caffelite.kernels.rows import row_tiles
 from caffelite.layers.batch_norm import BatchNorm
 from caffelite.layers.convolution import Convolution
 from caffelite.layers.relu import ReLU
@@ -25,10 +29,9 @@ from caffelite.run.session import Bound
 if TYPE_CHECKING:
     from caffelite.engines.numpy.session import NumpySession
 
-LEAST, SHARE = 3 << 18, 10
-"""Where the top lasts no longer than the pass needs it memory counts: a tile's columns may take a
-tenth of what such tops share, but so many bytes at least. (Smaller tiles are slower, and each
-thread has one.)"""
+MOST, TENTH = 3 << 18, 10
+"""More bytes of columns, or more than a tenth of what blobs share, are not worth their memory: as
+much again is what BLAS takes for a tile."""
 
 
 def folded_at(program: Program, at: int, session: NumpySession) -> tuple[int, Bound] | None:
@@ -56,9 +59,28 @@ def folded_at(program: Program, at: int, session: NumpySession) -> tuple[int, Bo
     seen = [v for v in between if array(v) is not y and not hidden(v, session)]
     if seen or np.may_share_memory(x, y):
         return None
-    budget = max(LEAST, session.memory.shared // SHARE) if short else None
-    run = _Folded(cast(Convolution, convolution), norm, scale, ReLU in layers, x, y, budget)
+    run = _Folded(cast(Convolution, convolution), norm, scale, ReLU in layers, x, y)
+    if short:
+        most = max(MOST, session.memory.shared // TENTH)
+        columns = _columns(run.convolution, x, y, budget([first, *links], session) * 15 // 16)
+        run.budget = most if columns is None else min(most, columns)
     return 1 + len(links), run
+
+
+def _columns(it: Convolution, x: Array, y: Array, scratch: int) -> int | None:
+    """How much of a tile's scratch its columns may take (None: there are none). Where they are laid
+    out by rows, the product lies beside them, else it is written where it belongs, and the rest is
+    for the padded input."""
+    outputs, channels, *kernel = it.params[0].shape
+    if it.window.is_pointwise:
+        return None
+    if depthwise.is_depthwise(x, it.params[0].data, it.group):
+        return scratch
+    if row_tiles(x[:, :channels], it.window, y.shape[2:], None):
+        copied = channels * (math.prod(kernel[1:]) + 1)
+        return scratch * copied // (copied + outputs // it.group)
+    padded = 2 * math.prod(it.window.stride) if any(it.window.pad) or len(x) > 1 else 1
+    return scratch * it.window.taps // (it.window.taps + padded)
 
 
 class _Folded:
@@ -70,10 +92,11 @@ class _Folded:
         relu: bool,
         x: Array,
         y: Array,
-        budget: int | None,
     ) -> None:
         self.convolution, self.norm, self.scale = convolution, norm, scale
-        self.relu, self.x, self.y, self.budget = relu, x, y, budget
+        self.relu, self.x, self.y = relu, x, y
+        self.budget: int | None = None
+        """Bytes of a tile's columns."""
 
     def __call__(self) -> None:
         it = self.convolution

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from caffelite.blob import Array
+from caffelite.engines.numpy.scratch import budget
 from caffelite.kernels import parallel
 from caffelite.kernels.workspace import shared_workspace
 from caffelite.layers.base import Arrays
@@ -42,21 +43,23 @@ def lean_at(program: Program, at: int, session: NumpySession) -> tuple[int, Boun
     if find is None or not lean(step.tops[0], session):
         return None
     array = session.memory.array
-    run = find(layer, [array(step.bottoms[0])], [array(step.tops[0])])
+    scratch = budget([step], session)
+    run = find(layer, [array(step.bottoms[0])], [array(step.tops[0])], scratch)
     return None if run is None else (1, run)
 
 
-def _pooling(layer: Pooling, bottom: Arrays, top: Arrays) -> Bound | None:
+def _pooling(layer: Pooling, bottom: Arrays, top: Arrays, scratch: int) -> Bound | None:
     if layer.param.pool != PoolMethod.MAX:
         return None
-    return partial(layer.kernels.max_pool_forward, bottom[0], top[0], None, layer.window)
+    arrays = bottom[0], top[0], None
+    return partial(layer.kernels.max_pool_forward, *arrays, layer.window, scratch)
 
 
-def _lrn(layer: LRN, bottom: Arrays, top: Arrays) -> Bound:
+def _lrn(layer: LRN, bottom: Arrays, top: Arrays, scratch: int) -> Bound:
     if layer.within:
         return partial(_lrn_within, layer, bottom[0], top[0])
     p = layer.param
-    numbers = p.local_size, p.alpha, p.beta, p.k
+    numbers = p.local_size, p.alpha, p.beta, p.k, scratch
     return partial(layer.kernels.lrn_forward, bottom[0], top[0], None, *numbers)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from caffelite.engines.numpy import flattening
@@ -10,6 +11,7 @@ from caffelite.engines.numpy.chains import chain_at
 from caffelite.engines.numpy.flat import flat_at
 from caffelite.engines.numpy.folding import folded_at
 from caffelite.engines.numpy.inference import lean_at
+from caffelite.engines.numpy.scratch import spare, with_room
 from caffelite.run.program import Backward, Forward, Program, Step
 from caffelite.run.session import Bound, Session, Several
 
@@ -18,14 +20,22 @@ class NumpySession(Session):
     """The layers' own methods; where a layer has an entry in `flattening`, its calls without the
     method around them, which is what a small net spends its time on."""
 
+    @cached_property
+    def spare(self) -> int:
+        """Bytes of scratch for each thread beside what is free in the blobs' buffer."""
+        return spare(self.memory)
+
     def bind(self, program: Program, fresh: bool = False) -> list[Bound]:
         bound: list[Bound] = []
         for at, step in enumerate(program):
             if len(bound) > at:
                 continue  # done by the step before
             fused = self._fused(program, at)
-            bound += fused or [self._flat(step, fresh) or self.bind_step(step)]
+            bound += fused or [self._flat(step, fresh) or self._single(step)]
         return bound
+
+    def _single(self, step: Step) -> Bound:
+        return with_room(self.bind_step(step), [step], self)
 
     def _fused(self, program: Program, at: int) -> list[Bound] | None:
         """What runs the steps from `at` on that are done as one."""
@@ -35,7 +45,11 @@ class NumpySession(Session):
             or lean_at(program, at, self)
             or flat_at(program, at, self)
         )
-        return None if found is None else [found[1], *[Several()] * (found[0] - 1)]
+        if found is None:
+            return None
+        count, bound = found
+        bound = with_room(bound, program[at : at + count], self)
+        return [bound, *[Several()] * (count - 1)]
 
     def _flat(self, step: Step, fresh: bool) -> Bound | None:
         if not isinstance(step, (Forward, Backward)):
