@@ -55,7 +55,7 @@ def conv_tiles(x: Array, window: Window, outputs: Shape, budget: int | None) -> 
     """The tiles of a convolution that reads (or, backwards, writes) x (N, C, *spatial)."""
     bytes_per_column = x.shape[1] * window.taps * x.itemsize
     # A pointwise product copies nothing unless images are gathered, so it runs over whole planes.
-    run = math.prod(outputs) if window.is_pointwise else outputs[-1] if outputs else 1
+    run = math.prod(outputs) if window.is_pointwise else outputs[-1]
     return list(tiles(x.shape[0], outputs, bytes_per_column, run, budget))
 
 

@@ -50,6 +50,9 @@ FEW: Tuned = 80
 """Products of fewer columns are slow."""
 MANY: Tuned = 8
 """From so many channels on, the gradient towards the weights is faster by rows than by columns."""
+WIDER: Tuned = 2
+"""With up to so many outputs for each input the gradient towards the data is a convolution of its
+own, where the window allows that; else columns are added up."""
 LANES: Tuned = 8
 LANE_BYTES = 8 << 20
 """The gradient towards the weights is summed in so many lanes side by side, which then are added in
@@ -130,7 +133,7 @@ def conv_backward_data(
     if depthwise.is_depthwise(dx, weights, group):
         depthwise.depthwise_backward_data(dout, weights, dx, window)
         return
-    if _mirrors(window) and dout.shape[1] <= 2 * dx.shape[1]:
+    if _mirrors(window) and dout.shape[1] <= WIDER * dx.shape[1]:
         mirror, mirrored = _mirror(weights, window, group, shared_workspace())
         conv_forward(dout, mirror, None, dx, mirrored, group, budget)
         return

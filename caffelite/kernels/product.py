@@ -20,6 +20,9 @@ BLOCK: Tuned = 1 << 20
 """Values of `b` under a block of columns, about: four megabytes of float32."""
 SCRATCH = 1 << 18
 """Values of a block of rows that is added, about."""
+COLUMNS: Tuned = 128
+ROWS: Tuned = 16
+"""So many of them a block has at least; a block of rows that are longer than a block has one."""
 
 
 def is_large(samples: int, weights: int) -> bool:
@@ -30,7 +33,7 @@ def is_large(samples: int, weights: int) -> bool:
 def product(a: Array, b: Array, out: Array) -> None:
     """Write out = a b; (M, K) by (K, N)."""
     inner, columns = b.shape
-    step = even_step(columns, BLOCK // max(1, inner), 128)
+    step = even_step(columns, BLOCK // max(1, inner), COLUMNS)
 
     def block(at: slice) -> None:
         np.matmul(a, b[:, at], out=out[:, at])
@@ -42,7 +45,7 @@ def add_product(a: Array, b: Array, out: Array, fresh: bool = False) -> None:
     """Add a b to out; write it there where `fresh`. (M, K) by (K, N)."""
     rows, columns = out.shape
     most = BLOCK if fresh else SCRATCH
-    step = even_step(rows, most // max(1, columns), 1 if columns > most else 16)
+    step = even_step(rows, most // max(1, columns), 1 if columns > most else ROWS)
 
     def block(at: slice) -> None:
         if fresh:

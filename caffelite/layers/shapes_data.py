@@ -149,7 +149,7 @@ def _place(
 
 
 def _colour(rng: np.random.Generator, ground: Array) -> Array:
-    """A colour that differs from the ground's by 0.5 or more in one channel."""
+    """A colour that differs from the ground's by a quarter or more in one channel."""
     colour: Array = rng.random(3)
     channel = int(rng.integers(3))
     away = 0.5 * rng.random()

@@ -29,6 +29,8 @@ GEOMETRIES: dict[str, tuple[int, int, tuple[int, ...], int, Window, int]] = {
     "dilation and stride": (1, 2, (11, 10), 3, W((3, 2), (2, 3), (2, 1), (2, 3)), 1),
     "rectangular": (2, 2, (6, 9), 3, W((1, 5), (2, 1), (0, 2), (1, 1)), 1),
     "pad beyond kernel": (2, 2, (4, 4), 3, W((2, 2), (1, 1), (3, 3), (1, 1)), 1),
+    "pad of a whole kernel": (2, 2, (4, 4), 3, W((2, 2), (1, 1), (2, 2), (1, 1)), 1),
+    "pad beyond one axis": (2, 2, (4, 4), 3, W((2, 2), (1, 1), (3, 0), (1, 1)), 1),
     "kernel of the whole image": (3, 2, (4, 5), 3, W((4, 5), (1, 1), (0, 0), (1, 1)), 1),
     "groups": (2, 4, (5, 5), 6, W((3, 3), (1, 1), (1, 1), (1, 1)), 2),
     "depthwise": (2, 4, (6, 6), 4, W((3, 3), (1, 1), (1, 1), (1, 1)), 4),
@@ -211,6 +213,29 @@ def test_no_images_are_no_mistake(kernel: int) -> None:
     gradient = np.ones_like(weights)
     kernels.conv_backward_weights(x, out, gradient, window)
     assert (gradient == 1).all()
+    dbias = np.ones(4)
+    kernels.conv_backward_bias(out, dbias)
+    assert (dbias == 1).all()
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_tiles_that_add_to_the_same_places_are_not_side_by_side(
+    stride: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All tiles of an image are one part; where each writes places of its own, they are several."""
+    run, parts = parallel.run, []
+
+    def watched(function: Any, work: Any, large: bool) -> None:
+        parts.append([{tile.first for tile in part} for part in work])
+        run(function, work, large)
+
+    monkeypatch.setattr(convolution.parallel, "run", watched)
+    dx, dout = np.zeros((3, 2, 9, 9)), np.zeros((3, 9, *[9 if stride == 1 else 4] * 2))
+    kernel = 1 if stride == 1 else 3
+    weights, window = np.ones((9, 2, kernel, kernel)), Window.of((kernel, kernel), stride)
+    kernels.conv_backward_data(dout, weights, dx, window, budget=8 * 2 * kernel**2 * 4 * 3)
+    (found,) = parts
+    assert found == [{0}, {1}, {2}] if stride == 2 else len(found) > 3
 
 
 def test_add_bias() -> None:

@@ -89,13 +89,16 @@ def problems() -> dict[str, tuple[Call, int]]:
     small, smaller = zeros(512, 16, 7, 7), zeros(256, 16, 8, 8)
     planes, depth = zeros(8, 64, 48, 48), zeros(64, 1, 3, 3)
     many, heavy = zeros(128, 64, 6, 6), zeros(120, 64, 6, 6)
-    wider = Window.of((6, 6), 1, 2)
+    wider, heaviest = Window.of((6, 6), 1, 2), zeros(560, 64, 6, 6)
     sizes = {  # in thousands of bytes
         "columns": convolutions(large, filters, step, 5400, 5400, 5400),
         "rows": convolutions(large, filters, each, 4200, 4200, 4200),
         "small": convolutions(small, filters, step, 1000, 1000, 1000),
         "rows of small": convolutions(smaller, filters, each, 600, 380, 630),
         "depth": convolutions(planes, depth, each, 800, 800, 550, group=64),
+        "heavier": {
+            "weights": (convolution("weights", many[:40], heaviest, wider), 20000),
+        },
         "heavy": convolutions(many, heavy, wider, 4400, 10500, 13200),
         "pooling": pooling(),
         "normalising": normalisation(),

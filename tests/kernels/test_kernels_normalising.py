@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,7 @@ FORWARD = [
     (how, writes, scale, bias)
     for how, writes, scale, bias in itertools.product(
         ("batch", "stored", "none"),
-        ("n", "ny", "nyz", "nz", "y", "yz"),
+        ("n", "ny", "nyz", "nz", "y", "yz", "z"),
         (False, True),
         (False, True),
     )
@@ -136,6 +137,32 @@ def test_float32_stays_float32(how: str) -> None:
             for found, exact in zip(method(single, *case), method(double, *case), strict=True):
                 assert found.dtype == np.float32
                 np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-5)
+
+
+def test_nothing_large_is_allocated() -> None:
+    """What is hidden has no array; nothing is put in its place."""
+    x = np.ones((8, 16, 1024), np.float32)
+    ones, z = np.ones(16, np.float32), np.empty_like(x)
+    for scale in (None, ones):
+        run = Forward(x, None, None if scale is None else x.copy(), z)
+        run.run(ones, ones, None, scale, None)  # scratch is there now
+        tracemalloc.start()
+        try:
+            run.run(ones, ones, None, scale, None)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < x.nbytes / 4
+
+
+def test_the_rectifier_alone() -> None:
+    problem = Problem((5, 3, 4))
+    z, r = np.maximum(problem.x, 0), problem.empty()
+    Backward(problem.top, z, r, None, None, None).run(None, False, None, None)
+    assert np.array_equal(r, problem.top * (problem.x > 0))
+    y = problem.empty()
+    Forward(problem.x, None, None, y).run(None, problem.deviation, None, None, None)
+    assert np.array_equal(y, np.maximum(problem.x, 0))
 
 
 def test_a_gradient_that_goes_through_as_it_is_may_lie_where_it_came() -> None:

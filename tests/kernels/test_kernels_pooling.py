@@ -97,6 +97,17 @@ def test_maximum_without_a_mask(geometry: Any) -> None:
     assert np.array_equal(out, problem.max()[0])
 
 
+def test_taps_are_numbered_in_the_smallest_type() -> None:
+    for kernel, kind in (((16, 16), np.uint8), ((257, 1), np.int32), ((1, 300), np.int32)):
+        window = Window.of(kernel)
+        assert kernels.tap_type(window) is kind
+        x = np.zeros((1, 1, *kernel))
+        x[..., -1, -1] = 1
+        taps = np.empty((1, 1, 1, 1), kind)
+        kernels.max_pool_forward(x, np.empty((1, 1, 1, 1)), taps, window)
+        assert taps.item() == window.taps - 1
+
+
 def test_the_first_of_equal_values_counts(geometry: Any) -> None:
     problem = Problem(geometry)
     problem.x = np.round(problem.x)
@@ -104,6 +115,23 @@ def test_the_first_of_equal_values_counts(geometry: Any) -> None:
     expected, mask = naive.max_pool(problem.x, problem.window, problem.outputs)
     assert np.array_equal(out, expected)
     assert np.array_equal(problem.mask(taps), mask)
+
+
+@pytest.mark.parametrize(
+    "window",
+    [W((3, 2), (2, 1), (1, 0), (1, 3)), W((2, 3), (1, 2), (0, 2), (3, 1))],
+    ids=["gaps between columns", "gaps between rows"],
+)
+def test_maximum_of_windows_with_gaps(window: Window) -> None:
+    problem = Problem(((7, 8), window, True))
+    problem.outputs = window.output_shape((7, 8))
+    problem.shape = (3, 2, *problem.outputs)
+    problem.dout = np.random.default_rng(2).standard_normal(problem.shape)
+    out, taps = problem.max()
+    expected, mask = naive.max_pool(problem.x, window, problem.outputs)
+    assert np.array_equal(out, expected)
+    assert np.array_equal(problem.mask(taps), mask)
+    np.testing.assert_allclose(problem.max_back(taps), problem.scattered(mask))
 
 
 def test_a_nan_is_not_lost() -> None:

@@ -94,6 +94,24 @@ def test_of_boxes_that_overlap_only_the_hardest_is_mined() -> None:
     nms = "nms_param { nms_threshold: 0.7 } use_prior_for_nms: true"
     assert loss(nms, values) == pytest.approx(math.log(2 * 4 * 2))
     assert loss(nms.replace("}", "top_k: 1 }"), values) == pytest.approx(math.log(2 * 4))
+    found = nms.replace("use_prior_for_nms: true", "")  # of the boxes that are found
+    assert loss(found, values) == pytest.approx(math.log(2 * 4 * 2))
+    values["loc"] = np.zeros((1, 16))
+    values["loc"][0, 13::2] = 2.5  # the last is found further down
+    assert loss(found, values) == pytest.approx(math.log(2 * 4 * 3 * 2))
+
+
+def test_the_boxes_that_are_found_may_be_matched() -> None:
+    """The third prior's box is found where the object is, and the first one's somewhere else."""
+    values = inputs([OBJECT])
+    values["loc"][0, [0, 2]] = 5
+    values["loc"][0, [9, 11]] = -5
+    far = 2 * (5 - 1 / 2)
+    priors, found = (
+        f"match_type: BIPARTITE use_prior_for_matching: {w}" for w in ("true", "false")
+    )
+    assert loss(priors, values) == pytest.approx(4 * math.log(2) + far)
+    assert loss(found, values) == pytest.approx(4 * math.log(2))
 
 
 def test_without_mining_all_boxes_count() -> None:

@@ -10,6 +10,7 @@ import pytest
 from caffelite import Net
 from caffelite.errors import DataError, NetError
 from caffelite.files import parse_net
+from caffelite.layers.shapes_data import _colour
 from caffelite.schema.common import Phase
 
 
@@ -43,8 +44,18 @@ def test_a_box_is_filled_by_its_shape_and_all_else_is_ground() -> None:
         assert covered == pytest.approx(share[int(kind)], abs=0.06)
         assert 12 <= x2 - x1 <= 40 and 12 <= y2 - y1 <= 40 and difficult == 0
         ground[int(image), y1:y2, x1:x2] = False
+        assert kind != 2 or x2 - x1 == y2 - y1  # discs are round
     for image, mask in zip(data, ground):
         assert len(np.unique(image[:, mask], axis=1).T) == 1
+
+
+def test_a_colour_can_be_told_from_the_ground() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        ground = rng.random(3)
+        colour = _colour(rng, ground)
+        assert np.abs(colour - ground).max() >= 0.25
+        assert colour.min() >= 0 and colour.max() <= 1
 
 
 def test_objects_are_numbered_and_the_rows_left_are_empty() -> None:

@@ -37,6 +37,7 @@ def main() -> int:
     parser.add_argument("--room", action="append", choices=ROOMS, help="may be repeated (all)")
     parser.add_argument("--file", help="only files whose path contains this")
     parser.add_argument("--minutes", type=float, default=1e6, help="stop after that long")
+    parser.add_argument("--nice", type=int, default=19, help="how far others go first (19)")
     parser.add_argument("--list", action="store_true", help="show the mutants, try none")
     args = parser.parse_args()
     known = reasons()
@@ -48,7 +49,7 @@ def main() -> int:
     end = time.monotonic() + 60 * args.minutes
     results: dict[Mutant, Result] = {}
     with tempfile.TemporaryDirectory() as folder:
-        workshop = Workshop(Path(folder))
+        workshop = Workshop(Path(folder), args.nice)
         for wide in (False, True):
             for mutant in tried:
                 if mutant in results and results[mutant].caught:

@@ -56,8 +56,8 @@ class Result:
 class Workshop:
     """A copy of the repository in `folder`, in which one file at a time is changed."""
 
-    def __init__(self, folder: Path) -> None:
-        self.root = folder / "repository"
+    def __init__(self, folder: Path, nice: int = 19) -> None:
+        self.root, self.nice = folder / "repository", nice
         skip = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info")
         for name in ("caffelite", "tests", "nets", "solvers", "tools"):
             shutil.copytree(ROOT / name, self.root / name, ignore=skip)
@@ -107,7 +107,7 @@ class Workshop:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            preexec_fn=(lambda: be_modest(seconds)) if os.name == "posix" else None,
+            preexec_fn=(lambda: be_modest(seconds, self.nice)) if os.name == "posix" else None,
         ) as process:
             try:
                 words, _ = process.communicate(timeout=4 * seconds)
@@ -133,7 +133,8 @@ class Workshop:
         newer = self.calls.newer(f"tests/{mutant.path.split('/')[1]}")
         quick = self.calls.within(callers, QUICK)
         rest = self.calls.within(callers[len(quick) :], SECONDS[1] / 4)
-        return [[*quick, *newer], rest]
+        # where few are known to call it, what it gives may be kept from one test to the next
+        return [[*quick, *newer], rest or self.likely(mutant)[0]]
 
     def likely(self, mutant: Mutant) -> list[list[str]]:
         """The tests of the file, then those of its room and of its users."""
@@ -156,11 +157,11 @@ class Workshop:
         return [first, wide]
 
 
-def be_modest(seconds: int) -> None:
-    """The least share of the processor, `seconds` of it at most, and 6 GB of memory."""
+def be_modest(seconds: int, nice: int) -> None:
+    """A small share of the processor, `seconds` of it at most, and 6 GB of memory."""
     import resource
 
-    os.nice(19)
+    os.nice(nice)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
     resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
 
