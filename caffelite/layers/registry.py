@@ -120,7 +120,7 @@ ELSEWHERE = {
     **dict.fromkeys(("crossentropyloss", "crossentropy"), "SoftmaxWithLoss"),
     **dict.fromkeys(("bcewithlogitsloss", "bceloss"), "SigmoidCrossEntropyLoss, of scores"),
     **dict.fromkeys(("mseloss", "mse"), "EuclideanLoss"),
-    **dict.fromkeys(("add", "mul", "maximum"), "Eltwise, with operation: SUM, PROD or MAX"),
+    **dict.fromkeys(("add", "mul"), "Eltwise, with operation: SUM, PROD or MAX"),
     **dict.fromkeys(("cat", "concatenate"), "Concat"),
     "embedding": "Embed",
     "localresponsenorm": "LRN",

@@ -7,6 +7,9 @@ import math
 import numpy as np
 import pytest
 
+import caffelite
+from caffelite.errors import CaffeliteError
+from caffelite.files import parse_net
 from caffelite.layers.cases import Case
 from caffelite.schema.common import Phase
 from caffelite.testing import Bench
@@ -93,3 +96,47 @@ def test_drop_connect_never_drops_biases() -> None:
     text = 'type: "DropConnect" dropconnect_param { num_output: 50 dropout_ratio: 0.5 }'
     bench = Bench(Case(text, {"x": np.ones((3, 4))}, params=[0.0, 7.0])).run()
     assert np.all(bench.top[0] == 7)
+
+
+SPATIAL = """layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: [{}] }} }} }}
+  layer {{ name: "d" bottom: "x" top: "y" {} }}"""
+ENET = (
+    'type: "Python" python_param { module: "spatial_dropout" layer: "SpatialDropoutLayer" '
+    'param_str: "%s" }'
+)
+
+
+def spatial(layer: str, phase: int, dims: str = "20, 30, 2, 2") -> caffelite.Net:
+    net = caffelite.Net(parse_net(SPATIAL.format(dims, layer), "a.net"), phase, seed=0)
+    net.blobs["x"].data[...] = 1
+    net.forward()
+    return net
+
+
+def test_whole_channels_are_dropped() -> None:
+    layer = 'type: "SpatialDropout" dropout_param { dropout_ratio: 0.25 }'
+    y = spatial(layer, caffelite.TRAIN).blobs["y"].data.reshape(600, 4)
+    assert (y == y[:, :1]).all()
+    np.testing.assert_allclose(np.unique(y), [0, 4 / 3], rtol=1e-6)
+    assert 0.15 < (y[:, 0] == 0).mean() < 0.35
+    assert (spatial(layer, caffelite.TEST).blobs["y"].data == 1).all()
+
+
+def test_enets_layer_goes_by_its_own_phase() -> None:
+    dropped = spatial(ENET % "{'phase': 'TRAIN', 'p': '0.5'}", caffelite.TEST).blobs["y"].data
+    assert set(np.unique(dropped)) == {0, 2}
+    kept = spatial(ENET % "{'phase': 'TEST', 'p': 0.5}", caffelite.TRAIN).blobs["y"].data
+    assert (kept == 2).all()
+
+
+@pytest.mark.parametrize(
+    "said", ["", "{'p': 0.5}", "{'p': 1, 'phase': 'TRAIN'}", "__import__", "[1]"]
+)
+def test_what_enets_layer_must_be_told(said: str) -> None:
+    with pytest.raises(CaffeliteError, match="does not say how much is dropped"):
+        spatial(ENET % said, caffelite.TEST)
+
+
+def test_channels_are_needed() -> None:
+    with pytest.raises(CaffeliteError, match="N x C"):
+        spatial('type: "SpatialDropout"', caffelite.TEST, "3")

@@ -96,3 +96,14 @@ def test_peaks_that_are_none() -> None:
     x[4, 3] = 0.8  # higher, and around it aslant
     peaks = net.forward()["peaks"][0, 0]
     assert peaks[0, 0] == 1 and peaks[1, 2] == 0.8 and not peaks[2:].any()
+
+
+def test_a_maximum_is_the_first_of_equal_ones_and_needs_maps() -> None:
+    text = """layer { name: "x" type: "Input" top: "x" input_param { shape { dim: [%s] } } }
+      layer { name: "m" type: "Maximum" bottom: "x" top: "y" }"""
+    found = caffelite.Net(parse_net(text % "1, 1, 2, 3", "a.net"), caffelite.TEST)
+    found.blobs["x"].data[...] = [[[[0, 7, 1], [7, 2, 7]]]]
+    found.forward()
+    assert found.blobs["y"].data.ravel().tolist() == [1, 0, 7]
+    with pytest.raises(NetError, match="N x C x H x W"):
+        caffelite.Net(parse_net(text % "1, 3", "a.net"), caffelite.TEST)

@@ -54,6 +54,13 @@ def fork_dropout(layer: Any, at: Place) -> None:
     at.affine(at.bottoms[0], layer._factor, 0.0, at.tops[0])
 
 
+@says("SpatialDropout")
+def spatial_dropout(layer: Any, at: Place) -> None:
+    if layer.drops:
+        raise Unsayable("its param_str says TRAIN: it drops channels at random")
+    at.affine(at.bottoms[0], layer.factor, 0.0, at.tops[0])
+
+
 @says("ReLU6")
 def relu6(layer: Any, at: Place) -> None:
     at.op("Clip", at.bottoms[0], 0.0, 6.0, out=at.tops[0])

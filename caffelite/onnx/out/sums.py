@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -198,3 +199,17 @@ def argmax(layer: Any, at: Place) -> None:
     both = at.op("Concat", numbers, values, axis=1) if p.out_max_val else numbers
     dims: Dims = at.top_dims[0]
     at.reshape(both, dims, at.tops[0])
+
+
+@says("Maximum")
+def maximum(layer: Any, at: Place) -> None:
+    width = layer.bottom_shapes[0][3]
+    maps = at.reshape(
+        at.bottoms[0], (*at.bottom_dims[0][:2], math.prod(layer.bottom_shapes[0][2:]))
+    )
+    place = at.cast(at.op("ArgMax", maps, axis=2, keepdims=1), float)
+    row = at.op("Floor", at.op("Div", place, float(width)))
+    column = at.op("Sub", place, at.op("Mul", row, float(width)))
+    value = at.reduce("ReduceMax", maps, [2], keep=True)
+    found = at.op("Concat", column, row, value, axis=2)
+    at.reshape(found, at.top_dims[0], at.tops[0])
