@@ -101,7 +101,10 @@ class Proposal(FindingLayer):
         ratios, scales = list(p.ratio) or list(RATIOS), list(p.scale) or list(SCALES)
         self.before, self.after, self.overlap = p.pre_nms_topn, p.post_nms_topn, p.nms_thresh
         if self.spec.type == "Python":
-            said = param_str(self, {"feat_stride": 16, "scales": SCALES, "ratios": RATIOS})
+            known = {"feat_stride": 16, "scales": SCALES, "ratios": RATIOS}
+            # of MNC, for its backward pass, which there is none of here
+            idle = {"gradient_scale": 1, "use_clip": 1, "clip_base": 256}
+            said = param_str(self, {**known, **idle})
             if "feat_stride" not in said:
                 self.fail(
                     "param_str has no feat_stride",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class ROIAlign(RegionLayer):
 
     extension = "Cascade R-CNN's fork (zhaoweicai/cascade-rcnn)"
     param: ROIPoolingParameter = param_of(ROIPoolingParameter)
-    cases = (
+    cases: ClassVar[tuple[Case, ...]] = (
         Case(
             'type: "ROIAlign" roi_pooling_param { pooled_h: 1 pooled_w: 2 }',
             # columns 0, 1.25 and 2.5, rows 0 and 1, of x = 10·row + column

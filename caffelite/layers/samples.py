@@ -16,6 +16,7 @@ SAME = ("Reshape", "Flatten", "Split", "Permute", "Tile", "Concat", "Slice", "Cr
 REGIONS = {
     "ROIPooling": "roi_pooling_param",
     "ROIAlign": "roi_pooling_param",
+    "ROIWarping": "roi_warping_param",
     "PSROIPooling": "psroi_pooling_param",
 }
 """Types whose second bottom is regions, and the message that has their scale."""

@@ -9,10 +9,21 @@ from typing import ClassVar
 import numpy as np
 
 from caffelite.blob import Shape
-from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, param_of, register, show
+from caffelite.layers.base import (
+    Arrays,
+    Diffs,
+    Layer,
+    LossLayer,
+    Shapes,
+    param_of,
+    register,
+    registry,
+    show,
+)
 from caffelite.layers.cases import Case, random
 from caffelite.layers.labels import UNWEIGHTED, normalization, normalizer
 from caffelite.schema.common import LossNormalization, LossParameter
+from caffelite.schema.net import LayerParameter
 
 
 @register
@@ -27,7 +38,8 @@ class SigmoidCrossEntropyLoss(LossLayer):
     NONE, 1. It is never below 1. A target is ignored if its whole part is `ignore_label`.
 
     Gradient: ∂L/∂x = (σ(x) − t)/n; 0 where the target is ignored.
-    Shapes: x and t (N, …) with equally many values, L ().
+    Shapes: x and t (N, …) with equally many values, L (). With a third bottom the layer is
+    WeightedSigmoidCrossEntropyLoss.
     Source: https://caffe.berkeleyvision.org/tutorial/layers/sigmoidcrossentropyloss.html
     """
 
@@ -65,6 +77,10 @@ class SigmoidCrossEntropyLoss(LossLayer):
             {"loss": 400.0},
         ),
     )
+
+    @classmethod
+    def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        return registry["WeightedSigmoidCrossEntropyLoss"] if len(spec.bottom) > 2 else cls
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         x, t = bottom

@@ -23,10 +23,11 @@ NOT_DEPLOYED = {name for name, cls in layers.items() if not deployed(cls)}
 # of OpenPose's maps: scales of one image as a batch, and peaks; boxes thinned out in their order
 NOT_SAID = {name for name, cls in layers.items() if cls.hosts} | {
     *("ImResize", "Nms", "RegionOutput"),
-    *("MultiStageMeanfield",),
+    *("MultiStageMeanfield", "ROIWarping", "StageBridge"),
 }
 ODD = {
     ("BN", 0): "the variance and eps are 0",
+    ("BN", 6): "a batch of one sample divides by 0 there",
     ("CTCGreedyDecoder", 0): "it measures",
     ("CTCGreedyDecoder", 2): "it measures",
     ("DecodeBBox", 1): "three bottoms are for phase TRAIN",

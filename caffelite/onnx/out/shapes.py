@@ -201,3 +201,13 @@ def dummy_data(layer: Any, at: Place) -> None:
         if filler is not None and filler.type != "constant":
             raise Unsayable(f"it draws from {filler.type}; an Input in its place can be said")
         at.fixed(np.full(shape, filler.value if filler is not None else 0.0, np.float32), top)
+
+
+@says("MaskProposal")
+def mask_proposal(layer: Any, at: Place) -> None:
+    at.reshape(at.bottoms[0], at.top_dims[0], at.tops[0])
+
+
+@says("MaskPooling")
+def mask_pooling(layer: Any, at: Place) -> None:
+    at.op("Mul", *at.bottoms, out=at.tops[0])
