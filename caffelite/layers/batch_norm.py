@@ -60,6 +60,8 @@ class BatchNorm(Layer):
     """
 
     standardizes = True
+    rated: ClassVar[bool] = False
+    """Is an lr_mult for the statistics passed over?"""
     in_place = True
     backward_reads: tuple[str, ...] = ("top",)
     param: BatchNormParameter = param_of(BatchNormParameter)
@@ -108,14 +110,14 @@ class BatchNorm(Layer):
             self.backward_reads = ()
         self.channels = self._sizes(bottom[0])[1]
         for i, spec in enumerate(self.spec.param):
-            if spec.has("lr_mult") and spec.lr_mult != 0:
+            if i < 3 and spec.has("lr_mult") and spec.lr_mult != 0 and not self.rated:
                 self.fail(
                     f"lr_mult of parameter {i} is {spec.lr_mult:g}, but statistics are not learned",
                     "param",
                     expected="param { lr_mult: 0 }, or none",
                 )
         for shape in ((self.channels,), (self.channels,), (1,)):
-            self.declare(shape, fixed=True)
+            self.declare(shape, fixed=True, rated=self.rated)
 
     @staticmethod
     def _sizes(shape: Shape) -> tuple[int, int, int]:

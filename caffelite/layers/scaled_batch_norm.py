@@ -17,7 +17,7 @@ class ScaledBatchNorm(BatchNorm):
     """y = s·n + b for each channel, n being what BatchNorm gives. A layer of type "BatchNorm" with
     `scale_bias: true`, or with a filler of scale or shift, is this one. The statistics are kept as
     BatchNorm keeps them, with the factor that both are to be divided by; NVCaffe stores a factor
-    of 1.
+    of 1; an lr_mult that the text gives for the statistics is passed over, as there.
 
     Gradient: with g = ∂L/∂y, ∂L/∂n = s·g goes on as in BatchNorm; ∂L/∂s = Σ n·g, ∂L/∂b = Σ g.
     Shapes: as BatchNorm; parameters: mean (C,), variance (C,), factor (1,), scale (C,), shift (C,).
@@ -26,6 +26,7 @@ class ScaledBatchNorm(BatchNorm):
     """
 
     rescales = True
+    rated = True
     backward_reads: tuple[str, ...] = ()
     extension = 'NVCaffe and Intel\'s Caffe; type "BatchNorm" there'
     cases: ClassVar[tuple[Case, ...]] = (

@@ -273,7 +273,7 @@ def _images(spec: LayerParameter, top: str, batch: int, said: _Said | None = Non
                 f"--shape {top}={batch}x3x224x224",
             )
         )
-    gray = _word(spec, "force_gray") in ("true", "1") or _word(spec, "is_color") in ("false", "0")
+    gray = _word(spec, "force_gray") in ("true", "1") or _off(spec, "is_color", "images_in_color")
     channels = _number(spec, "channels") or (1 if gray else 3)
     channels *= _number(spec, "images_per_blob") or 1  # MyCaffe's pairs
     cls, frames = layer_class(spec), _number(spec, "new_length")
@@ -300,6 +300,11 @@ def _scalars(block: Block) -> Iterator[tuple[str, Scalar]]:
 def _word(spec: LayerParameter, name: str) -> str:
     """The first value of a field of that name in the layer, whatever message it is in."""
     return next((str(v.value) for n, v in _scalars(spec.to_block()) if n == name), "")
+
+
+def _off(spec: LayerParameter, *names: str) -> bool:
+    """Does one of these switches say no?"""
+    return any(_word(spec, name) in ("false", "0") for name in names)
 
 
 def _number(spec: LayerParameter, name: str) -> int:

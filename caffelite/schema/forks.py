@@ -194,9 +194,7 @@ _ALWAYS: dict[str, dict[str, str]] = {
         "TransformationParameter": "min_side cvt_bgr2rgb",
         "AnnotatedDataParameter": "single_class seg_scales seg_resize_width seg_resize_height",
     },
-    "the fork of ENet": {
-        "ImageDataParameter": "label_divide_factor",
-    },
+    "the fork of ENet": {"ImageDataParameter": "label_divide_factor"},
     "the fork of C3D": {
         "ImageDataParameter": "new_length use_image sampling_rate use_label use_temporal_jitter "
         "mean_value num_truth_channels use_byte_input is_flow truth_scale clip_min clip_max",
@@ -221,9 +219,8 @@ _ALWAYS: dict[str, dict[str, str]] = {
     "the fork of deepsaldet": {
         "WindowDataParameter": "shuffle",
     },
-    "a fork for channel pruning": {
-        "ImageDataParameter": "bicubic new_dim",
-    },
+    "the fork of Evolving-AI-Lab": {"ImageDataParameter": "images_in_color"},
+    "a fork for channel pruning": {"ImageDataParameter": "bicubic new_dim"},
 }
 
 

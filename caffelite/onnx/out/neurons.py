@@ -77,6 +77,12 @@ def elu(layer: Any, at: Place) -> None:
     at.op("Elu", at.bottoms[0], out=at.tops[0], alpha=layer.param.alpha)
 
 
+@says("Mish")
+def mish(layer: Any, at: Place) -> None:
+    x = at.bottoms[0]
+    at.op("Mul", x, at.op("Tanh", at.op("Softplus", x)), out=at.tops[0])
+
+
 @says("SeLu")
 def selu(layer: Any, at: Place) -> None:
     p = layer.param

@@ -91,6 +91,12 @@ def permute(layer: Any, at: Place) -> None:
     at.op("Transpose", at.bottoms[0], out=at.tops[0], perm=order)
 
 
+@says("Tiling")
+def tiling(layer: Any, at: Place) -> None:
+    side = layer.param.tile_dim
+    at.op("DepthToSpace", at.bottoms[0], out=at.tops[0], blocksize=side, mode="CRD")
+
+
 @says("ShuffleChannel")
 def shuffle_channel(layer: Any, at: Place) -> None:
     dims, group = at.bottom_dims[0], layer.param.group
