@@ -306,8 +306,7 @@ class Executor:
                 step()
             return
         part = (FORWARD, start or 0, self._end if end is None else end)
-        if self._stale:
-            self._follow(part[1], part[2])
+        self._follow(part[1], part[2])
         steps = self._bound.get((part, False))
         if steps is None:
             steps = self._compile(part)

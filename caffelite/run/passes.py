@@ -47,8 +47,7 @@ def backward_program(plan: Plan, first: int, last: int) -> Program:
     opening = {v: _first_writer(plan, v, first) for n in part for v in n.bottoms}
     steps: list[Step] = []
     for node in reversed(part):
-        if not node.cls.source:
-            steps += _node_steps(plan, node, opening)
+        steps += _node_steps(plan, node, opening)
     return tuple(steps)
 
 

@@ -19,7 +19,7 @@ from caffelite.plan.graph import Version
 from caffelite.plan.params import Param
 from caffelite.run.arena import Arena
 from caffelite.run.memory import Memory
-from caffelite.run.program import DIFF, Add, Backward, Copy, Fill, Forward, Program, Value
+from caffelite.run.program import Add, Backward, Copy, Fill, Forward, Program, Value
 
 Bound = Callable[[], Any]
 """A step with its arrays: calling it runs it."""
@@ -87,8 +87,6 @@ class Session:
         self.plan, self.layers, self.memory = setting.plan, setting.layers, setting.memory
         weights = self.plan.loss_weights
         self._losses = [(self.memory.array(Value(v)), weight) for v, weight in weights.items()]
-        for version in weights:
-            self.memory.array(Value(version, DIFF))
 
     def bind(self, program: Program, fresh: bool = False) -> list[Bound]:
         """What runs each of the program's steps. `fresh`: the parameters' gradients that a backward

@@ -140,3 +140,12 @@ def test_blobs_have_the_type_of_their_net() -> None:
     net = Net(parse_net(TEXT % 4), TEST, dtype=np.float64)
     assert net.blobs["x"].dtype == net.arena.dtype == net.dtype == np.float64
     assert make().blobs["x"].dtype == np.float32
+
+
+def test_a_vector_of_cleared_gradients_is_zero() -> None:
+    net = make()
+    step(net)
+    assert net.arena.diff.any()
+    net.clear_param_diffs()
+    assert net.arena.raw_diff.any()  # the zeros are still to be written
+    assert not net.arena.diff.any()

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import pytest
 
 from caffelite import TEST, TRAIN, Net
 from caffelite.files import parse_net
 from caffelite.run.executor import Part
 from caffelite.run.program import Forward, Program
-from caffelite.run.session import Session
+from caffelite.run.session import Bound, Session, Several
 
 TEXT = """
 layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 64 dim: 128 } } }
@@ -28,6 +27,9 @@ layer { name: "in" type: "Input" top: "x" top: "chosen"
 layer { name: "keep" type: "Filter" bottom: "x" bottom: "chosen" top: "kept" }
 layer { name: "twice" type: "Power" bottom: "kept" top: "y" power_param { scale: 2 } }
 """
+
+
+NETS = ((TEXT, TRAIN), (FILTERED, TEST))
 
 
 class Walk:
@@ -52,8 +54,10 @@ def passes(net: Net, count: int = 2) -> list[np.ndarray]:
         net.clear_param_diffs()
         net.forward()
         net.backward()
+        once = net.params["ip1"][0].diff.copy()
         net.backward()
         found += [net.blobs["loss"].data.copy(), net.params["ip1"][0].diff.copy()]
+        np.testing.assert_array_equal(found[-1], 2 * once)
     return found
 
 
@@ -106,8 +110,51 @@ def test_steps_behind_a_layer_whose_shape_depends_on_values_are_those_of_now() -
     assert walk.seen == [("forward", ["keep", "twice"])] * 3
 
 
-def test_a_session_that_runs_passes_as_a_whole_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Whole(Session):
+class Fused(Session):
+    """Runs all steps that it is given together in the first of them, each as two calls."""
+
+    def bind(self, program: Program, fresh: bool = False) -> list[Bound]:
+        calls = super().bind(program, fresh)
+        if len(calls) < 2:
+            return calls
+        return [Several(calls)] + [Several([lambda: None, lambda: None])] * (len(calls) - 1)
+
+    def bind_step(self, step: object) -> Bound:
+        return Several([lambda: None, super().bind_step(step)])
+
+
+def test_steps_that_are_looked_at_are_not_fused() -> None:
+    nets = [Net(parse_net(text), phase, seed=1, engine="numpy") for text, phase in NETS]
+    for net in nets:
+        net.executor._make_session = Fused
+        net.executor.restart()
+    plain, filtered = nets
+    expected = passes(Net(parse_net(TEXT), TRAIN, seed=1, engine="numpy"))
+    for mine, theirs in zip(passes(plain), expected):
+        np.testing.assert_array_equal(mine, theirs)
+    for walk in (None, Walk()):
+        filtered.executor.let_run(walk)
+        for chosen in ([1, 0, 1, 0], [0, 1, 1, 1]):
+            out = filtered.forward(x=np.ones((4, 2)), chosen=np.array(chosen))["y"]
+            assert out.tolist() == [[2, 2]] * sum(chosen)
+    empty: list[str] = []
+
+    def around(part: Part, program: Program, run: Callable[[int], None]) -> None:
+        for number, step in enumerate(program):
+            last = plain.blobs["loss"].data
+            if part[0] == "forward":
+                last[...] = -1
+            run(number)
+            empty.append(step.node.spec.name if last == -1 else "")  # type: ignore[union-attr]
+
+    plain.executor.let_run(around)
+    for mine, theirs in zip(passes(plain, 1), expected):
+        np.testing.assert_array_equal(mine, theirs)
+    assert empty[:4] == ["ip1", "act", "ip2", ""]  # the loss is there after its own step alone
+
+
+def test_a_session_that_runs_passes_as_a_whole_gives_way() -> None:
+    class Whole(Fused):
         whole = True
 
     net = Net(parse_net(TEXT), TRAIN, seed=1, engine="numpy")

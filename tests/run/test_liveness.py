@@ -79,3 +79,8 @@ def test_room_is_the_largest_stretch_that_no_blob_needs_meanwhile() -> None:
     # l1 writes b1 at 0 … 5; l3 reads b2 at 9 … 15 and writes b3 at 0 … 9; b4 is at 9 … 13
     assert room == [(5, 15), (5, 9), (0, 0), (13, 15), (3, 9), (3, 15)]
     assert found.room([1, 2]) == found.room([2])
+
+
+def test_nothing_needs_no_room() -> None:
+    found, _ = slots([1])
+    assert (found.slot, found.size) == ({}, 0)

@@ -81,6 +81,11 @@ class TestPrograms:
         names = {(v.version.name, v.of) for v in step.reads}
         assert names == {("b", "diff"), ("a", "data")}
 
+    def test_of_a_layer_that_goes_by_its_top_the_top_is_read(self) -> None:
+        text = DATA + dense("a", "x", "a") + 'layer { name: "t" type: "TanH" bottom: "a" top: "t" }'
+        step = backward_program(plan_of(text + loss("t")), 2, 2)[0]
+        assert {(v.version.name, v.of) for v in step.reads} == {("t", "diff"), ("t", "data")}
+
     def test_a_part_copies_what_in_place_layers_would_share(self) -> None:
         text = "force_backward: true " + DATA + dense("a", "x", "h")
         text += 'layer { name: "abs" type: "AbsVal" bottom: "h" top: "h" }\n' + power("p", "h", "y")
