@@ -28,7 +28,6 @@ class Version:
     """One version of a named blob: made by one layer, read by any number."""
 
     name: str
-    number: int
     maker: Node
     top_index: int
     readers: Sequence[tuple[Node, int]] = ()
@@ -283,10 +282,8 @@ class _Wiring:
                 expected="a new name, or the name of a bottom to work in place",
                 hint=f"the first is on line {where.line}" if where else None,
             )
-        number = known.number + 1 if known else 0
-        version = Version(name, number, node, index, previous=read.get(name))
+        version = Version(name, node, index, previous=read.get(name))
         self.readers[version] = []
-        self.broken.discard(name)
         self.blobs[name] = made[name] = version
         return version
 

@@ -87,7 +87,6 @@ def _open_locked(path: str, start: str, param: SolverParameter) -> int | None:
 
 def _read(number: int) -> str:
     try:
-        os.lseek(number, 0, os.SEEK_SET)
         words = os.read(number, 200)
     except OSError:
         words = b""

@@ -99,16 +99,12 @@ def _ramped_up(p: SolverParameter, rate: Rate) -> Rate:
     start, rise = p.rampup_lr, p.base_lr - p.rampup_lr
     if low:
         kept, rate = rate, lambda i: max(low, kept(i))
-    if not count:
-        return rate
     return lambda i: start + rise * (i / count) ** 2 if i < count else rate(i)
 
 
 def _warmed_up(p: SolverParameter, rate: Rate) -> Rate:
     """`rate`, with a straight rise to it at first."""
     start, count = p.warmup_start_lr, p.warmup_iter
-    if not count:
-        return rate
     return lambda i: start + (rate(count) - start) * i / count if i < count else rate(i)
 
 

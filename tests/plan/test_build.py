@@ -55,6 +55,14 @@ class TestWhoRunsBackward:
         text = DATA + 'layer { name: "pre" type: "TanH" bottom: "x" top: "a" }'
         net = make(text + dense("ip", "a", "y", 2) + LOSS)
         assert runs_backward(net) == ["ip", "loss"]
+        assert net.plan.needs[2].bottoms == (False,)  # nobody learns behind it
+
+    def test_one_of_several_tops_may_lead_to_the_loss(self) -> None:
+        text = DATA + dense("ip", "x", "h", 4)
+        text += 'layer { name: "cut" type: "Slice" bottom: "h" top: "y" top: "z" }'
+        net = run(make(text + LOSS))
+        assert runs_backward(net) == ["ip", "cut", "loss"]
+        assert net.params["ip"][1].diff.tolist()[2:] == [0, 0] and net.params["ip"][1].diff.any()
 
     def test_layers_that_lead_to_no_loss_are_skipped(self) -> None:
         text = DATA + dense("ip", "x", "y", 2) + dense("aside", "x", "z", 5) + LOSS
@@ -147,6 +155,16 @@ class TestLossWeights:
 def test_there_are_no_more_params_than_parameters() -> None:
     text = dense("ip", "x", "y", 2, "param { } param { } param { }")
     assert "3 param { } for 2 parameters" in refusal(DATA + text)
+
+
+def test_a_layer_on_an_input_keeps_its_shape() -> None:
+    fold = 'layer { name: "f" type: "Reshape" bottom: "x" top: "x" reshape_param { shape { %s } } }'
+    assert make(DATA + fold % "dim: 4 dim: 3").blobs["x"].shape == (4, 3)
+    message = refusal(DATA + fold % "dim: 12")
+    assert 'the input "x" is 4 x 3 (12), but this top of the same name is 12 (12)' in message
+    own = DATA + fold.replace('top: "x"', 'top: "y"') % "dim: 12"
+    again = fold.replace('"x"', '"y"').replace('"f"', '"g"') % "dim: 6 dim: 2"
+    assert make(own + again).blobs["y"].shape == (6, 2)
 
 
 def test_a_blob_has_32_axes_at_most() -> None:
@@ -283,7 +301,9 @@ def test_a_rate_for_what_is_not_learned_is_refused_unless_it_is_0(rate: str) -> 
         f"param {{ lr_mult: 1 }} param {{ lr_mult: {rate} }} param {{ lr_mult: 0 }} }}\n"
     )
     if rate == "0":
-        assert Net(parse_net(text), TRAIN).params["bn"]
+        plan = Net(parse_net(text), TRAIN).plan
+        assert [(p.lr_mult, p.decay_mult) for p in plan.params] == [(1, 1)] * 2 + [(0, 0)] * 2
+        assert plan.count == 2 * 3
         return
     with pytest.raises(NetError, match=f"not learned, but has lr_mult {rate}"):
         Net(parse_net(text), TRAIN)

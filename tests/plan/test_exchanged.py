@@ -27,8 +27,9 @@ def refused(folder: Path, text: str) -> str:
     return str(caught.value)
 
 
-def test_arrays_of_each_other_s_name(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", label=np.zeros((4, 1, 5, 5)), data=np.zeros(4))
+@pytest.mark.parametrize("shape", [(4, 1, 5, 5), (4, 5, 5)])
+def test_arrays_of_each_other_s_name(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    np.savez(tmp_path / "a.npz", label=np.zeros(shape), data=np.zeros(4))
     text = refused(tmp_path, TEXT)
     assert '"data" of layer "d" holds one number a sample, and "label" holds more' in text
     assert text.endswith(ASKED)
@@ -53,7 +54,7 @@ def test_tops_that_are_right_are_not_doubted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["SoftmaxWithLoss", "Accuracy", "InfogainLoss"])
 def test_labels_before_the_scores(tmp_path: Path, kind: str) -> None:
     np.savez(
-        tmp_path / "a.npz", data=np.zeros((4, 6)), label=np.zeros(4), h=np.eye(3)[[0, 1, 2, 0]]
+        tmp_path / "a.npz", data=np.zeros((4, 2, 3)), label=np.zeros(4), h=np.eye(3)[[0, 1, 2, 0]]
     )
     text = TEXT.replace('bottom: "ip" bottom: "label"', 'bottom: "label" bottom: "ip"')
     text = text.replace("SoftmaxWithLoss", kind)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from caffelite.errors import NetError
-from caffelite.files import parse_net
+from caffelite.errors import NetError, Problem, Source
+from caffelite.files import parse_message, parse_net
 from caffelite.plan.graph import Graph, build_graph, included, rule_holds, state_for
 from caffelite.schema.common import Phase
 from caffelite.schema.net import LayerParameter, NetParameter, NetState, NetStateRule
@@ -233,6 +233,20 @@ class TestMistakes:
             graph(relu("data", "a"))
         (problem,) = caught.value.problems
         assert problem.expected == "a top of an earlier layer: there is none yet"
+
+    @pytest.mark.parametrize("tops", ['top: "a" kernel: 1', 'top: "a" top: 5'])
+    def test_who_reads_a_layer_whose_text_is_wrong_is_not_blamed(self, tops: str) -> None:
+        text = DATA + f'layer {{ name: "w" type: "ReLU" bottom: "data" {tops} }}\n'
+        said: list[Problem] = []
+        net = parse_message(Source("f.net", text + relu("a", "b")), NetParameter, said)
+        assert len(said) == 1
+        found: list[Problem] = []
+        built = build_graph(net, state_for(net, Phase.TEST), found)
+        assert names(built) == ["data", "b"] and found == []
+        # another blob may be the one whose name is not known
+        net = parse_message(Source("f.net", text + relu("c", "b")), NetParameter, [])
+        build_graph(net, state_for(net, Phase.TEST), found)
+        assert len(found) == ("5" not in tops)
 
     def test_a_net_without_layers_in_a_phase_is_refused(self) -> None:
         text = DATA.replace(" top", " include { phase: TRAIN } top")

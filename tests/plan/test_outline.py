@@ -170,3 +170,12 @@ def test_large_nets_are_tried_with_two_shapes(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("caffelite.plan.outline.LARGE", 1)
     assert len(outline(text).graph.nodes) == 1
     assert len(outline(data() + reshape("y", "4 3072")).graph.nodes) == 2
+
+
+def test_a_mistake_of_a_layer_whose_data_is_not_here_is_one() -> None:
+    text = (
+        'layer { name: "d" type: "WindowData" top: "data" top: "label" '
+        'window_data_param { source: "nowhere" batch_size: 4 } }'
+    )
+    (message,) = refused(text + dense("data", "y"))
+    assert "has no crop_size" in message

@@ -33,6 +33,11 @@ def test_values(param: SolverParameter, rate: float) -> None:
     assert own_rate(param, 0.5, W, G) == pytest.approx(rate)
 
 
+def test_small_parameters_have_their_rate_too() -> None:
+    param = SolverParameter(larc=True, larc_eta=0.01)
+    assert own_rate(param, 0.5, W / 100, G / 100) == pytest.approx(0.0125)
+
+
 def test_no_gradient_leaves_the_rate() -> None:
     assert own_rate(SolverParameter(larc=True), 0.5, W, np.zeros(2)) == 0.5
     assert own_rate(SolverParameter(local_lr_auto=True), 0.5, np.zeros(2), G) == 0.5

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from caffelite.errors import SolverError
+from caffelite.schema.solver import SolverParameter
 from caffelite.solver import Solver
 from caffelite.solver.diagnosis import Evidence, diagnose, diagnose_gradient
 
@@ -171,6 +172,12 @@ def test_a_loss_that_is_bad_by_itself_is_the_updates_fault(tmp_path: Path) -> No
     problem = diagnose(solver.net, float("nan"), evidence)
     assert problem.message == "iteration 3: the loss is nan"
     assert "is too high; the norm of the gradient before: 1.5, 2e+03" in str(problem.hint)
+
+
+def test_a_rate_and_a_decay_of_0_are_not_negative() -> None:
+    param = SolverParameter(weight_decay=0.0)
+    assert "no update has been made" in Evidence(0, 0.0, param).of_update()
+    assert "the learning rate (0) is too high" in Evidence(0, 0.0, param, [1.0]).of_update()
 
 
 def made_bad(solver: Solver, x: float, weight: float) -> str:

@@ -252,12 +252,14 @@ class TestClaim:
         with claimed(load_solver(solver_file), str(solver_file)):
             words = lock.read_text()
             assert words.startswith(f" (process {os.getpid()} on ") and words.endswith(")")
+            before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
             lock.write_bytes(b"\x1b[2J")  # not fit for a terminal
             with (
                 pytest.raises(SolverError, match="another run writes its snapshots"),
                 claimed(load_solver(solver_file), str(solver_file)),
             ):
                 pass
+            assert not before or len(os.listdir("/proc/self/fd")) == before
         assert not lock.exists()
 
     def test_a_lock_that_was_removed_underway_is_taken_anew(

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from caffelite import NesterovSolver, SGDSolver, get_solver
-from caffelite.errors import CaffeliteError, NetError, SolverError
+from caffelite.errors import CaffeliteError, NetError, SchemaError, SolverError
 from caffelite.files import load_net, load_solver
 from caffelite.judge.check import check_file
 from caffelite.schema.common import Phase
 from caffelite.schema.solver import SolverParameter, SolverType
 from caffelite.solver import Monitor, Solver, load_job, plan_job, register_solver
-from caffelite.solver.base import SOLVERS
+from caffelite.solver.base import SOLVERS, solver_class
 from caffelite.solver.rules import RULES
 from caffelite.solver.rules.sgd import SGD
 
@@ -357,3 +357,21 @@ def test_the_net_itself_is_tested_for_each_test_iter_that_is_left(tmp_path: Path
     param.net, param.test_net = None, []  # type: ignore[assignment]
     param.net_param = load_net(str(tmp_path / "n.net"))
     assert len(plan_job(param, path).tests) == 3
+
+
+def test_a_mistake_of_the_text_is_said_with_those_of_the_job_and_once(tmp_path: Path) -> None:
+    with pytest.raises(SolverError) as caught:
+        load_job(write(tmp_path, GOOD.replace("lr_policy", "lr_polcy"), LINE))
+    assert [p.message for p in caught.value.problems] == ['SolverParameter has no field "lr_polcy"']
+    with pytest.raises(SchemaError):
+        load_job(write(tmp_path, GOOD + 'max_iter: "x"', LINE))
+    wrong = LINE.replace('bottom: "x"', 'bottom: "z"')
+    with pytest.raises(SolverError) as found:
+        load_job(write(tmp_path, GOOD + 'max_iter: "x"', wrong))
+    assert len(found.value.problems) == 2
+
+
+def test_an_unknown_rule_has_no_class() -> None:
+    with pytest.raises(SolverError, match='did you mean "SGD"'):
+        solver_class(SolverParameter(type="Sgd"))
+    assert solver_class(SolverParameter(type="Nesterov")) is NesterovSolver

@@ -134,6 +134,7 @@ class Told(Shown):
         self.told: list[tuple[str, int]] = []
         self.batches: list[tuple[int, int, int]] = []
         self.losses: list[float | None] = []
+        self.means: list[float] = []
         self.files: list[tuple[str, str]] = []
 
     def on_display(self, iteration: int, loss: float, rate: float, outputs: Any) -> None:
@@ -144,6 +145,7 @@ class Told(Shown):
     def on_test(self, iteration: int, net: int, loss: float | None, outputs: Any) -> None:
         self.told.append(("tested", iteration))
         self.losses.append(loss)
+        self.means += [float(output.values) for output in outputs if output.name == "loss"]
 
     def on_test_batch(self, net: int, done: int, count: int) -> None:
         self.batches.append((net, done, count))
@@ -177,8 +179,8 @@ def test_an_end_at_no_time_for_it_is_not_shown_nor_tested(tmp_path: Path) -> Non
     told = Told()
     text = RUN.replace("max_iter: 6", "max_iter: 7") + "snapshot_after_train: false "
     make(tmp_path, text + "test_compute_loss: true", spiral(), monitor=told).solve()
-    expected = [(what, i) for i in (0, 3, 6) for what in ("tested", "shown")]
-    assert told.told == expected and all(loss is not None for loss in told.losses)
+    assert told.told == [(what, i) for i in (0, 3, 6) for what in ("tested", "shown")]
+    assert told.losses == pytest.approx(told.means)
 
 
 def test_the_end_is_saved_once_and_an_end_that_was_asked_for_is_left_to_the_caller(
@@ -201,7 +203,9 @@ def test_the_end_is_saved_once_and_an_end_that_was_asked_for_is_left_to_the_call
 def test_a_loss_is_shown_by_itself_where_no_mean_is_asked_for(tmp_path: Path) -> None:
     told = Told()
     solver = make(tmp_path, FIXED + "display: 1", spiral(), monitor=told)
-    solver.step(3)
+    solver.step(1)
+    assert solver.saved() == ""
+    solver.step(2)
     assert told.displayed[2] == solver.net.blobs["loss"].data
 
 

@@ -34,6 +34,7 @@ VALUES: list[tuple[str, dict[int, float]]] = [
         {0: 0.3, 5: 0.3, 6: 0.2, 9: 0.2, 10: 0.2},
     ),
     ('"plateau" gamma: 0.5 plateau_winsize: 2', {0: 0.1, 9: 0.1}),  # see test_plateau.py
+    ('"step" gamma: 0.5 stepsize: 2 rampup_interval: 4 rampup_lr: 0.02', {2: 0.04, 4: 0.025}),
     ('"fixed" rampup_interval: 4 rampup_lr: 0.02', {0: 0.02, 2: 0.04, 4: 0.1, 5: 0.1}),
     ('"fixed" warmup_iter: 4', {0: 0.0, 1: 0.025, 3: 0.075, 4: 0.1, 5: 0.1}),
     ('"fixed" warmup_iter: 4 warmup_start_lr: 0.02', {0: 0.02, 1: 0.04, 3: 0.08, 4: 0.1}),

@@ -66,6 +66,10 @@ def test_samples_without_a_label_do_not_count() -> None:
     (line,) = looked_at(ignored, HOPELESS, [0, 2, 0, 2])
     assert "1 of 2 samples" in line
     assert looked_at(ignored, HOPELESS, [2, 1, 0, 2]) == []
+    for number in (255, -1):
+        text = FLAT % ("SoftmaxWithLoss", f"loss_param {{ ignore_label: {number} }}")
+        (line,) = looked_at(text, HOPELESS, [0, number, number, 2])
+        assert "1 of 2 samples" in line
 
 
 def test_probabilities_that_are_0_are_at_the_floor() -> None:
@@ -102,6 +106,18 @@ def test_a_loss_that_stays_must_stay_long_and_be_shown_often() -> None:
     near = np.array([[1.009, 1, 1]] * 4)  # within one part in a hundred of ln 3
     assert len(looked_at(LEARNS, near, 1, always)) == 1
     assert looked_at(LEARNS, np.array([[1.05, 1, 1]] * 4), 1, always) == []
+
+
+def test_two_classes_may_stay_and_one_has_nothing_to_learn() -> None:
+    times = tuple(range(0, 101, 25))
+    for classes, count in ((2, 1), (1, 0)):
+        text = LEARNS.replace("dim: 4 dim: 3", f"dim: 4 dim: {classes}")
+        assert len(looked_at(text, 1, 0, times)) == count
+
+
+def test_data_of_zeros_is_no_dead_layer() -> None:
+    (line,) = looked_at(FLAT % ("SoftmaxWithLoss", ""), 0, 0, tuple(range(0, 101, 25)))
+    assert "The learning rate (0.5) may be too low or too high" in line
 
 
 def test_a_break_in_a_loss_that_stays_begins_the_wait_anew() -> None:

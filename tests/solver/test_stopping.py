@@ -244,6 +244,7 @@ def test_a_net_that_is_not_there_cannot_be_watched(tmp_path: Path) -> None:
     (problem,) = caught.value.problems
     assert problem.message == "there is no test net #0 to watch"
     assert problem.expected == "a test net, and how often to test, test_interval: 500"
+    assert problem.span and (problem.span.line, problem.span.col) == (6, 8)  # at watch
     with pytest.raises(SolverError) as caught:
         make(tmp_path, BASE + 'watch: "loss" patience: 1\nwatch_net: 1', spiral())
     (problem,) = caught.value.problems
