@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
+
 from caffelite.engines.torch.ops.batch_norm import BatchNorm
 from caffelite.engines.torch.ops.convolution import Convolution
+from caffelite.engines.torch.ops.eltwise import Eltwise
 from caffelite.engines.torch.ops.neuron import ReLU
 from caffelite.engines.torch.ops.scale import Scale
 from caffelite.run.program import Backward, Forward, Program, Step
@@ -14,6 +17,8 @@ from caffelite.run.session import Bound
 
 if TYPE_CHECKING:
     from caffelite.engines.torch.session import TorchSession
+
+aten = torch.ops.aten
 
 
 def fuse(program: Program, session: TorchSession) -> dict[int, Bound]:
@@ -23,7 +28,11 @@ def fuse(program: Program, session: TorchSession) -> dict[int, Bound]:
     for at in range(len(program) - 1):
         if at not in found:
             pair = program[at : at + 2]
-            bound = convolution_and_relu(pair, session) or scale_and_batch_norm(pair, session)
+            bound = (
+                convolution_and_relu(pair, session)
+                or sum_and_relu(pair, session)
+                or scale_and_batch_norm(pair, session)
+            )
             if bound is not None:
                 found[at], found[at + 1] = bound, nothing
     return found
@@ -56,6 +65,32 @@ def convolution_and_relu(pair: Sequence[Step], session: TorchSession) -> Bound |
 
     def bound() -> None:
         top.write(run((bottom.read(True),))[0])
+
+    return bound
+
+
+def sum_and_relu(pair: Sequence[Step], session: TorchSession) -> Bound | None:
+    """The sum of two blobs and the ReLU in place behind it, as at the end of a residual block."""
+    first, second = pair
+    if not isinstance(first, Forward) or not isinstance(second, Forward):
+        return None
+    top = session.cell(first.tops[0])
+    if second.bottoms != first.tops or session.cell(second.tops[0]) is not top:
+        return None
+    ops = [session.op(session.layers[s.node.index], s.node.index) for s in (first, second)]
+    sums, relu = ops
+    if not isinstance(sums, Eltwise) or not isinstance(relu, ReLU):
+        return None
+    if not session.place.shares or relu.slope or not sums.plain_pair:
+        return None
+    a, b = (session.cell(v) for v in first.bottoms)
+
+    def bound() -> None:
+        x, y, out = a.read(), b.read(), top.spare()
+        if out is None or out.stride() != x.stride():
+            top.write(aten._add_relu(x, y))
+        else:
+            top.write(aten._add_relu.out(x, y, out=out))
 
     return bound
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +22,10 @@ Spare = Sequence[Tensor | None]
 """Memory for results, of the right shapes, or None: the last pass's tensors, or, in place, those
 that are read."""
 Given = Sequence[Tensor | None]
+
+
+LARGE = 1 << 19
+"""NumPy turns so many values into another order in half of PyTorch's time."""
 
 
 class Unsupported(Exception):
@@ -85,7 +90,10 @@ class Op:
         """Write a parameter's gradient, or add to it."""
         into = self.grad(index)
         if self.fresh and not add:
-            into.copy_(gradient.view_as(into) if gradient.is_contiguous() else gradient)
+            if self.on_cpu and not gradient.is_contiguous() and gradient.numel() >= LARGE:
+                np.copyto(into.numpy(), gradient.numpy())
+            else:
+                into.copy_(gradient.view_as(into) if gradient.is_contiguous() else gradient)
         else:
             into.add_(gradient.view_as(into) if gradient.is_contiguous() else gradient)
 

@@ -61,3 +61,45 @@ def test_scale_and_batch_norm(
     for name, blobs in plain.params.items():
         for one, other in zip(net.params[name], blobs):
             np.testing.assert_allclose(one.diff, other.diff, atol=1e-12)
+
+
+SUM = """force_backward: true
+layer { name: "in" type: "Input" top: "x" top: "t"
+        input_param { shape { dim: 4 dim: 3 dim: 7 dim: 6 } } }
+layer { name: "sum" type: "Eltwise" bottom: "x" bottom: "t" top: "A" eltwise_param { SETTING } }
+layer { name: "r" type: "ReLU" bottom: "A" top: "B" relu_param { SLOPE } }
+layer { name: "p" type: "Power" bottom: "B" top: "p" power_param { power: 2 } }
+layer { name: "l" type: "Reduction" bottom: "p" top: "l" loss_weight: 1 }
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "slope", "b", "yes"),
+    [
+        ("", "", "a", True),
+        ("", "", "b", False),
+        ("", "negative_slope: 0.1", "a", False),
+        ("coeff: 1 coeff: -1", "", "a", False),
+        ("operation: PROD", "", "a", False),
+        ("operation: MAX", "", "a", False),
+    ],
+)
+def test_sum_and_relu(
+    setting: str, slope: str, b: str, yes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[bool] = []
+    fuse = fusing.fuse
+
+    def counted(*args: object) -> object:
+        fused = fuse(*args)  # type: ignore[arg-type]
+        found.append(any(bound.__qualname__.startswith("sum_and") for bound in fused.values()))
+        return fused
+
+    monkeypatch.setattr(session, "fuse", counted)
+    text = SUM.replace("SETTING", setting).replace("SLOPE", slope)
+    text = text.replace('"A"', '"a"').replace('"B"', f'"{b}"')
+    plain, net = trained(text, "numpy"), trained(text, "torch")
+    assert any(found) == yes
+    for name in plain.blobs:
+        np.testing.assert_allclose(net.blobs[name].data, plain.blobs[name].data, atol=1e-12)
+        np.testing.assert_allclose(net.blobs[name].diff, plain.blobs[name].diff, atol=1e-12)

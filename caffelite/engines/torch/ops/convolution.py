@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from caffelite.engines.torch.op import Given, Op, Spare, Tensors, Unsupported, c
 
 aten = torch.ops.aten
 
+FEW_PLACES, MANY_WEIGHTS = 512, 1 << 18
+"""With so few places in the tops and so many weights, their gradient is a product that reads x as
+columns: oneDNN's own kernel for it spends half of its time on putting weights in order."""
 ENOUGH_IMAGES = 16
 """PyTorch gives a 1×1 convolution of fewer images to a kernel half as fast, if on one thread."""
 
@@ -44,6 +48,7 @@ class Convolution(Op):
         self.weight = self.weights[0]
         self.bias = self.weights[1] if self.biased else None
         self.parts = self._parts(layer.bottom_shapes[0])
+        self.by_columns = self._by_columns(layer.top_shapes[0])
 
     def _parts(self, shape: Sequence[int]) -> int:
         """In how many images a 1×1 convolution sees its places, which are all alike to it; 0: as
@@ -57,6 +62,30 @@ class Convolution(Op):
             return 0
         places = shape[0] * shape[2] * shape[3]
         return next((k for k in range(ENOUGH_IMAGES, places + 1) if places % k == 0), 0)
+
+    def _by_columns(self, top: Sequence[int]) -> bool:
+        """Is the weights' gradient a product of the top's and of x in columns?"""
+        usual = self.fused() and self.plain and self.group == 1
+        places = math.prod(top) // max(1, self.weight.shape[0])
+        return usual and places <= FEW_PLACES and self.weight.numel() >= MANY_WEIGHTS
+
+    def weight_gradient(self, x: Tensor, dy: Tensor) -> Tensor:
+        """Σ over the places of ∂L/∂y · x, for `by_columns`."""
+        (n, outputs, *out), (_, c, _, _) = dy.shape, x.shape
+        kernel, (stride, pad, dilation) = self.weight.shape[2:], self.setting[:3]
+        if any(pad):
+            sides = (pad[1], pad[1], pad[0], pad[0])
+            x = channels_last(torch.nn.functional.pad(x, sides))
+        image, _, down, right = x.stride()
+        steps = (down * stride[0], right * stride[1], down * dilation[0], right * dilation[1])
+        places, columns = n * math.prod(out), c * math.prod(kernel)
+        seen = x.as_strided((n, *out, *kernel, c), (image, *steps, 1))
+        seen = seen.reshape(1, places, columns, 1)
+        rows = dy.transpose(0, 1).reshape(outputs, places, 1, 1)
+        # oneDNN multiplies matrices twice as fast as the library behind torch.mm on some machines
+        run = torch.ops.mkldnn._convolution_pointwise
+        dw: Tensor = run(seen, rows, None, [0, 0], [1, 1], [1, 1], 1, "none", [], "")
+        return dw.view(outputs, *kernel, c).permute(0, 3, 1, 2)
 
     def fused(self) -> bool:
         """Can a ReLU be part of the forward pass?"""
@@ -107,7 +136,8 @@ class Convolution(Op):
             assert x is not None
             x, dy = self.as_batch(x), self.as_batch(dy)
             biased = self.biased and learns[1]
-            mask = [need, learns[0], biased]
+            apart = self.by_columns and learns[0]
+            mask = [need, learns[0] and not apart, biased]
             dx: Any = None
             dw: Any = None
             db: Any = None
@@ -115,7 +145,7 @@ class Convolution(Op):
                 setting = (bias_sizes, *self.setting, mask)
                 dx, dw, db = aten.convolution_backward(dy, x, self.weight, *setting)
             if learns[0]:
-                self.learn(0, dw, add=i > 0)
+                self.learn(0, self.weight_gradient(x, dy) if apart else dw, add=i > 0)
             if biased:
                 self.learn(1, db, add=i > 0)
             found.append(self.as_blob(dx, self.shapes[0][i]) if need else None)

@@ -24,6 +24,8 @@ class Eltwise(Op):
         self.stable: bool = layer.param.stable_prod_grad  # type: ignore[attr-defined]
         self.order = [1, 0, *range(2, len(layer.bottom_shapes))]  # Caffe's, seen in ties
         self.winner: Tensor | None = None
+        self.plain_pair = self.kind == EltwiseOp.SUM and list(self.coeff) == [1, 1]
+        """Is it a + b?"""
 
     def forward(self, bottom: Tensors, spare: Spare) -> Tensors:
         if self.kind == EltwiseOp.PROD:
