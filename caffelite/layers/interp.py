@@ -119,8 +119,8 @@ class Interp(Layer):
 
     def prepare(self) -> None:
         (height, width), size = self._cut_size, self._size
-        self._a = _interpolation(size[0], height, self.dtype)
-        self._b = _interpolation(size[1], width, self.dtype)
+        self._a = interpolation(size[0], height, self.dtype)
+        self._b = interpolation(size[1], width, self.dtype)
         self._between = np.empty((*self.bottom_shapes[0][:2], size[0], width), self.dtype)
 
     def propagates(self, index: int) -> bool:
@@ -139,7 +139,7 @@ class Interp(Layer):
             np.matmul(self._a.T, self._between, dx[:, :, self._rows, self._columns])
 
 
-def _interpolation(n: int, m: int, dtype: np.dtype) -> Array:
+def interpolation(n: int, m: int, dtype: np.dtype) -> Array:
     """The (n, m) matrix that makes n points of m: row k has 1-f at i and f at i+1, where
     i + f = k·(m-1)/(n-1). One point of many is the first."""
     at = np.arange(n) * ((m - 1) / (n - 1) if n > 1 else 0.0)

@@ -23,7 +23,7 @@ REFUSE = {
     *("BatchReindex", "Crop", "DetectionOutput", "InfogainLoss", "LSTM"),
     *("LSTMUnit", "ROIPooling", "Scale", "Slice"),
     *("AnchorTarget", "BoxAnnotatorOHEM", "MultiBoxLoss", "PSROIPooling", "Proposal"),
-    *("ProposalTargets", "ROIWarping", "ROIAlign"),
+    *("ProposalTargets", "ROIWarping", "TextProposals", "ROIAlign"),
 }
 """Layers with a case in which something else fixes the batch: an index, a matrix, a slice point."""
 NEED_SAMPLES = {
@@ -34,7 +34,7 @@ NEED_SAMPLES = {
     "RegionOutput",
     "YoloV1Loss",
     *("TripletLoss", "YoloDetectionOutput", "Yolov3DetectionOutput"),
-    *("MultiStageMeanfield", "Resample", "StageBridge"),
+    *("BilinearInterpolation", "MultiStageMeanfield", "Resample", "StageBridge"),
 }
 """Layers that refuse a bottom without values."""
 

@@ -23,7 +23,7 @@ NOT_DEPLOYED = {name for name, cls in layers.items() if not deployed(cls)}
 # of OpenPose's maps: scales of one image as a batch, and peaks; boxes thinned out in their order
 NOT_SAID = {name for name, cls in layers.items() if cls.hosts} | {
     *("ImResize", "Nms", "RegionOutput"),
-    *("MultiStageMeanfield", "ROIWarping", "StageBridge"),
+    *("CombineRegressions", "MultiStageMeanfield", "ROIWarping", "StageBridge", "TextProposals"),
 }
 ODD = {
     ("BN", 0): "the variance and eps are 0",

@@ -72,7 +72,7 @@ def warp(layer: Any, at: Place) -> None:
     at.reshape(at.op("Where", valid, total, 0.0), (n, channels, height, width), at.tops[0])
 
 
-@says("Resample", "MaskResize")
+@says("Resample", "MaskResize", "BilinearInterpolation")
 def resample(layer: Any, at: Place) -> None:
     """The products with two matrices that it is."""
     lines = at.op("MatMul", np.asarray(layer._a, np.float32), at.bottoms[0])

@@ -22,7 +22,7 @@ SUBJECTS = [
 ]
 ON_NUMPY = {"BatchReindex", "CTCGreedyDecoder", "ForkDropout", "ImResize", "MVN", "Nms"} | {
     *("RegionOutput", "YoloDetectionOutput"),
-    *("MultiStageMeanfield", "ROIWarping", "StageBridge"),
+    *("CombineRegressions", "MultiStageMeanfield", "ROIWarping", "StageBridge", "TextProposals"),
 }
 """Some of their cases ONNX cannot say."""
 
