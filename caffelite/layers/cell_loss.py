@@ -24,9 +24,9 @@ class ReadsCells:
         return ROWS * 5
 
     @classmethod
-    def image_side(cls, spec: LayerParameter) -> int | None:
-        """The images' side, if the file says how many cells they have: for stand-in data. A cell
-        has 32 pixels in YOLO v2, 64 in v1."""
+    def image_size(cls, spec: LayerParameter) -> tuple[int, int] | None:
+        """The images' height and width, if the file says how many cells they have: for stand-in
+        data. A cell has 32 pixels a side in YOLO v2, 64 in v1."""
         return None
 
 

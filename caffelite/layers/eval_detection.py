@@ -182,9 +182,10 @@ class EvalDetection(ReadsCells, Layer):
         return ROWS * 5 if p.biases else int(7 * p.side**2)
 
     @classmethod
-    def image_side(cls, spec: LayerParameter) -> int | None:
+    def image_size(cls, spec: LayerParameter) -> tuple[int, int] | None:
         p = spec.get(PARAM)
-        return int((32 if p.biases else 64) * p.side)
+        side = int((32 if p.biases else 64) * p.side)
+        return side, side
 
     def propagates(self, index: int) -> bool:
         return False

@@ -72,8 +72,9 @@ class RegionOutput(ReadsCells, FindingLayer):
     )
 
     @classmethod
-    def image_side(cls, spec: LayerParameter) -> int | None:
-        return int(32 * spec.get(PARAM).side)
+    def image_size(cls, spec: LayerParameter) -> tuple[int, int] | None:
+        side = int(32 * spec.get(PARAM).side)
+        return side, side
 
     def setup(self, bottom: Shapes) -> None:
         p = self.param

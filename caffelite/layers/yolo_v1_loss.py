@@ -108,8 +108,9 @@ class YoloV1Loss(ReadsCells, LossLayer):
         return int(7 * spec.get(PARAM).side ** 2)
 
     @classmethod
-    def image_side(cls, spec: LayerParameter) -> int | None:
-        return int(64 * spec.get(PARAM).side)
+    def image_size(cls, spec: LayerParameter) -> tuple[int, int] | None:
+        side = int(64 * spec.get(PARAM).side)
+        return side, side
 
     def propagates(self, index: int) -> bool:
         return index == 0

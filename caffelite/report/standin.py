@@ -160,7 +160,7 @@ class _Said:
     """Tops that Embed looks up."""
     sizes: Mapping[str, int]
     """How many values a sample of some labels has."""
-    side: int | None
+    size: tuple[int, int] | None
     """Of images."""
     net: NetParameter
 
@@ -168,17 +168,17 @@ class _Said:
     def of(cls, net: NetParameter, states: Sequence[NetState]) -> _Said:
         indices: set[str] = set()
         sizes: dict[str, int] = {}
-        side = None
+        size: tuple[int, int] | None = None
         for spec in net.layer:
             if spec.has("embed_param"):
                 indices.update(spec.bottom)
             if spec.bottom and any(included(spec, state) for state in states):
                 reader = layer_class(spec)
                 if reader is not None and issubclass(reader, ReadsCells):
-                    side = side or reader.image_side(spec)
+                    size = size or reader.image_size(spec)
                     for labels in spec.bottom[1:2]:
                         sizes.setdefault(labels, reader.label_size(spec))
-        return cls(frozenset(indices), sizes, side, net)
+        return cls(frozenset(indices), sizes, size, net)
 
 
 def _stand_in(
@@ -262,7 +262,7 @@ def _images(spec: LayerParameter, top: str, batch: int, said: _Said | None = Non
         ((h, w) for a, b in _SIDES if (h := _number(spec, a)) and (w := _number(spec, b))), None
     )
     if sides is None and said is not None:
-        sides = (said.side, said.side) if said.side else sides_of_net(said.net, top)
+        sides = said.size or sides_of_net(said.net, top)
     if sides is None:
         raise NetError(
             Problem(

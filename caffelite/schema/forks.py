@@ -388,7 +388,7 @@ _TYPES = {
     "ImgReader FLOWriter FloData BlackAugmentation",
     "happynear's fork": "InnerDistance GeneralContrastiveLoss GeneralTripletLoss "
     "LabelSpecificRescale LabelSpecificAdd LabelSpecificMargin",
-    "NVCaffe": "DetectNetTransformation TRT",
+    "NVCaffe": "TRT",
     "SphereFace's fork (wy1iu)": "MarginInnerProduct",
     "the forks with Warp-CTC": "CTCDecoder CTCBeamSearchDecoder",
     "yjxiong's fork": "SegData BatchReduction",

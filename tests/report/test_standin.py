@@ -90,6 +90,13 @@ def shapes(text: str, **stated: tuple[int, ...]) -> list[list[int]]:
             [[1, 3, 8, 12, 12], [1]],
         ),
         (
+            'layer { name: "d" type: "Data" top: "data" data_param { batch_size: 2 } } layer { '
+            'name: "t" type: "DetectNetTransformation" bottom: "data" bottom: "label" top: "x" '
+            'top: "y" detectnet_groundtruth_param { image_size_x: 96 image_size_y: 64 } }',
+            {},
+            [[2, 3, 64, 96]],
+        ),
+        (
             'layer { name: "d" type: "BoxData" top: "data" top: "label" data_param { side: 3 '
             'batch_size: 2 } } layer { name: "e" type: "EvalDetection" bottom: "data" bottom: '
             '"label" top: "e" eval_detection_param { side: 3 } }',
