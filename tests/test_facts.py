@@ -49,6 +49,7 @@ def test_the_facts_are_where_they_belong() -> None:
         "ManhattanLoss",
         "SmoothL1Loss",
         "SmoothL1LossOHEM",
+        "WeightedEuclideanLoss",
     }
     assert having("higher_is_better") == {
         "Accuracy",
@@ -68,7 +69,9 @@ def test_the_facts_are_where_they_belong() -> None:
         "CtcLoss",
         "DetectionGroupLoss",
         "DetectionLoss",
+        "MalisLoss",
         "MultiBoxLoss",
+        "RefinedMultiBoxLoss",
         "RegionLoss",
         "TripletLoss",
         "WarpCTCLoss",

@@ -75,6 +75,9 @@ class DetectionOutputParameter(LayerMessage, field="detection_output_param", num
     visualize: bool = field(10, "bool", default=False, idle="no picture is shown")
     visualize_threshold: float = field(11, "float", idle="no picture is shown")
     save_file: str = field(12, "string", idle="no video is written")
+    objectness_score: float = field(
+        13, "float", default=0.01, doc="RefineDet: priors less likely an object have no box"
+    )
 
     # YOLO v2's, which have the numbers 1 to 8 in its fork.
     side: int = field(101, "uint32", default=13, idle="the map says it")
@@ -115,7 +118,8 @@ class DetectionOutput(FindingLayer):
     Gradient: none.
     Shapes: codes (N, priors·4), or (N, priors·C·4) without `share_location`; scores
     (N, priors·C); priors (1, 2, priors·4) as PriorBox makes them; a fourth bottom is not looked
-    at. Top (1, 1, number of detections, 7), known after the pass only. A layer that gives a field
+    at unless there is a fifth, or an `objectness_score`: then it is RefinedDetectionOutput. Top
+    (1, 1, number of detections, 7), known after the pass only. A layer that gives a field
     of YOLO v2's, as gklz1982's fork has it, is a RegionOutput.
     Source: Liu et al. 2016, SSD.
     """
@@ -126,7 +130,7 @@ class DetectionOutput(FindingLayer):
     idle: ClassVar[Mapping[str, str]] = dict.fromkeys(
         (f"detection_output_param.{name}" for name in REGION_FIELDS), "it is for RegionOutput"
     )
-    cases = (
+    cases: ClassVar[tuple[Case, ...]] = (
         Case(
             'type: "DetectionOutput" detection_output_param { num_classes: 2 '
             "nms_param { nms_threshold: 0.5 } confidence_threshold: 0.1 }",
@@ -186,8 +190,10 @@ class DetectionOutput(FindingLayer):
 
     @classmethod
     def chosen(cls, spec: LayerParameter) -> type[Layer]:
-        """RegionOutput, where a field of YOLO v2's says so."""
+        """RegionOutput, where a field of YOLO v2's says so; with RefineDet's bottoms another."""
         p = spec.get("detection_output_param")
+        if len(spec.bottom) > 4 or (len(spec.bottom) == 4 and p.has("objectness_score")):
+            return registry["RefinedDetectionOutput"]
         return registry["RegionOutput"] if any(p.has(name) for name in REGION_FIELDS) else cls
 
     def setup(self, bottom: Shapes) -> None:

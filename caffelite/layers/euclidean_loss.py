@@ -8,8 +8,21 @@ from typing import ClassVar
 import numpy as np
 
 from caffelite.blob import Shape
-from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, register, show
+from caffelite.layers.base import (
+    Arrays,
+    Diffs,
+    Layer,
+    LossLayer,
+    Shapes,
+    register,
+    registry,
+    show,
+)
 from caffelite.layers.cases import Case, random
+from caffelite.schema.net import LayerParameter
+
+MEANS = ("L1", "L2")
+"""PL4NN's classes, which divide by the number of values."""
 
 
 @register
@@ -17,7 +30,7 @@ class EuclideanLoss(LossLayer):
     """L = 1/(2N) · Σ (a − b)², over all values of the N samples.
 
     Gradients: ∂L/∂a = (a − b)/N;  ∂L/∂b = −(a − b)/N. Unlike most losses, this one passes a
-    gradient to both bottoms.
+    gradient to both bottoms. With a third bottom it is WeightedEuclideanLoss.
     The class EuclideanLossLayer of Caffe's example of a Python layer is this one.
     Shapes: a and b (N, …) with equally many values a sample, L ().
     Also `type: "Python"` of the module pyloss, class L2 (PL4NN's): the mean over all values.
@@ -25,9 +38,11 @@ class EuclideanLoss(LossLayer):
     """
 
     learns_labels = True
-    python = (("pyloss", "EuclideanLossLayer"),)
-    backward_reads = ()
-    python = (("pyloss", "L2"),)
+    python: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("pyloss", "EuclideanLossLayer"),
+        ("pyloss", "L2"),
+    )
+    backward_reads: tuple[str, ...] = ()
     cases: ClassVar[tuple[Case, ...]] = (
         Case(
             'type: "EuclideanLoss"',
@@ -41,6 +56,11 @@ class EuclideanLoss(LossLayer):
         ),
         Case('type: "EuclideanLoss"', {"a": random(3, 2, 2), "b": random(3, 4)}),
     )
+
+    @classmethod
+    def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        """WeightedEuclideanLoss, where a third bottom says so."""
+        return registry["WeightedEuclideanLoss"] if len(spec.bottom) > 2 else cls
 
     def propagates(self, index: int) -> bool:
         return True
@@ -60,7 +80,8 @@ class EuclideanLoss(LossLayer):
     def prepare(self) -> None:
         self._difference = np.empty(self.bottom_shapes[0], self.dtype)
         shape = self.bottom_shapes[0]
-        self._n = max(1, math.prod(shape) if self.spec.type == "Python" else shape[0])
+        whole = self.spec.type == "Python" and self.spec.get("python_param").layer in MEANS
+        self._n = max(1, math.prod(shape) if whole else shape[0])
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
         a, b = bottom

@@ -33,7 +33,7 @@ _TYPE = re.compile(rb'\n    type(?:: [^=\n]+)? = "([^"\n]+)"')
 _MESSAGE = re.compile(
     rb'\nclass (\w+)\(\s*LayerMessage,\s*field=(?:"(\w+)"|(\w+)),\s*number=(\d+),?\s*\)'
 )
-_PYTHON = re.compile(rb"\n    python = \(")
+_PYTHON = re.compile(rb"\n    python(?:: [^=\n]+)? = \(")
 _PACKAGE = "caffelite.layers"
 _BESIDE = "caffelite.schema.data"
 """Declares the messages of data layers, which old formats read too."""

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, param_of, register, show
+from caffelite.layers.base import (
+    Arrays,
+    Diffs,
+    Layer,
+    LossLayer,
+    Shapes,
+    param_of,
+    register,
+    registry,
+    show,
+)
 from caffelite.layers.box_matching import (
     OUTSIDE,
     Candidates,
@@ -26,10 +37,12 @@ from caffelite.layers.multibox_param import (
     LocLossType,
     MiningType,
     MultiBoxLossParameter,
+    refuse_contradictions,
 )
 from caffelite.layers.softmax import SoftmaxKernel
 from caffelite.layers.softmax_loss import FLT_MIN
 from caffelite.schema.common import LossNormalization, LossParameter
+from caffelite.schema.net import LayerParameter
 
 _QUARTERS = (0.1, 0.1, 0.5, 0.5, 0.5, 0.1, 0.9, 0.5, 0.1, 0.5, 0.5, 0.9, 0.5, 0.5, 0.9, 0.9)
 
@@ -63,7 +76,7 @@ class MultiBoxLoss(LossLayer):
     Shapes: codes (N, priors·4), or (N, priors·C·4) without `share_location`; scores
     (N, priors·C), before softmax; priors (1, 2, priors·4) as PriorBox makes them; objects
     (1, 1, any number, 8), rows of image, class, number, x1, y1, x2, y2, difficult, with image -1
-    in empty rows. L ().
+    in empty rows. L (). With a fifth bottom it is RefinedMultiBoxLoss.
     Source: Liu et al. 2016, SSD.
     """
 
@@ -73,7 +86,7 @@ class MultiBoxLoss(LossLayer):
     extension = "SSD fork (weiliu89/caffe), multibox_loss_param = 201"
     param: MultiBoxLossParameter = param_of(MultiBoxLossParameter)
     loss_param: LossParameter = param_of(LossParameter, "loss_param")
-    cases = (
+    cases: ClassVar[tuple[Case, ...]] = (
         Case(
             'type: "MultiBoxLoss" multibox_loss_param { num_classes: 3 neg_pos_ratio: 1 }',
             # The object overlaps the first box by 0.8, the others not: one match, one negative. Its
@@ -151,6 +164,11 @@ class MultiBoxLoss(LossLayer):
         ),
     )
 
+    @classmethod
+    def chosen(cls, spec: LayerParameter) -> type[Layer]:
+        """RefinedMultiBoxLoss, where a fifth bottom says so."""
+        return registry["RefinedMultiBoxLoss"] if len(spec.bottom) > 4 else cls
+
     def propagates(self, index: int) -> bool:
         return index < 2
 
@@ -158,42 +176,14 @@ class MultiBoxLoss(LossLayer):
         p, at = self.param, "multibox_loss_param"
         self.need(at, "num_classes", expected="the number of classes, the background included")
         self._mining = p.mining_type != MiningType.NONE
-        if p.has("do_neg_mining") and p.do_neg_mining != self._mining:
-            self.fail(
-                f"do_neg_mining and mining_type {p.mining_type.name} contradict each other",
-                at,
-                "do_neg_mining",
-                expected="mining_type alone",
-            )
-        if self._mining and not p.share_location:
-            self.fail(
-                f"mining_type {p.mining_type.name} needs one box for all classes",
-                at,
-                "share_location",
-                expected="mining_type: NONE, or share_location: true",
-            )
-        if p.background_label_id >= p.num_classes and p.conf_loss_type == ConfLossType.SOFTMAX:
-            self.fail(
-                f"background_label_id is {p.background_label_id}",
-                at,
-                "background_label_id",
-                expected=f"a class, 0 to {p.num_classes - 1}",
-            )
-        if p.map_object_to_agnostic and (p.num_classes != 2 or p.background_label_id != 0):
-            self.fail(
-                f"map_object_to_agnostic with {p.num_classes} classes, "
-                f"the background being {p.background_label_id}",
-                at,
-                "map_object_to_agnostic",
-                expected="num_classes: 2 and background_label_id: 0: background and object",
-            )
+        refuse_contradictions(self, p)
         self._boxes = 1 if p.share_location else p.num_classes
         self._mode = normalization(self.loss_param, LossNormalization.VALID)
         down = list(self.spec.propagate_down) or [True, True]
         self._loc_counts, self._conf_counts = down[:2]
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
-        loc, conf, priors, objects = bottom
+        loc, conf, priors, objects = bottom[:4]
         count = math.prod(priors[1:]) // 8
         images = loc[0] if loc else 0
         for i, shape, wanted in (
@@ -212,15 +202,19 @@ class MultiBoxLoss(LossLayer):
         self._images, self._count = images, count
         return [()]
 
+    _objects: Array | None = None
+    """Which priors of each image may be mined; None: all."""
+
     def prepare(self) -> None:
         rows, classes = self._images * self._count, self.param.num_classes
         self._rows = np.empty((rows, classes), self.dtype)  # probabilities
         self._softmax = SoftmaxKernel((rows, classes, 1), self.dtype)
 
     def forward(self, bottom: Arrays, top: Arrays) -> None:
-        loc, conf, priors, objects = bottom
+        loc, conf, priors, objects = bottom[:4]
         p = self.param
-        corners, variances = priors.reshape(2, self._count, 4)
+        boxes, variances = priors.reshape(2, self._count, 4)
+        corners = self._priors(bottom, boxes, variances)
         codes = loc.reshape(self._images, self._count, self._boxes, 4)
         scores = conf.reshape(self._rows.shape)
         found, known = self._match(codes, corners, variances, objects)
@@ -228,8 +222,8 @@ class MultiBoxLoss(LossLayer):
         cost = self._conf_costs(scores, found)
         if self._mining:
             places = self._places(codes, corners, variances, found)[0]
-            boxes = self._boxes_apart(codes, corners, variances)
-            found, chosen = self._mine(cost, places, found, known, boxes)
+            apart_from = self._boxes_apart(codes, corners, variances)
+            found, chosen = self._mine(cost, places, found, known, apart_from)
         self._found, self._chosen = found, chosen
         self._n = normalizer(self._mode, self._images, self._count, len(found.image))
         total = 0.0
@@ -239,6 +233,10 @@ class MultiBoxLoss(LossLayer):
         if self._conf_counts:
             total += float((cost if chosen is None else cost[chosen]).sum())
         top[0][()] = total / self._n
+
+    def _priors(self, bottom: Arrays, boxes: Array, variances: Array) -> Array:
+        """Each image's priors (images, count, 4)."""
+        return np.broadcast_to(boxes, (self._images, *boxes.shape))
 
     def _match(
         self, codes: Array, corners: Array, variances: Array, objects: Array
@@ -255,9 +253,9 @@ class MultiBoxLoss(LossLayer):
         for i in range(self._images):
             mine = np.flatnonzero(rows[:, 0] == i)
             for c in range(1 if for_all else self._boxes) if mine.size else ():
-                boxes = corners
+                boxes = corners[i]
                 if not p.use_prior_for_matching:
-                    boxes = self._decoded(codes[i, :, c], corners, variances)
+                    boxes = self._decoded(codes[i, :, c], boxes, variances)
                 these = mine if for_all else mine[rows[mine, 1] == c]
                 at, best = match(
                     boxes,
@@ -288,7 +286,7 @@ class MultiBoxLoss(LossLayer):
     ) -> tuple[Array, Array]:
         """The loss of each match's place, (number, 4), and its slope by the code."""
         p = self.param
-        priors, variance = corners[found.prior], variances[found.prior]
+        priors, variance = corners[found.image, found.prior], variances[found.prior]
         code = codes[found.image, found.prior, found.slot]
         unit = variance if p.encode_variance_in_target else np.ones_like(variance)
         d = code / unit - encode(found.box, priors, variance, p.code_type)
@@ -338,6 +336,8 @@ class MultiBoxLoss(LossLayer):
         if hard:
             loss[at] += places.sum(1)
         candidates = known.all() if hard else known.negatives(p.neg_overlap)
+        if self._objects is not None:
+            candidates = candidates & self._objects
         picked = np.zeros(known.state.shape, bool)
         for i, candidate in enumerate(candidates):
             here = np.flatnonzero(candidate)
@@ -359,7 +359,7 @@ class MultiBoxLoss(LossLayer):
         if not p.has("nms_param") or p.nms_param.nms_threshold <= 0:
             return None
         if p.use_prior_for_nms:
-            return np.broadcast_to(corners, (self._images, *corners.shape))
+            return corners
         return self._decoded(codes[:, :, 0], corners, variances)
 
     def backward(self, top: Arrays, top_diff: Arrays, bottom: Arrays, bottom_diff: Diffs) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from caffelite.layers.base import Layer
 from caffelite.layers.box_matching import MatchType
 from caffelite.layers.detection_output import NonMaximumSuppressionParameter
 from caffelite.layers.prior_box import CodeType
@@ -87,6 +88,46 @@ class MultiBoxLossParameter(LayerMessage, field="multibox_loss_param", number=20
     sample_size: int = field(
         22, "int32", default=64, least=1, doc="boxes of an image that count (HARD_EXAMPLE)"
     )
+    objectness_score: float = field(
+        24, "float", default=0.01, doc="RefineDet: priors less likely an object are not mined"
+    )
     use_prior_for_nms: bool = field(
         23, "bool", default=False, doc="nms_param looks at prior boxes? false: at predicted ones"
     )
+
+
+AT = "multibox_loss_param"
+
+
+def refuse_contradictions(layer: Layer, p: MultiBoxLossParameter) -> None:
+    """Refuse fields that do not go together."""
+    mining = p.mining_type != MiningType.NONE
+    if p.has("do_neg_mining") and p.do_neg_mining != mining:
+        layer.fail(
+            f"do_neg_mining and mining_type {p.mining_type.name} contradict each other",
+            AT,
+            "do_neg_mining",
+            expected="mining_type alone",
+        )
+    if mining and not p.share_location:
+        layer.fail(
+            f"mining_type {p.mining_type.name} needs one box for all classes",
+            AT,
+            "share_location",
+            expected="mining_type: NONE, or share_location: true",
+        )
+    if p.background_label_id >= p.num_classes and p.conf_loss_type == ConfLossType.SOFTMAX:
+        layer.fail(
+            f"background_label_id is {p.background_label_id}",
+            AT,
+            "background_label_id",
+            expected=f"a class, 0 to {p.num_classes - 1}",
+        )
+    if p.map_object_to_agnostic and (p.num_classes != 2 or p.background_label_id != 0):
+        layer.fail(
+            f"map_object_to_agnostic with {p.num_classes} classes, "
+            f"the background being {p.background_label_id}",
+            AT,
+            "map_object_to_agnostic",
+            expected="num_classes: 2 and background_label_id: 0: background and object",
+        )

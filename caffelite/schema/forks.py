@@ -16,6 +16,7 @@ from enum import Enum
 
 from caffelite.errors import Problem
 from caffelite.schema import mycaffe
+from caffelite.schema.fork_types import TYPES as TYPES
 from caffelite.schema.message import Message
 from caffelite.text import Field, Scalar
 
@@ -81,6 +82,9 @@ _NONE: dict[str, dict[str, str]] = {
         "LayerParameter": "source_class",
         "MemoryDataParameter": "source share_in_parallel image_encoded dataframe_format "
         "dataframe_column_select",
+    },
+    "happynear's fork": {
+        "MemoryDataParameter": "transpose",  # of OpenCV's images; arrays are as they are
     },
     "SkimCaffe": {
         "ConvolutionParameter": "conv_mode",
@@ -158,7 +162,6 @@ _TRAIN: dict[str, dict[str, str]] = {
 _ALWAYS: dict[str, dict[str, str]] = {
     "MyCaffe": mycaffe.ALWAYS,
     "happynear's fork": {
-        "MemoryDataParameter": "transpose",
         "InnerProductParameter": "normalize",
     },
     "DeepDetect's fork (jolibrain)": {
@@ -373,25 +376,3 @@ def unfollowed(message: Message) -> list[Problem]:
 
 
 _WHERE = {Effect.TRAIN: ", for phase TRAIN", Effect.UPDATE: ", for updates"}
-
-_TYPES = {
-    "MS-CNN and Cascade R-CNN (zhaoweicai)": "ImageGtData DetectionData EvalData HardMining",
-    "the YOLO forks (choasup, eric612)": "YoloSeg "
-    "BoxData LaneData SegmentationEvaluate AssistedExcitation",
-    "SegNet's and ENet's fork": "DenseImageData",
-    "PSPNet's fork (hszhao)": "ImageSegData BiasChannel AdaptiveBiasChannel DenseCRF "
-    "DomainTransform MatRead MatWrite UniqueLabel",
-    "the fork of C3D (facebook)": "VoxelCustomLoss "
-    "VolumeData VideoSegmentationData VideoWithVoxelTruthData DownSampling",
-    "FlowNet 2's fork (lmb-freiburg)": "Accum CustomData DataAugmentation FlowAugmentation "
-    "FlowWarp GenerateAugmentationParameters Correlation1D "
-    "ImgReader FLOWriter FloData BlackAugmentation",
-    "happynear's fork": "InnerDistance GeneralContrastiveLoss GeneralTripletLoss "
-    "LabelSpecificRescale LabelSpecificAdd LabelSpecificMargin",
-    "NVCaffe": "TRT",
-    "SphereFace's fork (wy1iu)": "MarginInnerProduct",
-    "the forks with Warp-CTC": "CTCDecoder CTCBeamSearchDecoder",
-    "yjxiong's fork": "SegData BatchReduction",
-}
-TYPES = {name: fork for fork, names in _TYPES.items() for name in names.split()}
-"""A type of layer that is not known here, to the fork that it is of."""

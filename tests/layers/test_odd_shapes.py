@@ -23,6 +23,7 @@ REFUSE = {
     *("BatchReindex", "Crop", "DetectionOutput", "InfogainLoss", "LSTM"),
     *("LSTMUnit", "ROIPooling", "Scale", "Slice"),
     *("AnchorTarget", "BoxAnnotatorOHEM", "MultiBoxLoss", "PSROIPooling", "Proposal"),
+    *("RefinedDetectionOutput", "RefinedMultiBoxLoss"),
     *("ProposalTargets", "ROIWarping", "TextProposals", "ROIAlign"),
 }
 """Layers with a case in which something else fixes the batch: an index, a matrix, a slice point."""
@@ -30,7 +31,14 @@ NEED_SAMPLES = {
     *("BN", "BoxGroupOutput", "BoxOutput", "CenterLoss", "DecodeBBox", "Lstm", "Pooling3D"),
     *("CTCGreedyDecoder", "CTCLoss", "CtcLoss", "LabelsequenceAccuracy", "WarpCTCLoss"),
     *("BboxAccuracy", "DetectionAccuracy", "DetectionLoss", "FrcnnOutput", "ProposalTarget"),
-    *("DetectionGroupAccuracy", "DetectionGroupLoss", "ImResize", "RegionLoss", "Yolov3"),
+    *(
+        "DetectionGroupAccuracy",
+        "DetectionGroupLoss",
+        "ImResize",
+        "MalisLoss",
+        "RegionLoss",
+        "Yolov3",
+    ),
     "RegionOutput",
     "YoloV1Loss",
     *("TripletLoss", "YoloDetectionOutput", "Yolov3DetectionOutput"),

@@ -70,6 +70,7 @@ def test_the_scales_count_at_their_places() -> None:
 def test_the_means_over_all_values() -> None:
     assert loss_of(python("L1")) == pytest.approx(np.abs(A - B).mean())
     assert loss_of(python("L2")) == pytest.approx(np.square(A - B).mean() / 2)
+    assert loss_of(python("EuclideanLossLayer")) == pytest.approx(np.square(A - B).sum() / 4)
     net = net_of(python("L1"))
     net.blobs["a"].data[...], net.blobs["b"].data[...] = A, B
     net.forward()

@@ -39,6 +39,11 @@ def relu(layer: Any, at: Place) -> None:
         at.op("Relu", at.bottoms[0], out=at.tops[0])
 
 
+@says("Insanity")
+def insanity(layer: Any, at: Place) -> None:
+    at.op("LeakyRelu", at.bottoms[0], out=at.tops[0], alpha=layer.slope)
+
+
 @says("CReLU")
 def crelu(layer: Any, at: Place) -> None:
     p, x = layer.param, at.bottoms[0]
