@@ -12,8 +12,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
+from caffelite.kernels.views import first_last, strided
 from caffelite.kernels.window import Shape, Tile, Window, tiles
 from caffelite.kernels.workspace import Array, Workspace, in_frame, shared_workspace
 
@@ -67,7 +67,7 @@ def merged(a: Array) -> Array | None:
             return None
         stride *= size
     shape = (a.shape[0], math.prod(a.shape[1:]))
-    return as_strided(a, shape, (a.strides[0], a.itemsize))
+    return strided(a, shape, (a.strides[0], a.itemsize))
 
 
 def tile_matrix(a: Array, tile: Tile, name: str, workspace: Workspace) -> Array:
@@ -103,8 +103,10 @@ def gather(x: Array, tile: Tile, window: Window, workspace: Workspace) -> Array:
     slab = workspace.array("slab", (x.shape[1], *lengths, tile.images), x.dtype)
     for axis, (at, length) in enumerate(zip(place, lengths, strict=True), start=1):
         lead = (slice(None),) * axis
-        slab[(*lead, slice(0, at.start))] = 0
-        slab[(*lead, slice(at.stop, length))] = 0
+        if at.start:
+            slab[(*lead, slice(0, at.start))] = 0
+        if at.stop < length:
+            slab[(*lead, slice(at.stop, length))] = 0
     np.copyto(slab[(slice(None), *place)], part)
     return slab
 
@@ -137,7 +139,7 @@ def scatter_columns(
 
 
 def _images_last(a: Array, tile: Tile) -> Array:
-    return np.moveaxis(a[tile.image_slice], 0, -1)
+    return first_last(a[tile.image_slice])
 
 
 def _windows(slab: Array, outputs: Shape, window: Window) -> Array:
@@ -146,7 +148,7 @@ def _windows(slab: Array, outputs: Shape, window: Window) -> Array:
     taps = (step * d for step, d in zip(spatial, window.dilation, strict=True))
     moves = (step * s for step, s in zip(spatial, window.stride, strict=True))
     shape = (slab.shape[0], *window.kernel, *outputs, slab.shape[-1])
-    return as_strided(slab, shape, (channel, *taps, *moves, image), writeable=False)
+    return strided(slab, shape, (channel, *taps, *moves, image))
 
 
 def _clip(

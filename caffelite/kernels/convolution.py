@@ -37,6 +37,7 @@ from caffelite.kernels.columns import (
 )
 from caffelite.kernels.rows import by_rows, row_filters, row_products, row_tiles, row_weights
 from caffelite.kernels.tuned import Tuned
+from caffelite.kernels.views import last_first
 from caffelite.kernels.window import Shape, Tile, Window
 from caffelite.kernels.workspace import Array, Workspace, in_frame, rectify, shared_workspace
 
@@ -53,6 +54,11 @@ MANY: Tuned = 8
 WIDER: Tuned = 2
 """With up to so many outputs for each input the gradient towards the data is a convolution of its
 own, where the window allows that; else columns are added up."""
+TINY: Tuned = 1 << 19
+SHORTEST: Tuned = 128
+"""Products of fewer multiplications than TINY have fast kernels, if SHORTEST terms are added up."""
+PARTS = 1 << 14
+"""Such products together have at most so many values."""
 LANES: Tuned = 8
 LANE_BYTES = 8 << 20
 """The gradient towards the weights is summed in so many lanes side by side, which then are added in
@@ -206,12 +212,31 @@ def conv_backward_weights(
         workspace = shared_workspace()
         columns = _by_group(tile_columns(x, tile, window, workspace), group)
         gradient = _by_group(tile_matrix(dout, tile, "gradient", workspace), group)
-        np.matmul(gradient, columns.transpose(0, 2, 1), out=part)
+        _outer(gradient, columns, (tile.outputs or (1,))[0], part)
 
     tiles = conv_tiles(x, window, dout.shape[2:], budget)
     shape = (group, len(dweights) // group, dweights[0].size)
     total = _in_lanes(column_part, tiles, shape, x.dtype, large)
     put(dweights, total.reshape(dweights.shape))
+
+
+def _outer(gradient: Array, columns: Array, rows: int, out: Array) -> None:
+    """Write gradient · columnsᵀ, (group, M, outputs) by (group, K, outputs). Outputs lie in so many
+    rows; where M and K are small, products over a few rows each, added up, are several times as
+    fast as one over all: BLAS has kernels of their own for them."""
+    groups, filters, outputs = gradient.shape
+    terms = columns.shape[1]
+    most = TINY // max(1, filters * terms)
+    count = next((n for n in range(1, rows + 1) if rows % n == 0 and outputs <= n * most), rows)
+    room = count * filters * terms <= PARTS
+    if count == 1 or outputs < count * SHORTEST or groups > 1 or not room:
+        np.matmul(gradient, columns.transpose(0, 2, 1), out=out)
+        return
+    left = gradient.reshape(filters, count, -1).transpose(1, 0, 2)
+    right = columns.reshape(terms, count, -1).transpose(1, 2, 0)
+    parts = shared_workspace().array("parts", (count, filters, terms), out.dtype)
+    np.matmul(left, right, out=parts)
+    np.add.reduce(parts, 0, out=out[0])
 
 
 def _in_lanes(
@@ -352,4 +377,4 @@ def _write_tile(product: Array, out: Array, tile: Tile) -> None:
 
 def _put(product: Array, out: Array, tile: Tile) -> None:
     """Copy a product (M, *outputs, images) to its place in out (N, M, *outputs)."""
-    np.copyto(out[(tile.image_slice, slice(None), *tile.box)], np.moveaxis(product, -1, 0))
+    np.copyto(out[(tile.image_slice, slice(None), *tile.box)], last_first(product))

@@ -18,10 +18,10 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from caffelite.kernels.columns import gather, tile_matrix
 from caffelite.kernels.tuned import Tuned
+from caffelite.kernels.views import strided
 from caffelite.kernels.window import Shape, Tile, Window, even
 from caffelite.kernels.workspace import Array, Workspace
 
@@ -59,7 +59,7 @@ def row_tiles(x: Array, window: Window, outputs: Shape, budget: int | None) -> l
 
 def row_filters(weights: Array, group: int, workspace: Workspace) -> Array:
     """Weights (M, C / group, *kernel) as (group, M / group, taps and channels), rows first."""
-    moved = np.moveaxis(weights, 1, -1)
+    moved = _channels_last(weights)
     filters = workspace.array("filters", moved.shape, weights.dtype)
     np.copyto(filters, moved)
     return filters.reshape(group, weights.shape[0] // group, -1)
@@ -69,13 +69,15 @@ def row_products(x: Array, filters: Array, tile: Tile, window: Window, ws: Works
     """filters (M, taps * C) times what the outputs of a tile see: (M, *outputs, images)."""
     slab, (height, *rest) = gather(x, tile, window, ws), tile.outputs
     windows = _row_windows(slab, window, tile.outputs)
-    windows = np.moveaxis(windows, -2 - len(rest), 0)  # (height, taps, C, *rest, images)
+    at = len(rest) + 1  # (taps, C, height, *rest, images) becomes (height, taps, C, *rest, images)
+    axes = range(windows.ndim)
+    windows = windows.transpose(at, *axes[:at], *axes[at + 1 :])
     laid = ws.array("rows", windows.shape, x.dtype)
     np.copyto(laid, windows)
     columns = tile.images * math.prod(rest)
     step, terms = laid.strides[0] * window.stride[0], filters.shape[1]
     shape = (height, terms, columns)
-    seen = as_strided(laid, shape, (step, columns * x.itemsize, x.itemsize), writeable=False)
+    seen = strided(laid, shape, (step, columns * x.itemsize, x.itemsize))
     product = ws.array("product", (height, len(filters), columns), x.dtype)
     np.matmul(filters, seen, out=product)
     return product.reshape(height, len(filters), *rest, tile.images).swapaxes(0, 1)
@@ -94,7 +96,7 @@ def row_weights(
     row = tile.columns // tile.outputs[0] * x.itemsize
     shape = (window.kernel[0], gradient.shape[1], out.shape[2])
     strides = (row, x.itemsize, row * slab.shape[1])
-    seen = as_strided(laid, shape, strides, writeable=False)
+    seen = strided(laid, shape, strides)
     np.matmul(gradient, seen, out=out)
     return gradient
 
@@ -102,7 +104,12 @@ def row_weights(
 def by_rows(weights: Array) -> Array:
     """View weights (M, C, *kernel) as `row_weights` writes them, but for merged axes:
     (rows, M, *taps of a row, C)."""
-    return np.moveaxis(np.moveaxis(weights, 1, -1), 1, 0)
+    last = _channels_last(weights)
+    return last.transpose(1, 0, *range(2, last.ndim))
+
+
+def _channels_last(weights: Array) -> Array:
+    return weights.transpose(0, *range(2, weights.ndim), 1)
 
 
 def _row_windows(slab: Array, window: Window, outputs: Shape) -> Array:
@@ -111,4 +118,4 @@ def _row_windows(slab: Array, window: Window, outputs: Shape) -> Array:
     channel, height, *rest, image = slab.strides
     taps = (step * d for step, d in zip(rest, window.dilation[1:], strict=True))
     shape: Any = (*window.kernel[1:], *slab.shape[:2], *outputs[1:], slab.shape[-1])
-    return as_strided(slab, shape, (*taps, channel, height, *rest, image), writeable=False)
+    return strided(slab, shape, (*taps, channel, height, *rest, image))
