@@ -81,17 +81,6 @@ def mend_opencv() -> None:
                 'import dnn" in place of cv2.dnn',
             )
         ) from None
-    from caffelite import dnn
+    from caffelite.dnn import mending
 
-    if hasattr(cv2.dnn, "readNetFromCaffe"):
-        return
-    theirs = cv2.dnn.readNet
-
-    def read_net(model: object, config: object = "", framework: str = "") -> object:
-        """Caffe's files are read here, others by OpenCV."""
-        names = f"{model} {config}".lower()
-        if framework.lower() == "caffe" or ".caffemodel" in names or ".prototxt" in names:
-            return dnn.readNet(model, config, framework)
-        return theirs(model, config, framework)
-
-    cv2.dnn.readNetFromCaffe, cv2.dnn.readNet = dnn.readNetFromCaffe, read_net
+    mending.mend(cv2)

@@ -22,7 +22,9 @@ from caffelite.dnn.boxes import (
     NMSBoxesBatched,
     softNMSBoxes,
 )
+from caffelite.dnn.custom import registerLayer, unregisterLayer
 from caffelite.dnn.images import CV_8U, CV_32F, blobFromImage, blobFromImages, imagesFromBlob
+from caffelite.dnn.layer import Layer
 from caffelite.dnn.models import (
     ClassificationModel,
     DetectionModel,
@@ -30,7 +32,7 @@ from caffelite.dnn.models import (
     Model,
     SegmentationModel,
 )
-from caffelite.dnn.net import Layer, Net
+from caffelite.dnn.net import Net
 from caffelite.dnn.params import (
     DNN_LAYOUT_NCHW,
     DNN_LAYOUT_NHWC,
@@ -42,6 +44,7 @@ from caffelite.dnn.params import (
     blobFromImageWithParams,
 )
 from caffelite.dnn.reading import readNet, readNetFromCaffe, shrinkCaffeModel
+from caffelite.dnn.rotated import NMSBoxesRotated
 from caffelite.dnn.settings import (
     DNN_BACKEND_CANN,
     DNN_BACKEND_CUDA,
@@ -103,6 +106,7 @@ __all__ = [
     "Model",
     "NMSBoxes",
     "NMSBoxesBatched",
+    "NMSBoxesRotated",
     "Net",
     "SegmentationModel",
     "blobFromImage",
@@ -112,8 +116,10 @@ __all__ = [
     "imagesFromBlob",
     "readNet",
     "readNetFromCaffe",
+    "registerLayer",
     "shrinkCaffeModel",
     "softNMSBoxes",
+    "unregisterLayer",
 ]
 
 

@@ -125,6 +125,11 @@ def _checked(
         )
     if len(boxes) != len(values):
         raise DataError(f"{len(boxes)} boxes, but {len(values)} scores")
+    check_thresholds(score_threshold, nms_threshold, eta)
+    return boxes, values
+
+
+def check_thresholds(score_threshold: float, nms_threshold: float, eta: float) -> None:
+    """Raises DataError for numbers that these may not be."""
     if score_threshold < 0 or nms_threshold < 0 or eta <= 0:
         raise DataError("thresholds are 0 or more, and eta is above 0")
-    return boxes, values

@@ -1,4 +1,4 @@
-"""Net under OpenCV's names, and the layers that it shows."""
+"""Net under OpenCV's names."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import numpy as np
 
 import caffelite
 from caffelite.blob import Array, Shape
-from caffelite.dnn import settings
+from caffelite.dnn import custom, settings
+from caffelite.dnn.figures import Figures, as_arrays
 from caffelite.dnn.images import Scalar
 from caffelite.dnn.inputs import Inputs
+from caffelite.dnn.layer import Layer
 from caffelite.dnn.planning import how_many, with_shapes
 from caffelite.dnn.running import Models, matrix
 from caffelite.errors import NetError, Problem, did_you_mean
@@ -24,30 +26,6 @@ from caffelite.plan.graph import Node, Version
 from caffelite.run.program import Forward
 from caffelite.schema.common import Phase
 from caffelite.schema.net import NetParameter
-
-
-class Layer:
-    """A layer as `Net.getLayer` gives it: `name`, `type`, `blobs`."""
-
-    def __init__(self, net: Net, name: str, kind: str, tops: Sequence[str]) -> None:
-        self._net, self.name, self.type, self._tops = net, name, kind, tops
-
-    @property
-    def blobs(self) -> tuple[Array, ...]:
-        """Copies of the parameters. Those of one axis are (n, 1), as OpenCV shows them."""
-        return tuple(matrix(b.data).copy() for b in self._net._params(self.name))
-
-    @blobs.setter
-    def blobs(self, values: Sequence[Any]) -> None:
-        for number, value in enumerate(values):
-            self._net.setParam(self.name, number, value)
-
-    def outputNameToIndex(self, outputName: str) -> int:
-        """Which of the layer's tops a blob is; -1: none."""
-        return self._tops.index(outputName) if outputName in self._tops else -1
-
-    def __repr__(self) -> str:
-        return f"<Layer {self.name!r} {self.type}>"
 
 
 class Net:
@@ -66,13 +44,15 @@ class Net:
         self._models = Models()
         self._planned: dict[tuple[tuple[str, Shape], ...], caffelite.Net] = {}
         self._ticks = 0
+        self._changes = custom.changes()
 
     @classmethod
     def _of(cls, param: NetParameter, stored: Mapping[str, Any] | None) -> Net:
         """A net with parameters that have been read; None: without, for a look at its layers."""
         net = cls()
         # it holds the parameters, and never runs: what runs is planned for the inputs' shapes
-        inner = caffelite.Net(param, phase=Phase.TEST, engine="numpy", weights=stored)
+        with custom.in_use(stored):
+            inner = caffelite.Net(param, phase=Phase.TEST, engine="numpy", weights=stored)
         if not inner.inputs:
             raise NetError(
                 Problem(
@@ -193,6 +173,12 @@ class Net:
         """Accepted. Nets run on the CPU, which is said once where it matters."""
         settings.say_target(targetId)
 
+    def enableFusion(self, fusion: bool) -> None:
+        """Accepted: what is fused here changes no layer's values."""
+
+    def enableWinograd(self, useWinograd: bool) -> None:
+        """Accepted: convolutions here have one way."""
+
     # Passes.
 
     def setInput(
@@ -247,6 +233,32 @@ class Net:
             if isinstance(step, Forward) and step.node.index in numbers:
                 times[numbers[step.node.index]] += time.perf_counter_ns() - start
         return self._ticks, times
+
+    def getLayersShapes(self, netInputShapes: Any) -> tuple[Array, Any, Any]:
+        """For inputs of these shapes (one, or one for each input): the numbers of all layers, and
+        for each the shapes that it reads, and those that it makes. 0 is the net's input."""
+        figures = Figures(self._net, self._nodes, netInputShapes)
+        numbers = range(len(figures))
+        reads = tuple(as_arrays(figures.bottoms(n)) for n in numbers)
+        makes = tuple(as_arrays(figures.tops(n)) for n in numbers)
+        return np.array(numbers, np.int32), reads, makes
+
+    def getFLOPS(self, *args: Any) -> int:
+        """`getFLOPS(shapes)`, `getFLOPS(layer, shapes)`: floating-point operations of the net, or
+        of a layer by its number, as OpenCV counts them. See `getLayersShapes` for the shapes."""
+        figures, numbers = self._figures(args)
+        return sum(figures.operations(n) for n in numbers)
+
+    def getMemoryConsumption(self, *args: Any) -> tuple[int, int]:
+        """`getMemoryConsumption(shapes)`, `getMemoryConsumption(layer, shapes)`: bytes of the
+        parameters, and of what all layers make, were each kept."""
+        figures, numbers = self._figures(args)
+        weights, blobs = zip(*(figures.memory(n) for n in numbers))
+        return sum(weights), sum(blobs)
+
+    def _figures(self, args: Sequence[Any]) -> tuple[Figures, Sequence[int]]:
+        figures = Figures(self._net, self._nodes, args[-1])
+        return figures, [int(args[0])] if len(args) > 1 else range(len(figures))
 
     def dump(self) -> str:
         """A table of the layers: shapes, parameters, multiply-adds."""
@@ -311,7 +323,9 @@ class Net:
         return [found[v] for v in wanted]
 
     def _prepare(self) -> None:
-        """Before a pass: is everything there?"""
+        """Before a pass: is everything there, and are the layers those that they should be?"""
+        if self._changes != custom.changes():
+            self._take_custom()
         missing = [name for name in self._net.inputs if name not in self._inputs.given]
         if missing:
             raise NetError(
@@ -330,6 +344,20 @@ class Net:
                     expected="a .caffemodel that has them, or setParam for each",
                 )
             )
+
+    def _take_custom(self) -> None:
+        """Plan the net anew, with the layers that have been registered since."""
+        self._changes = custom.changes()
+        if custom.registered().isdisjoint(node.spec.type for node in self._nodes):
+            return
+        old = self._net
+        held = {name: [blob.data for blob in blobs] for name, blobs in old.params.items()}
+        with custom.in_use(held):
+            self._inner = caffelite.Net(
+                old.param, phase=Phase.TEST, folder=old.folder, share=old, engine="numpy"
+            )
+        self._nodes = [self._inner.plan.graph.nodes[node.index] for node in self._nodes]
+        self._models, self._planned = Models(), {}
 
     def _fit(self) -> caffelite.Net:
         """Take the net that is planned for the inputs' shapes; a few are kept, for image pyramids

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import caffelite
 from caffelite.blob import Shape
+from caffelite.dnn import custom
 from caffelite.layers.base import registry
 from caffelite.layers.input import Input, InputParameter
 from caffelite.plan.build import Plan
@@ -32,6 +33,8 @@ def with_shapes(
             if registry.get(layer.type) is Input and all(top in shapes for top in layer.top):
                 extents = [BlobShape(dim=list(shapes[top])) for top in layer.top]
                 layer.input_param = InputParameter(shape=extents)  # type: ignore[attr-defined]
-    return caffelite.Net(
-        param, phase=Phase.TEST, folder=net.folder, share=net, engine=engine, plan=plan
-    )
+    stored = {name: [blob.data for blob in blobs] for name, blobs in net.params.items()}
+    with custom.in_use(stored):
+        return caffelite.Net(
+            param, phase=Phase.TEST, folder=net.folder, share=net, engine=engine, plan=plan
+        )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from caffelite.cli import main
@@ -112,18 +113,45 @@ def test_other_mistakes_are_told_in_pythons_words(
     assert capsys.readouterr().err == "usage: u.py NET\n"
 
 
+HALF = b"""
+layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 } } }
+layer { name: "h" type: "Half" bottom: "x" top: "y" }
+"""
+
+
+class Half:
+    def __init__(self, params: dict[str, Any], blobs: list[Any]) -> None:
+        assert (params, blobs) == ({}, [])
+
+    def getMemoryShapes(self, inputs: list[Any]) -> list[Any]:
+        return inputs
+
+    def forward(self, inputs: tuple[Any, ...]) -> list[Any]:
+        return [inputs[0] / 2]
+
+
 def test_opencv_gets_back_what_it_lacks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     calls: list[Any] = []
     cv2, its_dnn = types.ModuleType("cv2"), types.ModuleType("cv2.dnn")
     cv2.dnn = its_dnn  # type: ignore[attr-defined]
     its_dnn.readNet = lambda *names: calls.append(names)  # type: ignore[attr-defined]
+    its_dnn.Model = its_dnn.readNet  # type: ignore[attr-defined]
+    cv2.dnn_registerLayer = its_dnn.readNet  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "cv2", cv2)
     mend_opencv()
     from caffelite import dnn
 
     assert its_dnn.readNetFromCaffe is dnn.readNetFromCaffe  # type: ignore[attr-defined]
     its_dnn.readNet("a.onnx")  # type: ignore[attr-defined]
-    assert calls == [("a.onnx", "", "")]
+    cv2.dnn_Model("b.onnx")  # type: ignore[attr-defined]
+    assert calls == [("a.onnx",), ("b.onnx",)]
+    cv2.dnn_registerLayer("Half", Half)  # type: ignore[attr-defined]
+    assert calls.pop() == ("Half", Half)
+    net = dnn.readNetFromCaffe(HALF)
+    net.setInput(np.ones((1, 2), np.float32))
+    assert (net.forward() == 0.5).all()
+    assert isinstance(cv2.dnn_Model(net), dnn.Model)  # type: ignore[attr-defined]
+    cv2.dnn_unregisterLayer("Half")  # type: ignore[attr-defined]
     with pytest.raises(CaffeliteError, match=r"a\.prototxt"):
         its_dnn.readNet("a.prototxt", "a.caffemodel")  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "cv2", None)
