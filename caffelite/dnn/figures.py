@@ -12,7 +12,7 @@ import caffelite
 from caffelite.blob import Array, Shape
 from caffelite.dnn.planning import with_shapes
 from caffelite.errors import NetError, Problem
-from caffelite.layers.base import Layer
+from caffelite.layers.operations import opencv_operations
 from caffelite.plan.graph import Node
 
 BYTES = 4
@@ -61,7 +61,7 @@ class Figures:
         if number:
             params = self._layers[self._node(number).index].params
             weights = sum(blob.data.size for blob in params)
-        return weights * BYTES, _values(self.tops(number)) * BYTES
+        return weights * BYTES, sum(map(math.prod, self.tops(number))) * BYTES
 
     def operations(self, number: int) -> int:
         """Floating-point operations, as OpenCV counts them (a convolution in groups as one
@@ -70,7 +70,7 @@ class Figures:
         if number == 0:
             return 0
         layer = self._layers[self._node(number).index]
-        return _operations(layer, self.bottoms(number), self.tops(number))
+        return opencv_operations(layer, self.bottoms(number), self.tops(number))
 
     def _node(self, number: int) -> Node:
         if not 1 <= number <= len(self._nodes):
@@ -88,51 +88,3 @@ def _several(shapes: Any) -> list[Shape]:
     if all(s.ndim == 0 for s in listed):
         listed = [np.array(listed)]
     return [tuple(int(n) for n in s.ravel()) for s in listed]
-
-
-def _values(shapes: Sequence[Shape]) -> int:
-    return sum(math.prod(shape) for shape in shapes)
-
-
-PER_VALUE = {
-    **{"ReLU": 1, "PReLU": 1, "TanH": 1, "AbsVal": 1, "Sigmoid": 3, "ELU": 2, "BNLL": 5},
-    **{"Softmax": 4, "BatchNorm": 3, "Scale": 2},
-}
-"""Operations for each value that such a layer reads."""
-
-
-def _operations(layer: Layer, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
-    kind, made = layer.spec.type, _values(tops)
-    if kind in PER_VALUE:
-        return PER_VALUE[kind] * _values(bottoms[:1])
-    if kind in ("Convolution", "ConvolutionDepthwise", "DepthwiseConvolution"):
-        # of all channels, also where each group reads a part of them
-        return made * (2 * _window(layer) * bottoms[0][1] + 1)
-    if kind == "Deconvolution":
-        return 2 * _window(layer) * tops[0][1] * _values(bottoms)
-    if kind == "InnerProduct":
-        return 3 * int(layer.params[0].data.shape[1]) * made
-    if kind == "Eltwise":
-        return len(bottoms) * math.prod(bottoms[0])
-    if kind == "Pooling":
-        param = layer.spec.get("pooling_param")
-        taps = _taps(param, bottoms[0])
-        return made * (taps + int(param.pool.name == "AVE"))
-    return 0
-
-
-def _window(layer: Layer) -> int:
-    """How many values a filter has in a plane."""
-    shape: Shape = layer.params[0].data.shape[2:]
-    return math.prod(shape)
-
-
-def _taps(param: Any, bottom: Shape) -> int:
-    """How many values a window counts for; a global one as one."""
-    if param.global_pooling:
-        return 1
-    if param.has("kernel_h"):
-        return int(param.kernel_h * param.kernel_w)
-    size = param.kernel_size if isinstance(param.kernel_size, list) else [param.kernel_size]
-    taps: int = math.prod(size if len(size) > 1 else size * (len(bottom) - 2))
-    return taps

@@ -47,6 +47,8 @@ def test_operations_and_memory_are_opencvs() -> None:
         ('type: "Pooling" pooling_param { kernel_h: 1 kernel_w: 8 }', 256),
         ('type: "Sigmoid"', 768),
         ('type: "Eltwise" bottom: "data"', 512),
+        ('type: "Power" power_param { scale: 2 }', 512),
+        ('type: "Power" power_param { power: 2 }', 2560),
         ('type: "Flatten"', 0),
     ],
 )
