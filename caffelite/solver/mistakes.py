@@ -53,6 +53,6 @@ def joined(text: list[Problem], found: Iterable[Problem]) -> list[Problem]:
     return in_order([*text, *(p for p in found if str(p.span) not in places)])
 
 
-def _place(problem: Problem) -> tuple[str, int, int]:
+def _place(problem: Problem) -> tuple[str | int, ...]:
     span = problem.span
-    return (span.source.name, span.line, span.col) if span else ("", 0, 0)
+    return (span.source.name, span.line, span.col) if span else ()

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 from caffelite import TEST, TRAIN, Net
-from caffelite.errors import NetError
-from caffelite.files import parse_net
+from caffelite.errors import NetError, Problem, Source
+from caffelite.files import parse_message, parse_net
+from caffelite.layers.base import Context
+from caffelite.plan.build import plan_net
+from caffelite.plan.graph import state_for
+from caffelite.schema.net import NetParameter
 
 DATA = """
 layer { name: "data" type: "Input" top: "x" top: "t"
@@ -150,6 +154,19 @@ class TestLossWeights:
         text = DATA + dense("ip", "x", "y", 2)
         named, unnamed = run(make(text + LOSS)), run(make(text + LOSS.replace('top: "loss"', "")))
         assert named.forward_loss() == unnamed.forward_loss() > 0
+
+
+def test_what_a_text_with_mistakes_says_besides_is_planned() -> None:
+    wrong = DATA.replace('type: "Input"', 'type: "Input" kernel: 1').replace('"data"', '"wrong"')
+    text = wrong + dense("a", "x", "h", 5)
+    text += DATA.replace('"x"', '"u"').replace('"t"', '"v"') + dense("b", "u", "y", 2)
+    said: list[Problem] = []
+    net = parse_message(Source("f.net", text), NetParameter, said)
+    assert len(said) == 1
+    plan = plan_net(net, state_for(net, TRAIN), Context(TRAIN))
+    uses = {n.spec.name: len(u) for n, u in zip(plan.graph.nodes, plan.uses)}
+    assert uses == {"a": 0, "data": 0, "b": 2} and plan.needs == ()
+    assert plan.shapes[plan.graph.blobs["y"]] == (4, 2) and plan.count == 8
 
 
 def test_there_are_no_more_params_than_parameters() -> None:
