@@ -67,7 +67,7 @@ class Graph:
         """Blobs that nobody reads."""
         return [name for name, version in self.blobs.items() if not version.readers]
 
-    def net_parameter(self, force_backward: bool = False) -> NetParameter:
+    def net_parameter(self, force_backward: bool) -> NetParameter:
         """The graph as a net of its own: the layers that are here, and no others."""
         net = NetParameter(name=self.name, layer=[node.spec for node in self.nodes])
         if force_backward:

@@ -228,6 +228,18 @@ class TestMistakes:
     def test_what_a_layer_says_against_itself_is_refused(self, more: str, message: str) -> None:
         assert refusal(DATA + more) == [message]
 
+    def test_behind_a_hundred_mistakes_no_names_are_suggested(self) -> None:
+        text = DATA + "".join(relu(f"dat{i}", f"t{i}") for i in range(9))
+        with pytest.raises(NetError) as caught:
+            graph(text)
+        assert {p.hint for p in caught.value.problems} == {'did you mean "data"?'}
+        text = DATA + "".join(relu(f"dat{i:03}", f"t{i}") for i in range(102))
+        text += 'layer { name: "u" type: "Relu" }'
+        with pytest.raises(NetError) as caught:
+            graph(text)
+        hints = [p.hint for p in caught.value.problems]
+        assert all(hints[:100]) and not any(hints[100:102]) and "ReLU" not in str(hints[102])
+
     def test_the_first_layer_finds_no_blobs_at_all(self) -> None:
         with pytest.raises(NetError) as caught:
             graph(relu("data", "a"))

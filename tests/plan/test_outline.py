@@ -9,7 +9,7 @@ from caffelite.errors import NetError
 from caffelite.files import parse_net
 from caffelite.layers.base import Context
 from caffelite.plan.build import Plan
-from caffelite.plan.graph import state_for
+from caffelite.plan.graph import build_graph, state_for
 from caffelite.plan.outline import assumed, outline_net
 from caffelite.schema.common import Phase
 
@@ -93,6 +93,17 @@ def test_boxes_that_are_not_here_are_rows_of_eight() -> None:
     labels = BOXES[: BOXES.index('layer { name: "loc"')] + dense("data", "score")
     loss = 'layer { name: "l" type: "SoftmaxWithLoss" bottom: "score" bottom: "label" top: "l" }'
     outline(labels + loss)  # its records may have labels instead: that is open
+
+
+def test_only_what_makes_batches_has_stand_ins() -> None:
+    for text, count in (
+        (data(), 2),
+        (data().replace("batch_size: 4", ""), 0),
+        (data().replace('type: "Data"', 'type: "Split"').replace("top", 'bottom: "b" top', 1), 0),
+    ):
+        net = parse_net(text, "f.net")
+        node = build_graph(net, state_for(net, Phase.TRAIN), []).nodes[0]
+        assert len(assumed((1, 28, 28), node) or ()) == count
 
 
 def test_new_sides_count_together_and_a_crop_after_them() -> None:

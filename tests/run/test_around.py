@@ -153,10 +153,21 @@ def test_steps_that_are_looked_at_are_not_fused() -> None:
     assert empty[:4] == ["ip1", "act", "ip2", ""]  # the loss is there after its own step alone
 
 
-def test_a_session_that_runs_passes_as_a_whole_gives_way() -> None:
-    class Whole(Fused):
-        whole = True
+class Whole(Fused):
+    whole = True
 
+
+def test_a_session_that_finds_no_other_shapes_leaves_those_of_the_plan() -> None:
+    net = Net(parse_net(FILTERED), TEST)
+    net.executor._make_session = Whole
+    net.executor.restart()
+    x = np.arange(8.0).reshape(4, 2)
+    for _ in range(2):
+        np.testing.assert_array_equal(net.forward(x=x, chosen=np.ones(4))["y"], 2 * x)
+    assert net.executor.shape_of("y") == (4, 2)
+
+
+def test_a_session_that_runs_passes_as_a_whole_gives_way() -> None:
     net = Net(parse_net(TEXT), TRAIN, seed=1, engine="numpy")
     expected = passes(net)
     executor = net.executor

@@ -202,6 +202,7 @@ def test_a_test_net_lays_blobs_over_each_other() -> None:
     assert np.shares_memory(arrays["b0"], arrays["b2"])
     assert not np.shares_memory(arrays["b0"], arrays["b1"])
     _ = net.blobs["b3"].diff  # gradients are not laid over each other, nor their data kept for them
+    _ = net.executor.look_at(blobs["b3"], "diff")
     assert blobs["b3"] in net.executor.memory.slot
     assert not any(np.shares_memory(net.blobs["b3"].diff, a) for a in arrays.values())
     training = make(CHAIN, TRAIN)

@@ -225,6 +225,8 @@ def test_a_folder_that_is_still_to_be_made_is_noted_by_who_only_looks(tmp_path: 
     )
     with pytest.raises(CaffeliteError, match="no_such_folder"):
         plan_job(param, str(tmp_path / "s.solver"))
+    param.snapshot = 0
+    assert plan_job(param, str(tmp_path / "s.solver"), looks=True).notes == ()
 
 
 def test_fields_of_forks_that_change_updates_are_refused_where_a_run_is_meant(
