@@ -60,6 +60,7 @@ def test_the_facts_are_where_they_belong() -> None:
         "EltwiseAccuracy",
         "LabelsequenceAccuracy",
         "SegAccuracy",
+        "SegmentationEvaluate",
     }
     assert having("learns_labels") <= having("compares")
     assert having("compares") - having("loss") == {"Accuracy", "EltwiseAccuracy", "SegAccuracy"}
@@ -75,6 +76,7 @@ def test_the_facts_are_where_they_belong() -> None:
         "RegionLoss",
         "TripletLoss",
         "WarpCTCLoss",
+        "YoloSeg",
         "YoloV1Loss",
         "Yolov3",
     }

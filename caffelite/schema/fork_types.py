@@ -4,8 +4,7 @@ from __future__ import annotations
 
 _TYPES = {
     "MS-CNN and Cascade R-CNN (zhaoweicai)": "ImageGtData DetectionData EvalData HardMining",
-    "the YOLO forks (choasup, eric612)": "YoloSeg "
-    "BoxData LaneData SegmentationEvaluate AssistedExcitation",
+    "the YOLO forks (choasup, eric612)": "BoxData LaneData AssistedExcitation",
     "SegNet's and ENet's fork": "DenseImageData",
     "PSPNet's fork (hszhao)": "ImageSegData BiasChannel AdaptiveBiasChannel DenseCRF "
     "DomainTransform MatRead MatWrite UniqueLabel",

@@ -40,6 +40,7 @@ NEED_SAMPLES = {
         "Yolov3",
     ),
     "RegionOutput",
+    "SegmentationEvaluate",
     "YoloV1Loss",
     *("TripletLoss", "YoloDetectionOutput", "Yolov3DetectionOutput"),
     *("BilinearInterpolation", "MultiStageMeanfield", "Resample", "StageBridge"),
