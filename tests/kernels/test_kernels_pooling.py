@@ -29,6 +29,8 @@ GEOMETRIES: dict[str, tuple[tuple[int, int], Window, bool]] = {
     "rectangular": ((6, 9), W((1, 3), (2, 1), (0, 2), ONE), True),
     "pad on one axis": ((5, 5), W((3, 2), (2, 2), (2, 0), ONE), True),
     "whole plane": ((3, 4), W((3, 4), (1, 1), (0, 0), ONE), True),
+    "left over": ((10, 11), W((2, 2), (3, 3), (0, 0), ONE), False),
+    "a phase of pads alone": ((5, 6), W((5, 5), (5, 6), (2, 2), ONE), False),
     "many taps": ((18, 17), W((18, 17), (1, 1), (0, 0), ONE), True),
 }
 
@@ -198,6 +200,16 @@ def test_stochastic_draws_in_proportion(name: str) -> None:
         assert problem.mask(taps)[(n, c, *at)] == places[spot]
     mask = problem.mask(taps)
     np.testing.assert_allclose(problem.max_back(taps), problem.scattered(mask))
+
+
+def test_stochastic_test_phase_of_what_sums_to_less_than_0() -> None:
+    problem = Problem(GEOMETRIES["2/2"], low=0.1)
+    problem.x[0, 1] *= -1
+    out, dx = np.empty(problem.shape), np.empty(problem.x.shape)
+    kernels.stochastic_pool_test(problem.x, out, problem.window)
+    kernels.stochastic_pool_test_backward(problem.x, problem.dout, dx, problem.window)
+    for values in (out, dx):
+        assert not values[0, 1].any() and (values[1] != 0).all()
 
 
 def test_stochastic_test_phase_is_the_expected_draw() -> None:
