@@ -20,7 +20,7 @@ WIDE: Tuned = 48
 """From such a width on pooling by axes is faster than by phases, where it will do."""
 SHORT: Tuned = 1 << 17
 """With fewer bytes of scratch than this for each array of phases pooling by axes is faster."""
-ROWS: Tuned = 1 << 17
+ROWS = 1 << 17
 """Bytes of the rows' maxima of a part, when pooling by axes."""
 
 

@@ -13,6 +13,8 @@ import pytest
 import caffelite
 from caffelite import kernels
 from caffelite.kernels import parallel
+from caffelite.layers.cases import Case
+from caffelite.testing import Bench
 
 from . import test_kernels_convolution as convolution
 from . import test_kernels_memory as memory
@@ -35,6 +37,24 @@ have columns laid out instead of rows."""
 NUMBERS = [(p.stem, name) for p in sorted((PACKAGE / "kernels").glob("*.py")) for name in tuned(p)]
 
 
+class Watched(int):
+    """A number that notes whether it is used."""
+
+    used = False
+
+
+def noted(name: str) -> Any:
+    def method(self: Watched, *others: Any) -> Any:
+        Watched.used = True
+        return getattr(int, name)(self, *others)
+
+    return method
+
+
+for _name in ("lt", "le", "gt", "ge", "neg", "mul", "rmul", "floordiv"):
+    setattr(Watched, f"__{_name}__", noted(f"__{_name}__"))
+
+
 def values() -> dict[str, list[Any]]:
     """What the kernels make of problems large and small."""
     found = {}
@@ -42,11 +62,22 @@ def values() -> dict[str, list[Any]]:
         problem = convolution.Problem(geometry)
         dbias = np.zeros_like(problem.bias)
         kernels.conv_backward_bias(problem.dout, dbias)
-        found[name] = [*problem.all(), *problem.all(budget=2000), problem.forward(relu=True), dbias]
+        factor = np.linspace(-1, 2, len(problem.bias))
+        found[name] = [
+            problem.forward(factor=factor),
+            *problem.all(),
+            *problem.all(budget=2000),
+            problem.forward(relu=True),
+            dbias,
+        ]
     for kind, plane in pooling.GEOMETRIES.items():
         problem_ = pooling.Problem(plane)
         maxima, taps = problem_.max()
         found[kind] = [maxima, taps, problem_.max_back(taps), problem_.ave(), problem_.ave_back()]
+        for scratch in (None, 1000, 1 << 30):
+            alone = np.empty_like(maxima)
+            kernels.max_pool_forward(problem_.x, alone, None, problem_.window, scratch=scratch)
+            found[kind].append(alone)
     for name, shape in normalising.SHAPES.items():
         made = normalising.Problem(shape)
         found[name] = [a for case in normalising.FORWARD for a in made.forward(*case)]
@@ -59,6 +90,8 @@ def values() -> dict[str, list[Any]]:
         kernels.add_product(a, b, outs[1])
         kernels.add_product(a, b, outs[2], fresh=True)
         found[f"product {samples}"] = outs
+    bench = Bench(Case('type: "InnerProduct" inner_product_param { num_output: 9 }', {"x": a}))
+    found["a layer of products"] = list(bench.run().results().values())
     return found
 
 
@@ -73,13 +106,15 @@ def test_another_number_gives_the_same(
     module: str, name: str, times: int, usual: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = importlib.import_module(f"caffelite.kernels.{module}")
-    monkeypatch.setattr(place, name, max(1, times * getattr(place, name)))
+    monkeypatch.setattr(place, name, Watched(max(1, times * getattr(place, name))))
+    monkeypatch.setattr(Watched, "used", False)
     parallel.set_threads(2)
     for key, found in values().items():
         for one, other in zip(found, usual[key], strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11, err_msg=key)
     for key, (call, most) in memory.problems().items():
         assert memory.needs(call) <= 1000 * max(most, TILE), key
+    assert Watched.used, "nothing that is tried here uses it"
 
 
 def test_only_the_kernels_have_such_numbers() -> None:
