@@ -157,7 +157,7 @@ def parts(node: ast.AST) -> Iterator[ast.AST]:
     elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
         yield from node.orelse
     elif isinstance(node, ast.AnnAssign):
-        if node.value and not is_alias(node):
+        if node.value and not is_alias(node) and not said(node):
             yield node.value
     elif said(node):
         return
@@ -171,8 +171,9 @@ def parts(node: ast.AST) -> Iterator[ast.AST]:
 
 def said(node: ast.AST) -> bool:
     """Examples, lists of names, and messages."""
-    if isinstance(node, ast.Assign):
-        return ast.unparse(node.targets[0]) in ("cases", "__all__")
+    if isinstance(node, (ast.Assign, ast.AnnAssign)):
+        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+        return ast.unparse(target) in ("cases", "__all__")
     return isinstance(node, ast.Call) and called(node) in MESSAGES
 
 
@@ -217,7 +218,7 @@ def swaps(node: ast.AST) -> Iterator[tuple[Place, str]]:
         if name in NAMES:
             start = ast.unparse(node.func)[: -len(name)]
             yield node.func, start + NAMES[name]
-    elif isinstance(node, (ast.If, ast.IfExp)):
+    elif isinstance(node, (ast.If, ast.IfExp)) and ast.unparse(node.test) != "TYPE_CHECKING":
         for forced in ("True", "False"):
             yield node.test, forced
     elif isinstance(node, ast.Return):

@@ -19,6 +19,9 @@ from .trials import ROOT, Result, Workshop
 CODE = '''"""One + two."""
 
 cases = (1, 2)
+cases: ClassVar[Any] = (3, 4)
+if TYPE_CHECKING:
+    x = 5
 
 def grow(x: "1 + 1", most: int = 7) -> int:
     """x + 1."""
@@ -36,21 +39,21 @@ def test_mistakes_are_made_in_what_the_code_does_alone(tmp_path: Path) -> None:
     (tmp_path / "code.py").write_text(CODE)
     mutants = mutants_of(tmp_path, "code.py")
     assert [(m.line, m.change) for m in mutants] == [
-        (5, "7 -> (8)"),
-        (7, "not x or x < 3 -> True"),
-        (7, "not x or x < 3 -> False"),
-        (7, "not x or x < 3 -> (not x and x < 3)"),
-        (7, "not x -> (x)"),
-        (7, "x < 3 -> (x <= 3)"),
-        (7, "3 -> (4)"),
-        (9, 'self.fail("3 < 4", 5) -> pass'),
-        (10, "zip(x, strict=True) -> pass"),
-        (11, "self.put(x) -> pass"),
-        (12, "x += 2.5 -> x -= 2.5"),
-        (12, "2.5 -> (3.5)"),
-        (13, "return min(x, most) // most -> return None"),
-        (13, "min(x, most) // most -> (min(x, most) * most)"),
-        (13, "min -> max"),
+        (8, "7 -> (8)"),
+        (10, "not x or x < 3 -> True"),
+        (10, "not x or x < 3 -> False"),
+        (10, "not x or x < 3 -> (not x and x < 3)"),
+        (10, "not x -> (x)"),
+        (10, "x < 3 -> (x <= 3)"),
+        (10, "3 -> (4)"),
+        (12, 'self.fail("3 < 4", 5) -> pass'),
+        (13, "zip(x, strict=True) -> pass"),
+        (14, "self.put(x) -> pass"),
+        (15, "x += 2.5 -> x -= 2.5"),
+        (15, "2.5 -> (3.5)"),
+        (16, "return min(x, most) // most -> return None"),
+        (16, "min(x, most) // most -> (min(x, most) * most)"),
+        (16, "min -> max"),
     ]
     assert {m.where for m in mutants} == {"grow"}
 
