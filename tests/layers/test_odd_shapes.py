@@ -25,6 +25,7 @@ REFUSE = {
     *("AnchorTarget", "BoxAnnotatorOHEM", "MultiBoxLoss", "PSROIPooling", "Proposal"),
     *("RefinedDetectionOutput", "RefinedMultiBoxLoss"),
     *("ProposalTargets", "ROIWarping", "TextProposals", "ROIAlign"),
+    *("RotateROIPooling", "RotatedProposals"),
 }
 """Layers with a case in which something else fixes the batch: an index, a matrix, a slice point."""
 NEED_SAMPLES = {

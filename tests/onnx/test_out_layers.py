@@ -24,7 +24,15 @@ NOT_DEPLOYED = {name for name, cls in layers.items() if not deployed(cls)}
 NOT_SAID = {name for name, cls in layers.items() if cls.hosts} | {
     *("PredictBox", "RefinedDetectionOutput"),
     *("ImResize", "Nms", "RegionOutput"),
-    *("CombineRegressions", "MultiStageMeanfield", "ROIWarping", "StageBridge", "TextProposals"),
+    *(
+        "CombineRegressions",
+        "MultiStageMeanfield",
+        "ROIWarping",
+        "RotateROIPooling",
+        "RotatedProposals",
+        "StageBridge",
+        "TextProposals",
+    ),
 }
 ODD = {
     ("BN", 0): "the variance and eps are 0",

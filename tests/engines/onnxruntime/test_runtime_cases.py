@@ -23,7 +23,15 @@ SUBJECTS = [
 ON_NUMPY = {"BatchReindex", "CTCGreedyDecoder", "ForkDropout", "ImResize", "MVN", "Nms"} | {
     *("PredictBox", "RefinedDetectionOutput"),
     *("RegionOutput", "YoloDetectionOutput"),
-    *("CombineRegressions", "MultiStageMeanfield", "ROIWarping", "StageBridge", "TextProposals"),
+    *(
+        "CombineRegressions",
+        "MultiStageMeanfield",
+        "ROIWarping",
+        "RotateROIPooling",
+        "RotatedProposals",
+        "StageBridge",
+        "TextProposals",
+    ),
 }
 """Some of their cases ONNX cannot say."""
 
