@@ -46,6 +46,7 @@ def test_the_facts_are_where_they_belong() -> None:
         "FlowL1Loss",
         "L1Loss",
         "LpqLoss",
+        "MTCNNEuclideanLoss",
         "ManhattanLoss",
         "SmoothL1Loss",
         "SmoothL1LossOHEM",

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from caffelite.blob import Shape
+from caffelite.layers.anchors import param_str
 from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, param_of, register, show
 from caffelite.layers.cases import Case, random
 from caffelite.schema.message import field
@@ -29,12 +30,16 @@ class TripletLoss(LossLayer):
     ∂L/∂n = (a − n)/N; of the others 0.
     Shapes: a, p and n (N, …) with equally many values a sample, L (). MyCaffe's labels, a fourth
     bottom, are passed over, as there.
+
+    Also `type: "Python"` of the module tripletlosslayer, class TripletLayer; its param_str may say
+    a margin.
     Source: Schroff et al. 2015, FaceNet; as in lchia/caffe-triplet and happynear/caffe-windows.
     """
 
     bottoms = (3, 4)
     compares = False
     backward_reads = ("bottom",)
+    python = (("tripletlosslayer", "TripletLayer"),)
     extension = "lchia/caffe-triplet and others, there triplet_loss_param = 137 or 147"
     param: TripletLossParameter = param_of(TripletLossParameter)
     cases = (
@@ -68,6 +73,8 @@ class TripletLoss(LossLayer):
         if p.has("alpha") and p.has("margin"):
             self.fail("margin and alpha are both given", "triplet_loss_param", "alpha")
         self._margin = p.alpha if p.has("alpha") else p.margin
+        if self.spec.type == "Python":
+            self._margin = param_str(self, {"margin": 1.0}).get("margin", [1.0])[0]
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
         self.need_values(bottom)

@@ -16,7 +16,6 @@ _TYPES = {
     "happynear's fork": "InnerDistance GeneralContrastiveLoss GeneralTripletLoss "
     "LabelSpecificRescale LabelSpecificAdd LabelSpecificMargin",
     "NVCaffe": "TRT",
-    "SphereFace's fork (wy1iu)": "MarginInnerProduct",
     "the forks with Warp-CTC": "CTCDecoder CTCBeamSearchDecoder",
     "yjxiong's fork": "SegData BatchReduction",
 }

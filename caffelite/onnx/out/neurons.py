@@ -44,6 +44,14 @@ def insanity(layer: Any, at: Place) -> None:
     at.op("LeakyRelu", at.bottoms[0], out=at.tops[0], alpha=layer.slope)
 
 
+@says("Norm2")
+def norm2(layer: Any, at: Place) -> None:
+    x = at.reshape(at.bottoms[0], at.top_dims[0])
+    length = at.reduce("ReduceL2", x, [1], True)
+    none = at.op("Equal", length, 0.0)
+    at.op("Div", x, at.op("Where", none, 1.0, length), out=at.tops[0])
+
+
 @says("CReLU")
 def crelu(layer: Any, at: Place) -> None:
     p, x = layer.param, at.bottoms[0]
