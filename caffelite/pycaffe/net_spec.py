@@ -86,7 +86,10 @@ def assign_proto(proto: Any, name: str, value: Any) -> None:
         else:
             setattr(proto, name, _scalar(described, value))
     except (TypeError, ValueError, AttributeError) as error:
-        raise NetError(f"{name}: {value!r} is no such value: {error}") from None
+        whole = isinstance(value, float) and value.is_integer()
+        hint = "in Python 2 a / b of whole numbers was a whole number: a // b" if whole else None
+        problem = Problem(f"{name}: {value!r} is no such value: {error}", hint=hint)
+        raise NetError(problem) from None
 
 
 def _scalar(field: Any, value: Any) -> Any:
@@ -126,8 +129,9 @@ def _placed(error: NetError, entry: Entry, key: str, known: list[str]) -> NetErr
     """The error with the layer that it is in."""
     if key not in known:
         return unknown_field(f'layer "{entry.name}": {entry.fn.type_name}', key, known)
-    text = error.problems[0].message
-    return NetError(Problem(f'layer "{entry.name}" ({entry.fn.type_name}): {text}'))
+    said = error.problems[0]
+    place = f'layer "{entry.name}" ({entry.fn.type_name}): '
+    return NetError(Problem(place + said.message, hint=said.hint))
 
 
 class Layers:

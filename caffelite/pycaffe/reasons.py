@@ -107,7 +107,8 @@ MESSAGES = [
     (
         r"'(numpy\.)?float\w*' object cannot be interpreted as an integer|"
         r"slice indices must be integers|only integers, slices|"
-        r"can't multiply sequence by non-int of type 'float'",
+        r"can't multiply sequence by non-int of type 'float'|"
+        r"Unknown format code 'd' for object of type 'float'",
         "a / b of whole numbers was a whole number",
         "a // b",
     ),

@@ -65,10 +65,10 @@ def user_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
 
 
 def _of_library(file: str) -> bool:
-    """Is it one of this Python's, or installed for the user alone, or elsewhere?"""
-    return file.startswith(LIBRARIES) or not {"site-packages", "dist-packages"}.isdisjoint(
-        file.split(os.sep)
-    )
+    """Is it one of this Python's, or installed for the user alone or elsewhere, or compiled, so
+    that there is no such file?"""
+    installed = not {"site-packages", "dist-packages"}.isdisjoint(file.split(os.sep))
+    return file.startswith(LIBRARIES) or installed or not os.path.isfile(file)
 
 
 def _text(path: str) -> str:

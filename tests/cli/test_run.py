@@ -71,6 +71,8 @@ CAUSES = {
     "from itertools import izip": "there is no itertools.izip any more",
     "{}.iteritems()": ":2:4: `iteritems` is Python 2",
     "{1: 2}.keys()[0]": "lists were made here: 'dict_keys'",
+    "'{:d}'.format(4 / 2)": "a / b of whole numbers was a whole number",
+    "import numpy as np\nnp.random.rand(4 / 2)": ":3:1: in Python 2 a / b",
     "range(10 / 2)": "a / b of whole numbers was a whole number",
     "import numpy as np\nnp.float(1)": ":3:4: NumPy has dropped np.float",
     "import numpy as np\nnp.fromstring(b'12', np.uint8)": ":3:4: NumPy has dropped np.fromstring",

@@ -192,6 +192,7 @@ def test_mistakes_are_said_with_their_layer() -> None:
     assert "layer \"ip\" (InnerProduct): num_output: '3' is no such value" in refused(
         num_output="3"
     )
+    assert "a // b" in refused(num_output=64 / 4) and "a // b" not in refused(num_output=0.5)
     assert "one of FAN_IN, FAN_OUT, AVERAGE is expected" in refused(
         weight_filler={"variance_norm": "FAN"}
     )
