@@ -35,6 +35,7 @@ from caffelite.kernels.columns import (
     tile_columns,
     tile_matrix,
 )
+from caffelite.kernels.outer import times_columns
 from caffelite.kernels.rows import by_rows, row_filters, row_products, row_tiles, row_weights
 from caffelite.kernels.tuned import Tuned
 from caffelite.kernels.views import last_first
@@ -54,11 +55,6 @@ MANY: Tuned = 8
 WIDER: Tuned = 2
 """With up to so many outputs for each input the gradient towards the data is a convolution of its
 own, where the window allows that; else columns are added up."""
-TINY: Tuned = 1 << 19
-SHORTEST: Tuned = 128
-"""Products of fewer multiplications than TINY have fast kernels, if SHORTEST terms are added up."""
-PARTS = 1 << 14
-"""Such products together have at most so many values."""
 LANES: Tuned = 8
 LANE_BYTES = 8 << 20
 """The gradient towards the weights is summed in so many lanes side by side, which then are added in
@@ -212,31 +208,12 @@ def conv_backward_weights(
         workspace = shared_workspace()
         columns = _by_group(tile_columns(x, tile, window, workspace), group)
         gradient = _by_group(tile_matrix(dout, tile, "gradient", workspace), group)
-        _outer(gradient, columns, (tile.outputs or (1,))[0], part)
+        times_columns(gradient, columns, (tile.outputs or (1,))[0], part)
 
     tiles = conv_tiles(x, window, dout.shape[2:], budget)
     shape = (group, len(dweights) // group, dweights[0].size)
     total = _in_lanes(column_part, tiles, shape, x.dtype, large)
     put(dweights, total.reshape(dweights.shape))
-
-
-def _outer(gradient: Array, columns: Array, rows: int, out: Array) -> None:
-    """Write gradient · columnsᵀ, (group, M, outputs) by (group, K, outputs). Outputs lie in so many
-    rows; where M and K are small, products over a few rows each, added up, are several times as
-    fast as one over all: BLAS has kernels of their own for them."""
-    groups, filters, outputs = gradient.shape
-    terms = columns.shape[1]
-    most = TINY // max(1, filters * terms)
-    count = next((n for n in range(1, rows + 1) if rows % n == 0 and outputs <= n * most), rows)
-    room = count * filters * terms <= PARTS
-    if count == 1 or outputs < count * SHORTEST or groups > 1 or not room:
-        np.matmul(gradient, columns.transpose(0, 2, 1), out=out)
-        return
-    left = gradient.reshape(filters, count, -1).transpose(1, 0, 2)
-    right = columns.reshape(terms, count, -1).transpose(1, 2, 0)
-    parts = shared_workspace().array("parts", (count, filters, terms), out.dtype)
-    np.matmul(left, right, out=parts)
-    np.add.reduce(parts, 0, out=out[0])
 
 
 def _in_lanes(

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from caffelite.kernels.columns import gather, tile_matrix
+from caffelite.kernels.outer import times_rows
 from caffelite.kernels.tuned import Tuned
 from caffelite.kernels.views import strided
 from caffelite.kernels.window import Shape, Tile, Window, even
@@ -94,10 +95,9 @@ def row_weights(
     np.copyto(laid, windows)
     gradient = tile_matrix(dout, tile, "gradient", ws)
     row = tile.columns // tile.outputs[0] * x.itemsize
-    shape = (window.kernel[0], gradient.shape[1], out.shape[2])
-    strides = (row, x.itemsize, row * slab.shape[1])
-    seen = strided(laid, shape, strides)
-    np.matmul(gradient, seen, out=out)
+    shape = (window.kernel[0], out.shape[2], gradient.shape[1])
+    seen = strided(laid, shape, (row, row * slab.shape[1], x.itemsize))
+    times_rows(gradient, seen, out)
     return gradient
 
 
