@@ -45,6 +45,11 @@ CASES = {
         {"a": A, "b": B},
         {"y": [[[1.0, 2.0], [0.0, 0.0]]]},
     ),
+    "factors of what is merged, the other way": Case(
+        'type: "MergeCrop" mergecrop_param { forward: 0 forward: 1 }',
+        {"a": A, "b": B},
+        {"y": [[[0.0, 0.0], [5.0, 6.0]]]},
+    ),
     "means of codes": Case(
         FRCNN,
         # a box of ten by ten moves by one to the right and by two up
@@ -120,6 +125,43 @@ CASES = {
         'type: "SmoothL1LossOHEM" loss_param { normalization: FULL }',
         {"a": np.full((2, 3, 2, 2), 3.0), "b": np.zeros((2, 3, 2, 2))},
         {"loss": 24 * 2.5 / 8, "each": np.full((2, 1, 2, 2), 7.5)},
+    ),
+    "classes of N x C x 1 x 1": Case(
+        'type: "Softmax"',
+        {"x": np.log([[1.0, 2.0, 1.0], [3.0, 3.0, 2.0]]).reshape(2, 3, 1, 1)},
+        {"y": np.array([[0.25, 0.5, 0.25], [0.375, 0.375, 0.25]]).reshape(2, 3, 1, 1)},
+    ),
+    "places and values of the largest": Case(
+        'type: "ArgMax" argmax_param { out_max_val: true top_k: 2 }',
+        {"x": [[1.0, 5.0, 3.0], [9.0, 7.0, 8.0]]},
+        {"y": [[[1.0, 2.0], [5.0, 3.0]], [[0.0, 2.0], [9.0, 8.0]]]},
+    ),
+    "an anchor that is not 1 by 1": Case(
+        'type: "RegionLoss" region_loss_param { num_class: 2 num: 1 biases: 2 biases: 0.5 '
+        "rescore: 0 object_scale: 5 noobject_scale: 1 coord_scale: 1 }",
+        # as the layer's own example: the box is one cell by one, so that its codes are -ln 2, ln 2
+        {
+            "map": np.array(
+                [[0, 0], [0, 0], [0, 1 - LN2], [0, LN2], [0, 0], [0, 0], [0, LN3]]
+            ).reshape(1, 7, 1, 2),
+            "label": [[0.0, 0.75, 0.5, 0.5, 1.0]],
+        },
+        {"loss": 1.5 / 2 + 5 / 8 + math.log(4) + 1 / 8},
+    ),
+    "deviations of all four codes": Case(
+        'type: "ProposalTargets" python_param { param_str: "\'num_classes\': 2" }',
+        # the proposal is 10 by 10, the object 12 by 8; their middles are 1 and -1 apart
+        {"rois": [[0.0, 4.0, 0.0, 13.0, 9.0]], "gt": [[4.0, 0.0, 15.0, 7.0, 1.0]]},
+        {
+            "out": [[0.0, 4.0, 0.0, 13.0, 9.0], [0.0, 4.0, 0.0, 15.0, 7.0]],
+            "labels": [1.0, 1.0],
+            "targets": [
+                [0.0] * 4 + [1.0, -1.0, 5 * math.log(1.2), 5 * math.log(0.8)],
+                [0.0] * 8,
+            ],
+            "inside": [[0.0] * 4 + [1.0] * 4] * 2,
+            "outside": [[0.0] * 4 + [1.0] * 4] * 2,
+        },
     ),
     "a row of boxes without the first axis": Case(
         'type: "Yolov3" yolov3_param { num_class: 1 num: 1 biases: 16 biases: 16 mask: 0 '

@@ -158,6 +158,8 @@ def test_all_objects_may_be_one_class() -> None:
         ([[0, 2, *OBJECT[2:]]], "object 0 of the batch has class 2"),
         ([OBJECT, [0, 0, *OBJECT[2:]]], "object 1 of the batch has class 0, the background"),
         ([[1, *OBJECT[1:]]], "object 0 of the batch is in image 1"),
+        ([[0.5, *OBJECT[1:]]], "object 0 of the batch is in image 0.5"),
+        ([[-2, *OBJECT[1:]]], "object 0 of the batch is in image -2"),
     ],
 )
 def test_objects_that_cannot_be_are_refused(objects: list[list[float]], message: str) -> None:

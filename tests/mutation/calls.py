@@ -81,12 +81,11 @@ class Calls:
         """The tests that call a function or what is defined in it, the quickest first."""
         return self.callers.get(f"{path}: {where}", [])
 
-    def newer(self, folder: str) -> list[str]:
-        """Files of tests that have been written since."""
-        files = ROOT.joinpath(folder).rglob("test_*.py")
-        return sorted(
-            f.relative_to(ROOT).as_posix() for f in files if f.stat().st_mtime > self.when
-        )
+    def newer(self, root: Path, folder: str) -> list[str]:
+        """Files of tests below `root` that have been written since."""
+        files = sorted(root.joinpath(folder).rglob("test_*.py"))
+        new = [file for file in files if file.stat().st_mtime > self.when]
+        return [file.relative_to(root).as_posix() for file in new]
 
     def within(self, tests: list[str], seconds: float) -> list[str]:
         """As many of the first of them as take so long together, and one at least; file by file."""

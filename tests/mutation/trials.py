@@ -132,7 +132,7 @@ class Workshop:
         callers = self.calls.tests_of(mutant.path, mutant.where)
         if not callers:
             return self.likely(mutant)
-        newer = self.calls.newer(f"tests/{mutant.path.split('/')[1]}")
+        newer = self.calls.newer(self.root, f"tests/{mutant.path.split('/')[1]}")
         quick = self.calls.within(callers, QUICK)
         rest = self.calls.within(callers[len(quick) :], SECONDS[1] / 4)
         # where few are known to call it, what it gives may be kept from one test to the next
