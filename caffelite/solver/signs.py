@@ -31,7 +31,7 @@ class Signs:
         self._losses = [
             node
             for node in net.plan.graph.nodes
-            if issubclass(node.cls, LossLayer) and node.cls.floor and len(node.bottoms) > 1
+            if issubclass(node.cls, LossLayer) and node.cls.floor
         ]
         self._patience = max(50, min(500, param.max_iter // 10))
         self._stays: dict[str, list[int]] = {}

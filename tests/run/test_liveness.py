@@ -84,3 +84,14 @@ def test_room_is_the_largest_stretch_that_no_blob_needs_meanwhile() -> None:
 def test_nothing_needs_no_room() -> None:
     found, _ = slots([1])
     assert (found.slot, found.size) == ({}, 0)
+
+
+def test_room_may_be_in_front_between_or_behind() -> None:
+    for taken, room in (
+        ([(32, 64)], (0, 32)),
+        ([(0, 16), (48, 64)], (16, 48)),
+        ([(0, 32), (16, 40)], (40, 64)),
+        ([(0, 64), (8, 16)], (0, 0)),
+        ([], (0, 64)),
+    ):
+        assert tuple(Slots({}, 64, {3: taken}).room([3])) == room
