@@ -85,6 +85,13 @@ def test_a_few_hopeless_samples_of_a_high_loss_are_no_sign() -> None:
     assert looked_at(FLAT % ("SoftmaxWithLoss", ""), x, [0, 0, 0, 0]) == []
 
 
+def test_a_loss_below_chance_is_no_sign_whatever_a_few_samples_have() -> None:
+    """One of 100 samples at the floor, the others right: 0.87, and ln 3 is 1.1."""
+    text = (FLAT % ("SoftmaxWithLoss", "")).replace("dim: 4", "dim: 100")
+    assert looked_at(text, [[0, 900, 0]] * 100, [0] + [1] * 99) == []
+    assert len(looked_at(text, [[0, 900, 0]] * 100, [0, 0] + [1] * 98)) == 1
+
+
 LEARNS = """
 layer { name: "in" type: "Input" top: "x" top: "t"
         input_param { shape { dim: 4 dim: 3 } shape { dim: 4 } } }
