@@ -21,7 +21,9 @@ from caffelite.plan.build import Plan
 from caffelite.plan.graph import Node, Version
 from caffelite.plan.shapes import carry, infer_node
 from caffelite.run.arena import Arena
+from caffelite.run.found import take_shapes
 from caffelite.run.fresh import Overwriting
+from caffelite.run.gradients import keep_gradients
 from caffelite.run.keeping import Keeping, restore
 from caffelite.run.memory import Memory
 from caffelite.run.passes import backward_program, forward_program, not_overwritten
@@ -94,9 +96,9 @@ class Executor:
         self.memory = Memory(self.placement, self.dtype, slots, self.memory)
         setting = Setting(self.plan, self.layers, self.memory, self.arena, self._gradients)
         self.session = self._make_session(setting, previous)
-        self._forget()
+        self.forget()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Passes are compiled anew when they are next run."""
         self._bound: dict[tuple[Part, bool], list[Bound]] = {}
         self._steady: list[Bound] | None = None  # the whole pass, if it may just be run
@@ -182,7 +184,9 @@ class Executor:
     def look(self, name: str, of: str = DATA) -> Array:
         """What `net.blobs[name]` shows: a host array, which may be written into."""
         value = self.placement.shown(name, of)
-        if of == DATA and self.memory.slot:
+        if of != DATA:
+            keep_gradients(self)
+        elif self.memory.slot:
             self.keep([value.version])
         return self.session.look(value)
 
@@ -190,6 +194,8 @@ class Executor:
         """The data or the gradient of one version of a blob."""
         if of == DATA:
             self.keep([version])
+        else:
+            keep_gradients(self)
         return self.session.look(Value(version, of))
 
     def keep(self, versions: Iterable[Version]) -> None:
@@ -206,7 +212,7 @@ class Executor:
         self._keeping.asked.update(lost)
         for version in lost:
             self.memory.take_out(self.placement.owner[version])
-        self._forget()
+        self.forget()
 
     def _keep_everything(self) -> None:
         """From now on every blob has memory of its own; what was not kept is computed anew."""
@@ -253,6 +259,8 @@ class Executor:
         self._follow(min(part[1:]), max(part[1:]))
         if part != (FORWARD, 0, self._end):
             self._keep_everything()
+        if part[0] == BACKWARD and part != (BACKWARD, self._end, 0):
+            keep_gradients(self)
 
     @no_collection()
     def _compile(self, part: Part, fresh: bool = False) -> list[Bound]:
@@ -317,7 +325,7 @@ class Executor:
             for step in steps:
                 step()
             if self._dynamic:
-                self._take_shapes()
+                take_shapes(self, self.session.shapes())
             elif part == (FORWARD, 0, self._end):
                 self._steady = steps
         else:
@@ -327,15 +335,6 @@ class Executor:
     def _run_step(self, part: Part, index: int) -> None:
         # a dynamic layer may have exchanged the steps behind it
         (self._bound.get((part, False)) or self._compile(part))[index]()
-
-    def _take_shapes(self) -> None:
-        """The top shapes that the session found while it ran a pass as a whole."""
-        found = self.session.shapes()
-        if any(self.plan.shapes[v] != shape for v, shape in found.items()):
-            self.plan = self.plan.with_shapes({**self.plan.shapes, **found})
-            for version in found:
-                layer, node = self.layers[version.maker.index], version.maker
-                layer.top_shapes = [self.plan.shapes[v] for v in node.tops]
 
     @one_thread
     def backward(self, start: int | None = None, end: int | None = None) -> None:
@@ -368,7 +367,7 @@ class Executor:
             self.restart()
         self._keep_everything()  # it may look at any blob underway
         self._around = around
-        self._forget()
+        self.forget()
 
     # The solver's inner loop: a pass that is only run again has little around it.
 

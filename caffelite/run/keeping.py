@@ -90,7 +90,7 @@ def restore(shown: Sequence[Array], before: Sequence[Array]) -> None:
     """What a second run of a pass computed gives way to what the first one had. Raises NetError
     where they differ by more than rounding: then inputs or parameters are not the same."""
     for new, old in zip(shown, before):
-        same = _close(new, old)  # fused kernels may round another way
+        same = close(new, old)  # fused kernels may round another way
         np.copyto(new, old)
         if not same:
             raise NetError(
@@ -102,7 +102,7 @@ def restore(shown: Sequence[Array], before: Sequence[Array]) -> None:
             )
 
 
-def _close(new: Array, old: Array) -> bool:
+def close(new: Array, old: Array) -> bool:
     """Are these the same values, but for rounding?"""
     scale = float(np.abs(old[np.isfinite(old)]).max(initial=0))
     return np.allclose(new, old, rtol=0, atol=1e-4 * scale, equal_nan=True)

@@ -79,6 +79,10 @@ class Session:
     engine = "numpy"
     lazy_loss = False
     """Is a loss costly to read, so that it should only be read where it is shown?"""
+    lets_go = False
+    """Are gradients of blobs let go of once they have been used?"""
+    has_let_go = False
+    """Has a pass been bound that does so?"""
     whole = False
     """Are passes run as a whole, layers included whose top shapes depend on values?"""
 
@@ -127,6 +131,10 @@ class Session:
         gave for the program's steps. `looked_into`: what somebody does between the steps, or with
         all blobs behind them, if so."""
         return flat([*before, *steps])
+
+    def let_gradients_go(self) -> None:
+        """Let the passes bound from now on let go of gradients once they have been used, but for
+        those of parameters and inputs; where the engine can."""
 
     def runs_on(self, index: int) -> str:
         """The engine that runs this layer: another than the net's own where it has no kernel."""

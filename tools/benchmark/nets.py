@@ -11,6 +11,7 @@ import caffelite
 from caffelite.engines import engines
 from caffelite.files import load_net
 from caffelite.layers.base import registry
+from caffelite.run.gradients import let_gradients_go
 from caffelite.schema.common import BlobShape, Phase
 from caffelite.schema.net import LayerParameter, NetParameter
 from caffelite.schema.solver import SolverParameter
@@ -157,6 +158,7 @@ def trainer(net: NetParameter, dtype: Any = np.float32) -> caffelite.SGDSolver:
     )
     solver = caffelite.SGDSolver(param, Monitor(), dtype)
     settle(solver.net)
+    let_gradients_go(solver.net.executor)  # as `caffelite train` does
     return solver
 
 

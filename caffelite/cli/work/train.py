@@ -31,6 +31,7 @@ from caffelite.errors import CaffeliteError, Problem
 from caffelite.files import parse_message
 from caffelite.judge import Start, judge_job
 from caffelite.judge.check import doubts_as_warnings
+from caffelite.run.gradients import let_gradients_go
 from caffelite.schema.solver import SolverParameter
 from caffelite.snapshot import missing_folder, writes
 from caffelite.solver import Job, LineMonitor, Monitor, Solver, get_solver, load_job
@@ -95,6 +96,8 @@ def _train(args: argparse.Namespace, job: Job, screen: Monitor, log: LogMonitor)
     read = [*(args.weights or "").split(","), args.snapshot, *args.plugin, *job.weights]
     manifest = Manifest(record, solver, _command(), [path for path in read if path])
     log.start(solver)
+    if solver.net.executor.looked_into is None:
+        let_gradients_go(solver.net.executor)
     began, first = time.perf_counter(), solver.iter
     # the solver reports a loss that is not finite, in words
     quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")

@@ -139,6 +139,11 @@ class Cell:
         """Nobody reads the value any more."""
         self.tensor, self.tensor_ok, self.aliased = None, False, False
 
+    def let_go(self) -> None:
+        """The same, unless somebody holds the host array."""
+        if not self.handed:
+            self.drop()
+
     # For the host.
 
     def fetch(self) -> None:

@@ -17,6 +17,7 @@ from caffelite.engines.torch.cell import Cell, Clock
 from caffelite.engines.torch.device import CPU, Place
 from caffelite.engines.torch.fusing import fuse
 from caffelite.engines.torch.graphs import say
+from caffelite.engines.torch.heap import keep_heap
 from caffelite.engines.torch.op import Op, op_for
 from caffelite.engines.torch.params import Params
 from caffelite.engines.torch.pending import Pending
@@ -25,7 +26,7 @@ from caffelite.layers.base import Layer
 from caffelite.plan.graph import Version
 from caffelite.plan.params import Param
 from caffelite.run.memory import Memory
-from caffelite.run.program import DATA, Add, Backward, Copy, Fill, Forward, Program, Value
+from caffelite.run.program import DATA, DIFF, Add, Backward, Copy, Fill, Forward, Program, Value
 from caffelite.run.session import Bound, Session, Setting, Vectors
 
 assert ops.__doc__  # imported for what it registers
@@ -75,6 +76,7 @@ class TorchSession(Session):
                 cell.moved(partial(self.memory.array, Value(version, of)))
                 self._cells[version, of, share] = cell
         self._ops = dict(old._ops)
+        self.lets_go, self.has_let_go = old.lets_go, old.has_let_go
 
     # Values.
 
@@ -133,7 +135,7 @@ class TorchSession(Session):
         bound: list[Bound] = []
         for at, step in enumerate(program):
             run = fused[at] if at in fused else self.bind_step(step)
-            drops = [cell.drop for cell in ends.get(at, ())]
+            drops = [cell.let_go for cell in ends.get(at, ())]
             bound.append(partial(_all, [run, *drops]) if drops else run)
         if bound:
             bound[0] = partial(_all, [self._begin, bound[0]])
@@ -156,6 +158,11 @@ class TorchSession(Session):
             say(f"not captured as a CUDA graph: {why}")
             return super().together(program, before, steps)
         return [Captured(self, graphs, program, before, steps)]
+
+    def let_gradients_go(self) -> None:
+        self.lets_go = True
+        if self.place.shares:
+            keep_heap()
 
     def _begin(self) -> None:
         if not self._begun:
@@ -182,14 +189,25 @@ class TorchSession(Session):
     def _ends(self, program: Program) -> dict[int, list[Cell]]:
         """After which step a value that is not kept is of no use any more."""
         slots, owner = self._sharing.slot, self.memory.placement.owner
-        last: dict[Version, int] = {}
+        last: dict[Cell, int] = {}
+        written: set[Cell] = set()
         for at, step in enumerate(program):
-            for value in (*step.reads, *step.writes):
+            for value in step.reads:
+                cell = self.cell(value)
                 if value.of == DATA and owner[value.version] in slots:
-                    last[owner[value.version]] = at
+                    last[cell] = at
+                elif value.of == DIFF and self.lets_go and cell in written:
+                    last[cell], self.has_let_go = at, True
+            for value in step.writes:
+                cell = self.cell(value)
+                if value.of == DATA and owner[value.version] in slots:
+                    last[cell] = at
+                elif cell in last:  # a gradient that is written in place
+                    last.pop(cell)
+                written.add(cell)
         ends: dict[int, list[Cell]] = {}
-        for version, at in last.items():
-            ends.setdefault(at, []).append(self.cell(Value(version)))
+        for cell, at in last.items():
+            ends.setdefault(at, []).append(cell)
         return ends
 
     def op(self, layer: Layer, index: int) -> Op | None:
