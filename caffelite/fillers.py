@@ -155,6 +155,16 @@ def _positive_unitball(shape: Shape, filler: FillerParameter, rng: np.random.Gen
     return u
 
 
+def _gaussian_unitball(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -> Array:
+    """Normal random numbers, each row of which is made 1 long (happynear's fork)."""
+    if not shape:
+        raise _Refused("a gaussian_unitball filler cannot fill a scalar", 'type: "constant"')
+    rows = rng.standard_normal((shape[0], math.prod(shape[1:])))
+    length = np.sqrt(np.square(rows).sum(1, keepdims=True) + 1e-12)
+    result: Array = (rows / length).reshape(shape)
+    return result
+
+
 def _bilinear(shape: Shape, filler: FillerParameter, rng: np.random.Generator) -> Array:
     """x_..ij = (1 - |i/f - c|)(1 - |j/f - c|), f = ⌈K/2⌉, c = (K - 1) / 2f, for a K x K kernel.
 
@@ -179,6 +189,7 @@ FILLERS: dict[str, Filler] = {
     "xavier": _xavier,
     "msra": _msra,
     "positive_unitball": _positive_unitball,
+    "gaussian_unitball": _gaussian_unitball,
     "bilinear": _bilinear,
 }
 """All fillers by the name that net files use."""

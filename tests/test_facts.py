@@ -71,6 +71,7 @@ def test_the_facts_are_where_they_belong() -> None:
         "CtcLoss",
         "DetectionGroupLoss",
         "DetectionLoss",
+        "GeneralContrastiveLoss",
         "MalisLoss",
         "MultiBoxLoss",
         "RefinedMultiBoxLoss",

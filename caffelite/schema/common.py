@@ -80,7 +80,8 @@ class FillerParameter(Message):
         1,
         "string",
         default="constant",
-        doc="constant, uniform, gaussian, xavier, msra, positive_unitball or bilinear",
+        doc="constant, uniform, gaussian, xavier, msra, positive_unitball, bilinear, or "
+        "gaussian_unitball of happynear's fork",
     )
     value: float = field(2, "float", default=0.0, doc="the value (constant)")
     min: float = field(3, "float", default=0.0, doc="lower bound (uniform)")

@@ -13,8 +13,8 @@ _TYPES = {
     "FlowNet 2's fork (lmb-freiburg)": "Accum CustomData DataAugmentation FlowAugmentation "
     "FlowWarp GenerateAugmentationParameters Correlation1D "
     "ImgReader FLOWriter FloData BlackAugmentation",
-    "happynear's fork": "InnerDistance GeneralContrastiveLoss GeneralTripletLoss "
-    "LabelSpecificRescale LabelSpecificAdd LabelSpecificMargin",
+    "happynear's fork": "GeneralTripletLoss LabelSpecificRescale LabelSpecificMargin "
+    "GlobalLSEMargin",
     "NVCaffe": "TRT",
     "the forks with Warp-CTC": "CTCDecoder CTCBeamSearchDecoder",
     "yjxiong's fork": "SegData BatchReduction",

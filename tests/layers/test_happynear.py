@@ -61,3 +61,68 @@ def test_two_pictures_have_maps_alone() -> None:
 def test_codes_of_another_size() -> None:
     with pytest.raises(NetError, match="expected N x 4 x H x W"):
         net_of(BOX, s=(1, 2, 2, 3), t=(1, 4, 3, 2))
+
+
+def test_learned_points_are_made_one_long() -> None:
+    text = 'layer { name: "d" type: "InnerDistance" bottom: "x" top: "y" inner_distance_param { '
+    net = net_of(text + "num_output: 2 normalize: true } }", x=(1, 2))
+    net.params["d"][0].data[...] = [[3, 4], [0, -9]]
+    net.blobs["x"].data[...] = [[0.6, 0.8]]
+    np.testing.assert_allclose(net.forward()["y"], [[0, 0.36 + 1.8**2]], atol=1e-6)
+    np.testing.assert_allclose(net.params["d"][0].data, [[0.6, 0.8], [0, -1]], atol=1e-6)
+
+
+def test_a_filler_of_rows_one_long() -> None:
+    text = 'layer { name: "d" type: "InnerDistance" bottom: "x" top: "y" inner_distance_param { '
+    text += 'num_output: 50 weight_filler { type: "gaussian_unitball" } } }'
+    rows = net_of(text, x=(1, 3)).params["d"][0].data
+    np.testing.assert_allclose((rows * rows).sum(1), 1)
+    assert np.abs(rows.mean(0)).max() < 0.3 and rows.min() < -0.9
+
+
+def test_a_margin_grows_from_pass_to_pass() -> None:
+    text = (
+        'layer { name: "a" type: "LabelSpecificAdd" bottom: "x" bottom: "s" top: "y" top: "b" '
+        "label_specific_add_param { bias_base: 0 bias_gamma: -0.125 bias_min: -0.3 } }"
+    )
+    net = net_of(text, caffelite.TRAIN, x=(1, 2), s=(1,))
+    net.blobs["x"].data[...] = 1
+    found = [float(net.forward()["b"][0]) for _ in range(4)]
+    assert found == pytest.approx([0, -0.125, -0.25, -0.3])
+    np.testing.assert_allclose(net.blobs["y"].data, [[0.7, 1]])
+    layer = net.layers[-1]
+    assert layer.state() == {"passes": 4}
+    layer.restore({"passes": 1})
+    assert float(net.forward()["b"][0]) == pytest.approx(-0.125)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shapes", "words"),
+    [
+        ('type: "InnerDistance"', {"x": (1, 2)}, "num_output is missing"),
+        ('type: "InnerDistance"', {"x": (1, 2), "w": (3, 3)}, "expected M x 2"),
+        (
+            'type: "InnerDistance" inner_distance_param { distance_type: "L3" }',
+            {"x": (1, 2), "w": (3, 2)},
+            'distance_type is "L3"',
+        ),
+        ('type: "ChannelScale"', {"x": (2, 3, 4), "s": (2, 3)}, "a factor for each place"),
+        (
+            'type: "ChannelScale" channel_scale_param { global_scale: true }',
+            {"x": (2, 3), "s": (2,)},
+            "global_scale is not followed here",
+        ),
+        (
+            'type: "GeneralContrastiveLoss" '
+            "general_contrastive_loss_param { positive_first: true }",
+            {"x": (2, 3), "s": (2,)},
+            "positive_first is not followed here",
+        ),
+        ('type: "GeneralContrastiveLoss"', {"x": (2, 3, 4), "s": (2,)}, "expected N x C"),
+        ('type: "LabelSpecificAdd"', {"x": (2, 3, 4), "s": (2,)}, "expected N x C"),
+    ],
+)
+def test_what_is_refused(layer: str, shapes: dict[str, tuple[int, ...]], words: str) -> None:
+    bottoms = " ".join(f'bottom: "{name}"' for name in shapes)
+    with pytest.raises(NetError, match=words):
+        net_of(f'layer {{ name: "l" {bottoms} top: "y" {layer} }}', caffelite.TRAIN, **shapes)

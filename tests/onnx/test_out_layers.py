@@ -22,7 +22,7 @@ from caffelite.onnx.verify import check, verify  # noqa: E402
 NOT_DEPLOYED = {name for name, cls in layers.items() if not deployed(cls)}
 # of OpenPose's maps: scales of one image as a batch, and peaks; boxes thinned out in their order
 NOT_SAID = {name for name, cls in layers.items() if cls.hosts} | {
-    *("PredictBox", "RefinedDetectionOutput"),
+    *("InnerDistance", "PredictBox", "RefinedDetectionOutput"),
     *("ImResize", "Nms", "RegionOutput"),
     *(
         "CombineRegressions",

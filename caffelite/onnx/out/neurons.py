@@ -44,6 +44,15 @@ def insanity(layer: Any, at: Place) -> None:
     at.op("LeakyRelu", at.bottoms[0], out=at.tops[0], alpha=layer.slope)
 
 
+@says("ChannelScale")
+def channel_scale(layer: Any, at: Place) -> None:
+    x, (batch, _, *places) = at.bottoms[0], at.bottom_dims[0]
+    if layer.param.do_forward:
+        at.op("Mul", x, at.reshape(at.bottoms[1], (batch, 1, *places)), out=at.tops[0])
+    else:
+        at.op("Identity", x, out=at.tops[0])
+
+
 @says("Norm2")
 def norm2(layer: Any, at: Place) -> None:
     x = at.reshape(at.bottoms[0], at.top_dims[0])

@@ -21,7 +21,7 @@ SUBJECTS = [
     if deployed(cls) and not cls.hosts and (name, i) != ("DecodeBBox", 1)  # for phase TRAIN
 ]
 ON_NUMPY = {"BatchReindex", "CTCGreedyDecoder", "ForkDropout", "ImResize", "MVN", "Nms"} | {
-    *("PredictBox", "RefinedDetectionOutput"),
+    *("InnerDistance", "PredictBox", "RefinedDetectionOutput"),
     *("RegionOutput", "YoloDetectionOutput"),
     *(
         "CombineRegressions",
