@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from caffelite.blob import Shape
 from caffelite.errors import CaffeliteError
 from caffelite.layers.base import Context
+from caffelite.layers.regions import RegionLayer
 from caffelite.plan.graph import Node, Version, build_graph
 from caffelite.plan.shapes import infer_node
 from caffelite.schema.net import NetParameter, NetState
@@ -34,6 +35,10 @@ class Walk:
     """Blobs that follow from one guessed top of the data: which, and the way back."""
     refused: list[Node]
     """Layers whose bottoms are known and do not suit them."""
+    images: list[Shape]
+    """Of data with four axes."""
+    left: int = 0
+    """How many layers refuse, or are behind one that does."""
 
 
 def fitted(
@@ -43,7 +48,7 @@ def fitted(
     held: Mapping[str, Container[int]],
     put: Callable[[str, Shape], None],
 ) -> None:
-    """Change the guesses until the layers of this state take them, or as few refuse them as can be.
+    """Change the guesses until the layers of this state take them, or as few as can be are left.
     `held` are a guess's axes whose extents stay. `put(name, shape)` gives a top of the stand-in
     data another shape in the net."""
     now, best = dict(guesses), dict(guesses)
@@ -51,8 +56,8 @@ def fitted(
     fewest: int | None = None
     for _ in range(ROUNDS):
         walk = _walked(net, state, now)
-        if fewest is None or len(walk.refused) < fewest:
-            fewest, best = len(walk.refused), dict(now)
+        if fewest is None or walk.left < fewest:
+            fewest, best = walk.left, dict(now)
         free = (
             (name, shape)
             for name, shape in _proposals(walk)
@@ -77,9 +82,10 @@ def _keeps(guess: Shape, shape: Shape, held: Container[int]) -> bool:
 
 def _walked(net: NetParameter, state: NetState, guesses: Mapping[str, Shape]) -> Walk:
     graph = build_graph(net, state, [])
-    walk = Walk({}, {}, [])
+    walk = Walk({}, {}, [], [])
     for node in graph.nodes:
         if not node.sound or any(v not in walk.shapes for v in node.bottoms):
+            walk.left += 1
             continue
         layer = node.cls(node.spec, Context(state.phase, data=False))
         try:
@@ -87,7 +93,10 @@ def _walked(net: NetParameter, state: NetState, guesses: Mapping[str, Shape]) ->
             infer_node(node, layer, walk.shapes)
         except CaffeliteError:
             walk.refused.append(node)
+            walk.left += 1
             continue
+        if not node.bottoms:
+            walk.images += [s for v in node.tops if len(s := walk.shapes[v]) == 4]
         for version in node.tops:
             if not node.bottoms and version.name in guesses:
                 walk.ways[version] = version.name, lambda shape: shape
@@ -139,10 +148,17 @@ def _proposals(walk: Walk) -> Iterator[tuple[str, Shape]]:
             others = [v for v in node.bottoms if v is not version]
             others.sort(key=lambda v: walk.ways.get(v, ("",))[0] == name)
             seen = [walk.shapes[v] for v in others]
-            for shape in _wanted(node, i, walk.shapes[version], seen):
+            own = walk.shapes[version]
+            for shape in _wanted(node, i, own, seen) if seen or own[1:] else _as(own, walk.images):
                 found = back(shape)
                 if found is not None and found and min(found) > 0:
                     yield name, found
+
+
+def _as(own: Shape, images: list[Shape]) -> Iterator[Shape]:
+    """What was taken for labels as images, beside others, as many and as large as these."""
+    for image in images:
+        yield (*(own or image)[:1], *image[1:])
 
 
 def _wanted(node: Node, index: int, own: Shape, others: list[Shape]) -> Iterator[Shape]:
@@ -151,6 +167,8 @@ def _wanted(node: Node, index: int, own: Shape, others: list[Shape]) -> Iterator
         yield from _sliced(node, own)
     elif _reads(node, "reshape_param"):
         yield from _reshaped(node, own)
+    elif issubclass(node.cls, RegionLayer) and index == 1:
+        yield (*own[:1], 5)
     elif others and node.cls.compares and index == 1:
         scores = others[0]
         maps = (*scores[:1], 1, *scores[2:])

@@ -142,3 +142,23 @@ def test_a_flow_has_two_channels_of_the_images_size() -> None:
     with pytest.raises(CaffeliteError) as caught:
         shapes(net)
     assert len(caught.value.problems) == 1  # the flow is not asked for
+
+
+def test_a_second_image_is_as_large_as_the_first() -> None:
+    """It is behind the first, and read by a convolution; then by a sum that asks for less."""
+    conv = "convolution_param { num_output: 5 kernel_size: 1 stride: 2 }"
+    net = data("data", "more", "label") + CONV + layer("Convolution", ["more"], ["m"], conv)
+    assert shapes(net)["more"] == (4, 3, 8, 8)
+    half = layer("Convolution", ["data"], ["h"], conv)
+    flat = layer("Pooling", ["more"], ["p"], "pooling_param { kernel_size: 1 stride: 1 }")
+    both = layer("Convolution", ["p"], ["q"], conv.replace("stride: 2", "")) + layer(
+        "Eltwise", ["h", "q"], ["e"]
+    )
+    found = shapes(data("data", "more", said="") + half + flat + both, data=(4, 3, 8, 8))
+    assert found["more"] == (4, 3, 4, 4)
+
+
+def test_regions_have_five_numbers_whatever_their_name() -> None:
+    pool = "roi_pooling_param { pooled_h: 2 pooled_w: 2 }"
+    net = data("data", "boxes") + layer("ROIPooling", ["data", "boxes"], ["p"], pool)
+    assert shapes(net)["boxes"] == (4, 5)
