@@ -23,7 +23,7 @@ NOT_DEPLOYED = {name for name, cls in layers.items() if not deployed(cls)}
 # of OpenPose's maps: scales of one image as a batch, and peaks; boxes thinned out in their order
 NOT_SAID = {name for name, cls in layers.items() if cls.hosts} | {
     *("InnerDistance", "PredictBox", "RefinedDetectionOutput"),
-    *("ImResize", "Nms", "RegionOutput"),
+    *("ClusterDetections", "ImResize", "Nms", "RegionOutput"),
     *(
         "CombineRegressions",
         "MultiStageMeanfield",

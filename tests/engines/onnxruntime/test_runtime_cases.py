@@ -22,7 +22,7 @@ SUBJECTS = [
 ]
 ON_NUMPY = {"BatchReindex", "CTCGreedyDecoder", "ForkDropout", "ImResize", "MVN", "Nms"} | {
     *("InnerDistance", "PredictBox", "RefinedDetectionOutput"),
-    *("RegionOutput", "YoloDetectionOutput"),
+    *("ClusterDetections", "RegionOutput", "YoloDetectionOutput"),
     *(
         "CombineRegressions",
         "MultiStageMeanfield",
