@@ -16,6 +16,10 @@ class MaskResizeParameter(LayerMessage, field="mask_resize_param", number=11890)
 
     output_height: int = field(1, "uint32", required=True, least=1, doc="height of the top")
     output_width: int = field(2, "uint32", required=True, least=1, doc="width of the top")
+    factor_height: float = field(
+        3, "float", default=0.0, least=0, doc="SSTD: above 0 it, times the bottom's, is the height"
+    )
+    factor_width: float = field(4, "float", default=0.0, least=0, doc="SSTD: likewise the width")
 
 
 @register
@@ -25,8 +29,10 @@ class MaskResize(Layer):
     stands, half a row far; beyond that 0.
 
     Gradient: ∂L/∂X = Aᵀ·(∂L/∂Y)·B.
-    Shapes: (N, C, H, W) to (N, C, output_height, output_width).
-    Source: Dai et al. 2016, Multi-task Network Cascades (daijifeng001/caffe-mnc).
+    Shapes: (N, C, H, W) to (N, C, output_height, output_width), or, where a factor is above 0, to
+    ⌊H·factor_height⌋ rows and ⌊W·factor_width⌋ columns.
+    Source: Dai et al. 2016, Multi-task Network Cascades (daijifeng001/caffe-mnc); the factors are
+    those of He et al. 2017, Single Shot Text Detector (BestSonny/SSTD).
     """
 
     backward_reads = ()
@@ -46,6 +52,13 @@ class MaskResize(Layer):
             {"y": [[[[3.0, 5.0, 7.0, 9.0, 9.0, 0.0]]]]},
         ),
         Case(
+            'type: "MaskResize" mask_resize_param { output_height: 1 output_width: 1 '
+            "factor_width: 0.7 }",
+            # of 0.7 * 3 columns 2: 0 and 1.5
+            {"x": [[[[1.0, 2.0, 6.0]]]]},
+            {"y": [[[[1.0, 4.0]]]]},
+        ),
+        Case(
             'type: "MaskResize" mask_resize_param { output_height: 3 output_width: 4 }',
             {"x": random(2, 2, 5, 3)},
         ),
@@ -56,7 +69,15 @@ class MaskResize(Layer):
         if len(shape) != 4:
             name = self.spec.bottom[0]
             self.fail(f'bottom "{name}" is {show(shape)}', "bottom", expected="N x C x H x W")
-        return [(*shape[:2], p.output_height, p.output_width)]
+        sides = (
+            # the fork multiplies in float32
+            int(np.float32(side) * np.float32(factor)) if factor > 0 else given
+            for side, factor, given in (
+                (shape[2], p.factor_height, p.output_height),
+                (shape[3], p.factor_width, p.output_width),
+            )
+        )
+        return [(*shape[:2], *sides)]
 
     def prepare(self) -> None:
         sizes = zip(self.top_shapes[0][2:], self.bottom_shapes[0][2:])

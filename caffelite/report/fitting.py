@@ -172,7 +172,8 @@ def _wanted(node: Node, index: int, own: Shape, others: list[Shape]) -> Iterator
     elif others and node.cls.compares and index == 1:
         scores = others[0]
         maps = (*scores[:1], 1, *scores[2:])
-        classes = [scores[:1]] if len(scores) < 3 else [maps, scores[:1]]
+        column = (*scores[:1], 1)  # of a slice, whose axis a plain vector does not have
+        classes = [scores[:1], column] if len(scores) < 3 else [maps, scores[:1]]
         yield from [*classes, scores] if node.cls.labels_are_classes else [scores, *classes]
     elif others and _reads(node, "concat_param"):
         axis = _axis(node, len(others[0]), "concat_param")

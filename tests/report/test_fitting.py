@@ -80,6 +80,16 @@ def test_the_last_part_of_a_slice_takes_what_it_needs() -> None:
     assert shapes(net)["label"] == (4, 13, 8, 8)
 
 
+def test_the_last_part_of_a_slice_is_one_column_where_it_is_a_class() -> None:
+    """A class is not a score for each class, even where there are as many as would fit."""
+    parts = "slice_param { slice_point: 1 slice_point: 2 }"
+    net = data("data") + data("labels", said="").replace('"d"', '"e"')
+    net += layer("Slice", ["labels"], ["a", "b", "c"], parts)
+    net += layer("InnerProduct", ["data"], ["ip"], "inner_product_param { num_output: 2 }")
+    net += "".join(layer("SoftmaxWithLoss", ["ip", top], [f"loss_{top}"]) for top in "cab")
+    assert shapes(net)["labels"] == (4, 3)
+
+
 def test_channels_that_a_slice_of_images_asks_for() -> None:
     net = data("data") + layer("Slice", ["data"], ["a", "b"], "slice_param { slice_point: 3 }")
     assert shapes(net)["data"] == (4, 6, 8, 8)
