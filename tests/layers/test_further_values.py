@@ -50,6 +50,11 @@ CASES = {
         {"a": A, "b": B},
         {"y": [[[0.0, 0.0], [5.0, 6.0]]]},
     ),
+    "factors of what is added": Case(
+        'type: "MergeCrop" mergecrop_param { operation: ADD forward: 1 forward: 0 }',
+        {"a": A, "b": B},
+        {"y": A},
+    ),
     "means of codes": Case(
         FRCNN,
         # a box of ten by ten moves by one to the right and by two up

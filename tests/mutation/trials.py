@@ -58,9 +58,9 @@ class Workshop:
     def __init__(self, folder: Path, nice: int = 19) -> None:
         self.root, self.nice = folder / "repository", nice
         skip = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info")
-        for name in ("caffelite", "tests", "nets", "solvers", "tools"):
+        for name in ("caffelite", "tests", "nets", "solvers", "tools", ".github"):
             shutil.copytree(ROOT / name, self.root / name, ignore=skip)
-        for name in ("pyproject.toml", "README.md"):
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, self.root)
         self.users = users_of_modules(self.root / "caffelite" / "layers")
         self.calls = Calls()
