@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.anchors import RATIOS, SCALES, anchors_of, coded, overlaps, param_str, shifted
+from caffelite.layers.anchors import (
+    RATIOS,
+    SCALES,
+    anchors_of,
+    coded,
+    overlaps,
+    shifted,
+    with_stride,
+)
 from caffelite.layers.base import Arrays, Layer, Shapes, param_of, register, show
 from caffelite.layers.cases import Case
 from caffelite.layers.python import PythonParameter
@@ -74,17 +82,8 @@ class AnchorTarget(Layer):
         return False
 
     def setup(self, bottom: Shapes) -> None:
-        said = param_str(
-            self, {"feat_stride": 16, "scales": SCALES, "ratios": RATIOS, "allowed_border": 0}
-        )
-        if "feat_stride" not in said:
-            self.fail(
-                "param_str has no feat_stride",
-                "python_param",
-                "param_str",
-                expected="param_str: \"'feat_stride': 16\"",
-            )
-        self.stride = int(said["feat_stride"][0])
+        known: dict[str, object] = {"scales": SCALES, "ratios": RATIOS, "allowed_border": 0}
+        said, self.stride = with_stride(self, known)
         self.border = said.get("allowed_border", [0.0])[0]
         self.anchors = anchors_of(
             ratios=said.get("ratios", list(RATIOS)), scales=said.get("scales", list(SCALES))

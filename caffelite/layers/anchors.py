@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from caffelite.blob import Array
-from caffelite.layers.base import Layer
+from caffelite.layers.base import Layer, Shapes, show
 from caffelite.layers.finding import thinned
 
 RATIOS = (0.5, 1.0, 2.0)
@@ -119,3 +119,37 @@ def param_str(layer: Layer, known: dict[str, object]) -> dict[str, list[float]]:
             )
         found[name] = [float(n) for n in numbers]
     return found
+
+
+def with_stride(layer: Layer, known: dict[str, object]) -> tuple[dict[str, list[float]], int]:
+    """As `param_str`, which must say how many pixels a cell has; and that number."""
+    said = param_str(layer, {"feat_stride": 16, **known})
+    if "feat_stride" not in said:
+        layer.fail(
+            "param_str has no feat_stride",
+            "python_param",
+            "param_str",
+            expected="param_str: \"'feat_stride': 16\"",
+        )
+    return said, int(said["feat_stride"][0])
+
+
+def check_maps(layer: Layer, bottom: Shapes, count: int, codes: int, said: str) -> None:
+    """Refuse scores, codes or im_info that are not those of one image, with `count` anchors a cell,
+    `codes` values each; `said` describes the anchors."""
+    scores, deltas, info = bottom
+    size = scores[2:] if len(scores) == 4 else (1, 1)
+    for i, (shape, wanted) in enumerate(
+        ((scores, (1, 2 * count, *size)), (deltas, (1, codes * count, *size)))
+    ):
+        if shape != wanted:
+            name = layer.spec.bottom[i]
+            layer.fail(
+                f'bottom "{name}" is {show(shape)}',
+                "bottom",
+                index=i,
+                expected=f"{show(wanted)}, for {said}",
+            )
+    if len(info) < 1 or info[-1] < 3:
+        name = layer.spec.bottom[2]
+        layer.fail(f'bottom "{name}" is {show(info)}', "bottom", index=2, expected="1 x 3")

@@ -7,8 +7,20 @@ import math
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import Layer, show
+from caffelite.layers.base import Layer, Shapes, show
 from caffelite.schema.common import LossNormalization, LossParameter
+
+
+def check_targets(layer: Layer, bottom: Shapes) -> None:
+    """Refuse targets that are not as many as the predictions, sample by sample."""
+    x, t = bottom
+    if not x or not t or x[0] != t[0] or math.prod(x) != math.prod(t):
+        layer.fail(
+            f'bottom "{layer.spec.bottom[0]}" is {show(x)}, but '
+            f'"{layer.spec.bottom[1]}" is {show(t)}',
+            "bottom",
+            expected="a target for each prediction",
+        )
 
 
 def scores_first(layer: Layer, scores: Shape, labels: Shape, axis: int) -> None:

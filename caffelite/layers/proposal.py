@@ -9,12 +9,13 @@ from caffelite.layers.anchors import (
     RATIOS,
     SCALES,
     anchors_of,
+    check_maps,
     decoded,
-    param_str,
     shifted,
     suppressed,
+    with_stride,
 )
-from caffelite.layers.base import Arrays, Shapes, param_of, register, show
+from caffelite.layers.base import Arrays, Shapes, param_of, register
 from caffelite.layers.cases import Case
 from caffelite.layers.finding import FindingLayer
 from caffelite.schema.common import Phase
@@ -101,41 +102,18 @@ class Proposal(FindingLayer):
         ratios, scales = list(p.ratio) or list(RATIOS), list(p.scale) or list(SCALES)
         self.before, self.after, self.overlap = p.pre_nms_topn, p.post_nms_topn, p.nms_thresh
         if self.spec.type == "Python":
-            known = {"feat_stride": 16, "scales": SCALES, "ratios": RATIOS}
+            known = {"scales": SCALES, "ratios": RATIOS}
             # of MNC, for its backward pass, which there is none of here
             idle = {"gradient_scale": 1, "use_clip": 1, "clip_base": 256}
-            said = param_str(self, {**known, **idle})
-            if "feat_stride" not in said:
-                self.fail(
-                    "param_str has no feat_stride",
-                    "python_param",
-                    "param_str",
-                    expected="param_str: \"'feat_stride': 16\"",
-                )
-            self.stride = int(said["feat_stride"][0])
+            said, self.stride = with_stride(self, {**known, **idle})
             scales, ratios = said.get("scales", scales), said.get("ratios", ratios)
             if self.phase == Phase.TRAIN:
                 self.before, self.after = 12000, 2000
         self.anchors = anchors_of(base, ratios, scales).astype(self.dtype)
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
-        scores, deltas, info = bottom
         count = len(self.anchors)
-        size = scores[2:] if len(scores) == 4 else (1, 1)
-        for i, (shape, wanted) in enumerate(
-            ((scores, (1, 2 * count, *size)), (deltas, (1, 4 * count, *size)))
-        ):
-            if shape != wanted:
-                name = self.spec.bottom[i]
-                self.fail(
-                    f'bottom "{name}" is {show(shape)}',
-                    "bottom",
-                    index=i,
-                    expected=f"{show(wanted)}, for {count} anchors a cell and one image",
-                )
-        if len(info) < 1 or info[-1] < 3:
-            name = self.spec.bottom[2]
-            self.fail(f'bottom "{name}" is {show(info)}', "bottom", index=2, expected="1 x 3")
+        check_maps(self, bottom, count, 4, f"{count} anchors a cell and one image")
         shapes: list[Shape] = [(1, 5), (1, 1)]
         return shapes[: len(self.spec.top)]
 

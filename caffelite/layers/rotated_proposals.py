@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.anchors import param_str
-from caffelite.layers.base import Arrays, Shapes, param_of, register, show
+from caffelite.layers.anchors import check_maps, with_stride
+from caffelite.layers.base import Arrays, Shapes, param_of, register
 from caffelite.layers.cases import Case
 from caffelite.layers.finding import FindingLayer, thinned
 from caffelite.layers.python import PythonParameter
@@ -66,37 +66,15 @@ class RotatedProposals(FindingLayer):
     )
 
     def setup(self, bottom: Shapes) -> None:
-        said = param_str(self, {"feat_stride": 16, "scales": SCALES})
-        if "feat_stride" not in said:
-            self.fail(
-                "param_str has no feat_stride",
-                "python_param",
-                "param_str",
-                expected="param_str: \"'feat_stride': 16\"",
-            )
-        self.stride = int(said["feat_stride"][0])
+        said, self.stride = with_stride(self, {"scales": SCALES})
         scales = said.get("scales", list(SCALES))
         self.anchors = rotated_anchors(scales).astype(self.dtype)
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
-        scores, deltas, info = bottom
         count = len(self.anchors)
-        size = scores[2:] if len(scores) == 4 else (1, 1)
-        for i, (shape, wanted) in enumerate(
-            ((scores, (1, 2 * count, *size)), (deltas, (1, 5 * count, *size)))
-        ):
-            if shape != wanted:
-                name = self.spec.bottom[i]
-                self.fail(
-                    f'bottom "{name}" is {show(shape)}',
-                    "bottom",
-                    index=i,
-                    expected=f"{show(wanted)}, for {len(RATIOS)} ratios, "
-                    f"{count // len(RATIOS) // len(ANGLES)} scales and {len(ANGLES)} angles",
-                )
-        if len(info) < 1 or info[-1] < 3:
-            name = self.spec.bottom[2]
-            self.fail(f'bottom "{name}" is {show(info)}', "bottom", index=2, expected="1 x 3")
+        scales = count // len(RATIOS) // len(ANGLES)
+        said = f"{len(RATIOS)} ratios, {scales} scales and {len(ANGLES)} angles"
+        check_maps(self, bottom, count, 5, said)
         shapes: list[Shape] = [(1, 6), (1, 1)]
         return shapes[: len(self.spec.top)]
 

@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from caffelite.blob import Array, Shape
-from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, register, show
+from caffelite.layers.base import Arrays, Diffs, LossLayer, Shapes, register
 from caffelite.layers.cases import Case, random
+from caffelite.layers.labels import check_targets
 
 
 @register
@@ -53,14 +54,7 @@ class SigmoidCrossEntropyBalanceLoss(LossLayer):
     )
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
-        x, t = bottom
-        if not x or not t or x[0] != t[0] or math.prod(x) != math.prod(t):
-            self.fail(
-                f'bottom "{self.spec.bottom[0]}" is {show(x)}, but '
-                f'"{self.spec.bottom[1]}" is {show(t)}',
-                "bottom",
-                expected="a target for each prediction",
-            )
+        check_targets(self, bottom)
         return [()]
 
     def prepare(self) -> None:

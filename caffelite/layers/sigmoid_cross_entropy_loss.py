@@ -18,10 +18,9 @@ from caffelite.layers.base import (
     param_of,
     register,
     registry,
-    show,
 )
 from caffelite.layers.cases import Case, random
-from caffelite.layers.labels import UNWEIGHTED, normalization, normalizer
+from caffelite.layers.labels import UNWEIGHTED, check_targets, normalization, normalizer
 from caffelite.schema.common import LossNormalization, LossParameter
 from caffelite.schema.net import LayerParameter
 
@@ -83,14 +82,7 @@ class SigmoidCrossEntropyLoss(LossLayer):
         return registry["WeightedSigmoidCrossEntropyLoss"] if len(spec.bottom) > 2 else cls
 
     def reshape(self, bottom: Shapes) -> list[Shape]:
-        x, t = bottom
-        if not x or not t or x[0] != t[0] or math.prod(x) != math.prod(t):
-            self.fail(
-                f'bottom "{self.spec.bottom[0]}" is {show(x)}, but '
-                f'"{self.spec.bottom[1]}" is {show(t)}',
-                "bottom",
-                expected="a target for each prediction",
-            )
+        check_targets(self, bottom)
         self._mode = normalization(self.loss_param, LossNormalization.BATCH_SIZE)
         return [()]
 

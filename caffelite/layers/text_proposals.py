@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from caffelite.blob import Shape
-from caffelite.layers.anchors import param_str, shifted
+from caffelite.layers.anchors import shifted, with_stride
 from caffelite.layers.base import Arrays, Layer, Shapes, param_of, register, show
 from caffelite.layers.cases import Case
 from caffelite.layers.python import PythonParameter
@@ -68,15 +68,7 @@ class TextProposals(Layer):
         return False
 
     def setup(self, bottom: Shapes) -> None:
-        said = param_str(self, {"feat_stride": 16})
-        if "feat_stride" not in said:
-            self.fail(
-                "param_str has no feat_stride",
-                "python_param",
-                "param_str",
-                expected="param_str: \"'feat_stride': 16\"",
-            )
-        self.stride = int(said["feat_stride"][0])
+        _, self.stride = with_stride(self, {})
         middle = (WIDTH - 1) / 2
         corners = [
             (middle - WIDTH // 2, middle - h // 2, middle + WIDTH // 2, middle + h // 2)

@@ -9,22 +9,7 @@ import caffelite
 from caffelite.errors import CaffeliteError
 from caffelite.files import parse_net
 
-
-def net(layer: str, *shapes: tuple[int, ...], tops: str = "y") -> caffelite.Net:
-    names = "abcd"[: len(shapes)]
-    inputs = "".join(
-        f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ '
-        f"dim: [{', '.join(map(str, shape))}] }} }} }}\n"
-        for name, shape in zip(names, shapes)
-    )
-    ends = " ".join([*(f'bottom: "{n}"' for n in names), *(f'top: "{t}"' for t in tops)])
-    text = f'{inputs}layer {{ name: "l" {ends} {layer} }}'
-    return caffelite.Net(parse_net(text, "a.net"), caffelite.TEST)
-
-
-def python(module: str, cls: str, said: str = "") -> str:
-    param = f'param_str: "{said}"' if said else ""
-    return f'type: "Python" python_param {{ module: "{module}" layer: "{cls}" {param} }}'
+from .one_layer import net, python
 
 
 @pytest.mark.parametrize(

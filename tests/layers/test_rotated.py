@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import caffelite
 from caffelite.errors import CaffeliteError
-from caffelite.files import parse_net
 from caffelite.layers.rotated import corners, rotated_anchors, rotated_overlaps
+
+from .one_layer import net
 
 
 def test_corners_turn_against_the_clock() -> None:
@@ -58,18 +58,6 @@ def test_there_are_54_anchors() -> None:
     assert anchors.shape == (54, 5)
     assert anchors[0].tolist() == [7, 7, 7 * 8, 36 * 8, -30]
     assert anchors[-1].tolist() == [7, 7, 512, 512, 120]
-
-
-def net(layer: str, *shapes: tuple[int, ...], tops: str = "y") -> caffelite.Net:
-    names = "abc"[: len(shapes)]
-    inputs = "".join(
-        f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ '
-        f"dim: [{', '.join(map(str, shape))}] }} }} }}\n"
-        for name, shape in zip(names, shapes)
-    )
-    ends = " ".join([*(f'bottom: "{n}"' for n in names), *(f'top: "{t}"' for t in tops)])
-    text = f'{inputs}layer {{ name: "l" {ends} {layer} }}'
-    return caffelite.Net(parse_net(text, "a.net"), caffelite.TEST)
 
 
 def proposals(said: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,18 +13,9 @@ from caffelite.errors import CaffeliteError
 from caffelite.files import parse_net
 from caffelite.kernels.lattice import Lattice
 
+from . import one_layer
 
-def net(layer: str, *shapes: tuple[int, ...], tops: str = "y", phase: int = 1) -> caffelite.Net:
-    names = "abcd"[: len(shapes)]
-    inputs = "".join(
-        f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ '
-        f"dim: [{', '.join(map(str, shape))}] }} }} }}\n"
-        for name, shape in zip(names, shapes)
-    )
-    ends = " ".join([*(f'bottom: "{n}"' for n in names), *(f'top: "{t}"' for t in tops)])
-    text = f'force_backward: true {inputs}layer {{ name: "l" {ends} {layer} }}'
-    return caffelite.Net(parse_net(text, "a.net"), phase)
-
+net = partial(one_layer.net, before="force_backward: true ")
 
 CRF = (
     "multi_stage_meanfield_param { num_iterations: 2 theta_alpha: 3 theta_beta: 0.5 theta_gamma: 2"
